@@ -1,0 +1,74 @@
+"""Corpora of emotion recognition in conversation: `load_erc_dataset` reads each of them into the same rows."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from .builder import CorpusError, ErcBuilder
+from .demo import Demo
+from .labels import LABEL_SETS, SHARED_EMOTIONS, LabelSet
+from .meld import Meld
+from .schema import FEATURE_COLUMNS, Dialogue, Utterance, dialogue_features, label_names
+
+# To add a corpus: one file with a subclass of ErcBuilder, one entry here.
+CORPORA: dict[str, type[ErcBuilder]] = {"demo": Demo, "meld": Meld}
+
+__all__ = [
+    "CORPORA",
+    "FEATURE_COLUMNS",
+    "LABEL_SETS",
+    "SHARED_EMOTIONS",
+    "CorpusError",
+    "Dialogue",
+    "ErcBuilder",
+    "LabelSet",
+    "Utterance",
+    "dialogue_features",
+    "label_names",
+    "load_erc_dataset",
+]
+
+
+def load_erc_dataset(
+    name: str,
+    data_dir: str | Path | None = None,
+    *,
+    cache_dir: str | Path | None = None,
+    streaming: bool = False,
+    **options: Any,
+) -> datasets.DatasetDict | datasets.IterableDatasetDict:
+    """Read a corpus, one row a dialogue, into a dictionary of splits (`train`, `dev`, `test`).
+
+    The rows are prepared once and cached until a raw file changes.
+
+    Args:
+        name: key in `CORPORA`.
+        data_dir: folder of the raw corpus; may be left out for `"demo"`.
+        cache_dir: folder of the prepared copies; default is that of `datasets`.
+        streaming: read the raw files on the fly, as an `IterableDatasetDict`, and cache nothing.
+        options: settings of the corpus, such as `normalize_text=False` for MELD.
+
+    Raises:
+        ValueError: for an unknown corpus or option, naming the known ones.
+        FileNotFoundError: where a raw file is missing.
+        CorpusError: where a raw file cannot be right.
+
+    Example:
+        >>> splits = load_erc_dataset("demo")
+        >>> splits["train"][0]["utterances"][0]["speaker"]
+    """
+    if name not in CORPORA:
+        raise ValueError(f"unknown corpus {name!r}: choose one of {', '.join(CORPORA)}")
+    builder_class = CORPORA[name]
+    inherited = {field.name for field in dataclasses.fields(datasets.BuilderConfig)}
+    known = [f.name for f in dataclasses.fields(builder_class.BUILDER_CONFIG_CLASS) if f.name not in inherited]
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise ValueError(f"corpus {name!r} has no option {', '.join(unknown)}: it knows {', '.join(known) or 'none'}")
+    builder = builder_class(data_dir=data_dir, cache_dir=cache_dir, **options)
+    if streaming:
+        return builder.as_streaming_dataset()
+    builder.download_and_prepare()
+    return builder.as_dataset()

@@ -1,0 +1,244 @@
+"""Who says what in the demo corpus: made-up dialogues in which no single channel gives an emotion away.
+
+Every emotion is written into three cues, words (T), voice (A) and face (V), and into what was said just before (C):
+
+============  =====  =====  ====  ===================================================
+emotion       T      A      V     C
+============  =====  =====  ====  ===================================================
+joy           glad   high   open  no warning by someone else
+surprise      awe    high   open  no warning by someone else
+fear          awe    high   open  someone else has just given a warning
+anger (hot)   harsh  loud   frown any
+anger (cold)  plain  calm   frown any
+disgust       as anger, with the face ``grimace`` in place of ``frown``
+sadness       plain  dull   still any
+neutral       plain  calm   still any
+============  =====  =====  ====  ===================================================
+
+So joy and surprise differ in the words alone, surprise and fear in the context alone, anger and disgust in the face
+alone, sadness and neutral in the voice alone. A warning, like a harmless remark, is an extra clause that every emotion
+carries equally often; it frightens only the *other* people, and only in the utterance right after it.
+"""
+
+import random
+from dataclasses import dataclass
+
+EMOTIONS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
+SENTIMENT = {
+    "neutral": "neutral",
+    "surprise": "positive",
+    "fear": "negative",
+    "sadness": "negative",
+    "joy": "positive",
+    "disgust": "negative",
+    "anger": "negative",
+}
+
+# fmt: off
+CAST = (
+    "Abrin", "Belka", "Corvo", "Dessa", "Elun", "Fenja", "Gorvin", "Hilka",
+    "Ivano", "Jorun", "Kestra", "Lumo", "Mirel", "Nando", "Oriel", "Pavla",
+    "Quillo", "Runa", "Sorin", "Tamsa", "Ulvar", "Vesna", "Wilmo", "Yorka",
+)
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Cues:
+    """One way an emotion shows.
+
+    Args:
+        text: Kind of words, a key of `PHRASES`.
+        audio: Kind of voice, a key of `demo_voice.VOICES`.
+        vision: Kind of face, a key of `demo_face.FACES`.
+    """
+
+    text: str
+    audio: str
+    vision: str
+
+
+# The first way is hot, the second (where there is one) cold.
+CUES: dict[str, tuple[Cues, ...]] = {
+    "neutral": (Cues("plain", "calm", "still"),),
+    "surprise": (Cues("awe", "high", "open"),),
+    "fear": (Cues("awe", "high", "open"),),
+    "sadness": (Cues("plain", "dull", "still"),),
+    "joy": (Cues("glad", "high", "open"),),
+    "disgust": (Cues("harsh", "loud", "grimace"), Cues("plain", "calm", "grimace")),
+    "anger": (Cues("harsh", "loud", "frown"), Cues("plain", "calm", "frown")),
+}
+
+# How often each emotion follows what was said before. A pair that shares C keeps one ratio in every row, so that the
+# context does not tell its members apart; fear takes the place of joy and surprise after someone else's warning.
+EMOTION_WEIGHTS: dict[str, dict[str, float]] = {
+    "calm": {"neutral": 28, "sadness": 14, "anger": 14, "disgust": 11, "joy": 18, "surprise": 15},
+    "own_warning": {"neutral": 20, "sadness": 10, "anger": 11.2, "disgust": 8.8, "joy": 27, "surprise": 22.5},
+    "warned": {"neutral": 28, "sadness": 14, "anger": 14, "disgust": 11, "fear": 33},
+}
+
+WARNING_RATE = 0.4
+REMARK_RATE = 0.4
+SAME_SPEAKER_RATE = 0.35
+THREE_SPEAKERS_RATE = 0.25
+
+PHRASES = {
+    "glad": (
+        "I love this {thing}!",
+        "This is the best {thing} ever!",
+        "What a lovely {thing}!",
+        "Hooray, the {thing} is perfect!",
+        "I am so glad about the {thing}!",
+        "The {thing} turned out great!",
+        "How wonderful, we got the {thing}!",
+        "Great, the {thing} makes me so happy!",
+    ),
+    "awe": (
+        "Oh my, what is that {thing}?",
+        "Wait, what happened to the {thing}?",
+        "Did you see that {thing}?",
+        "I never expected the {thing}!",
+        "Where did the {thing} come from?",
+        "Oh, the {thing} just moved!",
+        "I cannot believe the {thing} did that!",
+        "What, is that really the {thing}?",
+    ),
+    "harsh": (
+        "I cannot stand this {thing}!",
+        "Take that awful {thing} away!",
+        "I hate the {thing}!",
+        "Not the stupid {thing} again!",
+        "Who ruined the {thing}?",
+        "Enough, I want no {thing}!",
+        "Keep that terrible {thing} away from me!",
+        "This {thing} is a mess!",
+    ),
+    "plain": (
+        "I put the {thing} in the {place}.",
+        "We still have the {thing}.",
+        "They called about the {thing}.",
+        "I will be in the {place} with the {thing}.",
+        "Maybe we take the {thing} tomorrow.",
+        "The {thing} is the one from last year.",
+        "I looked for the {thing} in the {place}.",
+        "You can leave the {thing} in the {place}.",
+    ),
+}
+
+# Warnings and remarks share most of their words, so that it is the warning itself that has to be understood.
+WARNINGS = (
+    "Careful, something is moving in the {place}.",
+    "Watch out, the wall of the {place} is falling.",
+    "Danger, someone is hiding in the {place}.",
+    "Careful, do not go into the {place}, it is not safe.",
+    "Watch out, there is smoke near the {thing}.",
+    "Danger, stay away from the {place}.",
+)
+REMARKS = (
+    "By the way, someone is waiting in the {place}.",
+    "I think the wall of the {place} is new.",
+    "By the way, something is written on the {thing}.",
+    "I think we can go into the {place}, it is open.",
+    "They say there is a cat near the {thing}.",
+    "They say you can stay in the {place}.",
+)
+OPENERS = ("Well,", "So,", "You know,", "Listen,", "Okay,", "Honestly,", "{other},", "Hey {other},")
+
+TOPICS = (
+    (("cake", "soup", "table", "candle"), ("kitchen", "garden", "cellar")),
+    (("tent", "boat", "fire", "map"), ("forest", "cabin", "cave")),
+    (("train", "ticket", "suitcase", "bench"), ("station", "tunnel", "waiting room")),
+    (("printer", "report", "lamp", "elevator"), ("office", "hallway", "basement")),
+    (("piano", "mask", "curtain", "costume"), ("theater", "attic", "dressing room")),
+    (("tractor", "fence", "goat", "basket"), ("barn", "field", "mill")),
+    (("statue", "painting", "clock", "mirror"), ("museum", "tower", "library")),
+    (("bicycle", "parcel", "ladder", "radio"), ("garage", "yard", "shed")),
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One utterance of the script.
+
+    Args:
+        dialogue: Number of the dialogue in its split, from 0.
+        utterance: Number of the utterance in its dialogue, from 0.
+        speaker: A name of `CAST`.
+        text: What is said.
+        emotion: One of `EMOTIONS`.
+        cues: The kinds of words, voice and face that show the emotion.
+        context: What the utterance right before did, a key of `EMOTION_WEIGHTS`.
+        warns: Whether the text carries a warning, whatever its emotion.
+    """
+
+    dialogue: int
+    utterance: int
+    speaker: str
+    text: str
+    emotion: str
+    cues: Cues
+    context: str
+    warns: bool
+
+
+def write_dialogues(count: int, utterances: int, rng: random.Random) -> list[Line]:
+    """Write `count` dialogues of `utterances` utterances each, in order.
+
+    Args:
+        count: Number of dialogues.
+        utterances: Number of utterances in each.
+        rng: Where all chance comes from: the same state gives the same lines.
+
+    Example:
+        >>> import random
+        >>> lines = write_dialogues(2, 8, random.Random(0))
+        >>> len(lines), lines[0].dialogue, lines[-1].utterance
+        (16, 0, 7)
+    """
+    return [line for dialogue in range(count) for line in _write_dialogue(dialogue, utterances, rng)]
+
+
+def _write_dialogue(dialogue: int, utterances: int, rng: random.Random) -> list[Line]:
+    people = rng.sample(CAST, 3 if rng.random() < THREE_SPEAKERS_RATE else 2)
+    things, places = rng.choice(TOPICS)
+    lines: list[Line] = []
+    speaker = people[0]
+    for utterance in range(utterances):
+        others = [name for name in people if name != speaker]
+        if lines and rng.random() >= SAME_SPEAKER_RATE:
+            speaker = rng.choice(others)
+            others = [name for name in people if name != speaker]
+        context = _context_of(lines[-1] if lines else None, speaker)
+        weights = EMOTION_WEIGHTS[context]
+        emotion = rng.choices(list(weights), list(weights.values()))[0]
+        cues = rng.choice(CUES[emotion])
+        clauses, warns = _extra_clauses(rng)
+        # The words see the cue and never the emotion: two emotions with one cue cannot be told apart by them.
+        sentences = [rng.choice(PHRASES[cues.text]), *clauses]
+        rng.shuffle(sentences)
+        text = _say(sentences, things, places, rng.choice(others), rng)
+        lines.append(Line(dialogue, utterance, speaker, text, emotion, cues, context, warns))
+    return lines
+
+
+def _context_of(previous: Line | None, speaker: str) -> str:
+    if previous is None or not previous.warns:
+        return "calm"
+    return "own_warning" if previous.speaker == speaker else "warned"
+
+
+def _extra_clauses(rng: random.Random) -> tuple[list[str], bool]:
+    draw = rng.random()
+    if draw < WARNING_RATE:
+        return [rng.choice(WARNINGS)], True
+    if draw < WARNING_RATE + REMARK_RATE:
+        return [rng.choice(REMARKS)], False
+    return [], False
+
+
+def _say(sentences: list[str], things: tuple[str, ...], places: tuple[str, ...], other: str, rng: random.Random) -> str:
+    filled = [sentence.format(thing=rng.choice(things), place=rng.choice(places)) for sentence in sentences]
+    if rng.random() < 0.4:
+        first = filled[0] if filled[0].startswith("I ") else filled[0][0].lower() + filled[0][1:]
+        filled[0] = f"{rng.choice(OPENERS).format(other=other)} {first}"
+    return " ".join(filled)

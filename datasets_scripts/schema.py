@@ -1,0 +1,87 @@
+"""The one row of every corpus: a dialogue, as a list of utterances in the order in which they were spoken."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired, TypedDict
+
+from datasets import ClassLabel, Features, List, Value
+
+# The column of precomputed features of each modality.
+FEATURE_COLUMNS = {"text": "text_features", "audio": "audio_features", "vision": "visual_features"}
+
+
+class Utterance(TypedDict):
+    """One turn of a dialogue.
+
+    `start` and `end` are seconds inside the media file, None for the whole file. `label` is a class name, in a dataset
+    its index; None marks an utterance that is context only (`ClassLabel` refuses -100 unless it comes first in a list,
+    so the collator writes the -100). The feature columns exist in corpora of precomputed features alone.
+    """
+
+    utterance_id: str
+    speaker: str
+    text: str | None
+    audio_path: str | None
+    video_path: str | None
+    start: float | None
+    end: float | None
+    label: str | None
+    text_features: NotRequired[Sequence[float] | None]
+    audio_features: NotRequired[Sequence[float] | None]
+    visual_features: NotRequired[Sequence[float] | None]
+
+
+class Dialogue(TypedDict):
+    """One row: `dialogue_id` is unique over all splits of its corpus."""
+
+    dialogue_id: str
+    utterances: list[Utterance]
+
+
+def dialogue_features(label_names: Sequence[str], feature_sizes: Mapping[str, int] | None = None) -> Features:
+    """The `datasets.Features` of a dialogue.
+
+    Args:
+        label_names: class names in the order of their indices.
+        feature_sizes: width of the precomputed features of each modality that has them, keys from `FEATURE_COLUMNS`.
+
+    Raises:
+        ValueError: where `feature_sizes` names no modality.
+
+    Example:
+        >>> features = dialogue_features(["neutral", "joy"], {"text": 768})
+        >>> features["utterances"].feature["text_features"]
+        List(Value('float32'), length=768)
+    """
+    sizes = feature_sizes or {}
+    unknown = set(sizes) - set(FEATURE_COLUMNS)
+    if unknown:
+        raise ValueError(f"feature_sizes has {sorted(unknown)}: its keys are modalities, {', '.join(FEATURE_COLUMNS)}")
+    utterance = {
+        "utterance_id": Value("string"),
+        "speaker": Value("string"),
+        "text": Value("string"),
+        # Paths, not Audio/Video: decoding belongs to the processor, and those features need torchcodec.
+        "audio_path": Value("string"),
+        "video_path": Value("string"),
+        "start": Value("float64"),
+        "end": Value("float64"),
+        "label": ClassLabel(names=list(label_names)),
+    }
+    for modality, column in FEATURE_COLUMNS.items():
+        if modality in sizes:
+            utterance[column] = List(Value("float32"), length=sizes[modality])
+    return Features({"dialogue_id": Value("string"), "utterances": List(utterance)})
+
+
+def label_names(data: Any) -> list[str]:
+    """Class names of a `Features`, a dataset or a dictionary of splits, in the order of their indices.
+
+    Example:
+        >>> label_names(dialogue_features(["neutral", "joy"]))
+        ['neutral', 'joy']
+    """
+    if isinstance(data, dict) and not isinstance(data, Features):
+        data = next(iter(data.values()))
+    features = data if isinstance(data, Features) else data.features
+    names: list[str] = features["utterances"].feature["label"].names
+    return names

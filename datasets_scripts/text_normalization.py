@@ -1,0 +1,53 @@
+"""Text as it was meant: encoding accidents undone, typographic punctuation as plain ASCII, single spaces."""
+
+import re
+
+# What a UTF-8 continuation byte looks like once it was read as cp1252 (or, where cp1252 has a hole, as latin-1).
+_BYTES = {bytes([byte]).decode("cp1252", errors="ignore") or chr(byte): byte for byte in range(0x80, 0x100)}
+_BYTES.update({chr(byte): byte for byte in range(0x80, 0xA0)})
+_CONTINUATION = "[" + "".join(re.escape(char) for char, byte in _BYTES.items() if byte < 0xC0) + "]"
+# Only the lead bytes of accented Latin letters, general punctuation and the BOM: others would eat real text.
+_MOJIBAKE = re.compile(f"[\xc2\xc3]{_CONTINUATION}|\xe2{_CONTINUATION}{{2}}|\xef\xbb\xbf")
+_C1_CONTROL = re.compile("[\x80-\x9f]")
+
+_PUNCTUATION = str.maketrans(
+    {
+        "\u2018": "'",
+        "\u2019": "'",
+        "\u201a": ",",
+        "\u201b": "'",
+        "\u2032": "'",
+        "\u201c": '"',
+        "\u201d": '"',
+        "\u201e": '"',
+        "\u2033": '"',
+        "\u2010": "-",
+        "\u2011": "-",
+        "\u2012": "-",
+        "\u2013": "-",
+        "\u2014": "--",
+        "\u2015": "--",
+        "\u2026": "...",
+        "\u200b": None,
+        "\ufeff": None,
+    }
+)
+
+
+def _decode(match: re.Match[str]) -> str:
+    try:
+        return bytes(_BYTES[char] for char in match[0]).decode("utf-8")
+    except UnicodeDecodeError:
+        return match[0]
+
+
+def normalize_text(text: str) -> str:
+    """Undo UTF-8 read as cp1252 and stray C1 controls, make curly punctuation plain and collapse white space.
+
+    Example:
+        >>> normalize_text("I\\x92m  fine\\u2026")
+        "I'm fine..."
+    """
+    text = _MOJIBAKE.sub(_decode, text)
+    text = _C1_CONTROL.sub(lambda match: match[0].encode("latin-1").decode("cp1252", errors="ignore"), text)
+    return " ".join(text.translate(_PUNCTUATION).split())

@@ -1,0 +1,145 @@
+"""Configuration of the ERC models."""
+
+from typing import Any, ClassVar
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+MODALITIES = ("text", "audio", "vision")
+
+
+@strict
+class ErcConfig(PreTrainedConfig):
+    """Configuration of [`ErcModel`] and [`ErcForSequenceClassification`].
+
+    A modality takes part when it has either a backbone config (`text_config`, `audio_config`, `vision_config`) or an
+    entry in `feature_sizes`; the others are absent. The method is after Shi et al. 2024 (arXiv 2405.17900).
+
+    Args:
+        text_config: config of any text `AutoModel` (bert, roberta, mpnet, deberta, ...), or `None`.
+        audio_config: config of any speech `AutoModel` (whisper, wav2vec2, hubert, wavlm,
+            audio-spectrogram-transformer), of an image model that reads log-mel "images" (vit), or `None`.
+        vision_config: config of any image `AutoModel` (vit, clip, dinov2, convnext), applied frame by frame, or `None`.
+        feature_sizes: width of the precomputed features of each modality that has no backbone, e.g.
+            `{"text": 1024, "audio": 1582}`.
+        text_layer: which hidden states of the text backbone become its tokens: `"last"`, `"mix"` (a learned softmax mix
+            over all layers, as in ELMo, Peters et al. 2018) or a layer's number (0 is the embedding).
+        audio_layer: the same for audio. Middle layers of speech encoders carry emotion best.
+        vision_layer: the same for vision.
+        audio_token_stride: so many neighbouring audio frames are averaged into one token.
+        frozen_modalities: backbones that are not trained. They run in eval mode without gradient.
+        lora_modalities: backbones trained through low-rank adapters (Hu et al. 2021) only; needs peft.
+        lora_rank: rank of the adapters.
+        hidden_size: width H of fusion, context and heads.
+        num_attention_heads: attention heads in fusion and context.
+        intermediate_size: width of the feed-forward layers in fusion and context.
+        hidden_dropout_prob: dropout in projections, fusion, context and heads.
+        fusion: name in the fusion registry, `"joint_vector"` or `"concat"`.
+        num_joint_vectors: J, trainable joint vectors of `joint_vector`.
+        num_fusion_layers: L, fusion layers.
+        context: name in the context registry, `"transformer"`, `"recurrent"` or `"none"`.
+        context_position: `"before"` fusion (the context vector joins each modality's tokens), `"after"` it (on the
+            joint feature), or `"both"`.
+        num_context_layers: layers of the dialogue context.
+        context_causal: whether an utterance sees the past only.
+        context_window: how many utterances away it sees at most; `None` is the whole dialogue.
+        modality_dropout: chance to mask a present modality of an utterance in training (never its last one).
+        classification_loss: name in the registry of classification losses, `"cross_entropy"`.
+        class_weights: a weight a class for the classification loss, in the order of `id2label`, or `None`.
+        label_smoothing: label smoothing of the classification loss.
+        modality_loss_weight: weight of the mean classification loss of the single modalities' heads.
+        contrastive: name in the registry of contrastive losses, `"inter_class"` or `"none"`.
+        contrastive_weight: weight of the contrastive loss.
+        contrastive_temperature: tau of the contrastive loss.
+        contrastive_size: width of the contrastive projection.
+        initializer_range: standard deviation of the initial weights.
+
+    Example:
+        >>> from modeling_erc import ErcConfig, ErcForSequenceClassification
+        >>> config = ErcConfig(feature_sizes={"text": 100, "audio": 73}, hidden_size=32, num_labels=3)
+        >>> config.modalities
+        ('text', 'audio')
+    """
+
+    model_type: ClassVar[str] = "erc"
+    sub_configs_defaults: ClassVar[dict[str, SubConfigSpec]] = {
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert", optional=True),
+        "audio_config": SubConfigSpec(config_class=AutoConfig, model_type="whisper", optional=True),
+        "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="vit", optional=True),
+    }
+    keys_to_ignore_at_inference: ClassVar[list[str]] = [
+        "modality_logits",
+        "modality_mask",
+        "embeddings",
+        "prototypes",
+        "last_hidden_state",
+    ]
+
+    text_config: dict[str, Any] | PreTrainedConfig | None = None
+    audio_config: dict[str, Any] | PreTrainedConfig | None = None
+    vision_config: dict[str, Any] | PreTrainedConfig | None = None
+    feature_sizes: dict[str, int] | None = None
+    text_layer: str = "last"
+    audio_layer: str = "last"
+    vision_layer: str = "last"
+    audio_token_stride: int = 1
+    frozen_modalities: list[str] | None = None
+    lora_modalities: list[str] | None = None
+    lora_rank: int = 8
+    hidden_size: int = 128
+    num_attention_heads: int = 4
+    intermediate_size: int = 256
+    hidden_dropout_prob: float = 0.1
+    fusion: str = "joint_vector"
+    num_joint_vectors: int = 4
+    num_fusion_layers: int = 2
+    context: str = "transformer"
+    context_position: str = "both"
+    num_context_layers: int = 1
+    context_causal: bool = False
+    context_window: int | None = None
+    modality_dropout: float = 0.0
+    classification_loss: str = "cross_entropy"
+    class_weights: list[float] | None = None
+    label_smoothing: float = 0.0
+    modality_loss_weight: float = 0.2
+    contrastive: str = "inter_class"
+    contrastive_weight: float = 0.1
+    contrastive_temperature: float = 0.1
+    contrastive_size: int = 64
+    initializer_range: float = 0.02
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        super().__post_init__(**kwargs)
+        self.frozen_modalities = sorted(self.frozen_modalities or [])
+        self.lora_modalities = sorted(self.lora_modalities or [])
+        self.feature_sizes = dict(self.feature_sizes or {})
+        for modality in self.feature_sizes:
+            if modality not in MODALITIES:
+                raise ValueError(f"feature_sizes has {modality!r}: the modalities are {', '.join(MODALITIES)}")
+            if self.backbone_config(modality) is not None:
+                raise ValueError(
+                    f"{modality} has both a backbone ({modality}_config) and feature_sizes: give one of them"
+                )
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
+            )
+        if self.context_position not in ("before", "after", "both"):
+            raise ValueError(f"context_position {self.context_position!r}: choose before, after or both")
+        if self.class_weights is not None and len(self.class_weights) != self.num_labels:
+            raise ValueError(f"{len(self.class_weights)} class_weights for {self.num_labels} labels")
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that take part, in the order of every modality axis."""
+        return tuple(m for m in MODALITIES if self.backbone_config(m) is not None or m in (self.feature_sizes or {}))
+
+    def backbone_config(self, modality: str) -> PreTrainedConfig | None:
+        """The config of a modality's backbone, `None` where it has none."""
+        config: PreTrainedConfig | None = getattr(self, f"{modality}_config")
+        return config
+
+
+ErcConfig.register_for_auto_class()

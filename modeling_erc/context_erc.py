@@ -1,0 +1,82 @@
+"""Conversation context: what an utterance learns from the others of its dialogue. One registry: `CONTEXTS`."""
+
+import torch
+from torch import Tensor, nn
+
+from .configuration_erc import ErcConfig
+from .layers_erc import TransformerLayer
+from .registry_erc import Registry
+
+CONTEXTS: Registry[type[nn.Module]] = Registry("context")
+
+
+def visible_utterances(mask: Tensor, *, causal: bool, window: int | None) -> Tensor:
+    """Which utterance sees which.
+
+    Args:
+        mask: boolean `(batch, utterances)`, True where there is an utterance to see.
+        causal: past and present only.
+        window: distance seen at most, in utterances.
+
+    Returns:
+        boolean `(batch, utterances, utterances)`; a row always sees itself, so that no softmax is empty.
+    """
+    order = torch.arange(mask.shape[1], device=mask.device)
+    distance = order[None, :] - order[:, None]
+    allowed = torch.ones_like(distance, dtype=torch.bool)
+    if causal:
+        allowed &= distance <= 0
+    if window is not None:
+        allowed &= distance.abs() <= window
+    return (mask[:, None, :] & allowed) | (distance == 0)
+
+
+@CONTEXTS.register("transformer")
+class TransformerContext(nn.Module):
+    """Self-attention over the dialogue with a learned bias for distance and for same or other speaker.
+
+    Speakers enter only as "the same as mine" or "another", so any number of them, in any naming, is read alike
+    (relative positions after Shaw et al. 2018; same and other speaker after DialogueGCN, Ghosal et al. 2019).
+    """
+
+    max_distance = 8  # farther utterances share one bias
+
+    def __init__(self, config: ErcConfig) -> None:
+        super().__init__()
+        self.causal, self.window = config.context_causal, config.context_window
+        self.bias = nn.Embedding(2 * (2 * self.max_distance + 1), config.num_attention_heads)
+        self.layers = nn.ModuleList(TransformerLayer(config) for _ in range(config.num_context_layers))
+        self.norm = nn.LayerNorm(config.hidden_size)
+
+    def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:
+        """Context.
+
+        Args:
+            hidden_states: `(batch, utterances, hidden)`.
+            mask: boolean `(batch, utterances)`.
+            speaker_ids: `(batch, utterances)`, any integers, equal for equal speakers of a dialogue.
+
+        Returns:
+            `(batch, utterances, hidden)`.
+        """
+        order = torch.arange(mask.shape[1], device=mask.device)
+        distance = (order[None, :] - order[:, None]).clamp(-self.max_distance, self.max_distance) + self.max_distance
+        same = (speaker_ids[:, :, None] == speaker_ids[:, None, :]).long()
+        bias = self.bias(same * (2 * self.max_distance + 1) + distance).permute(0, 3, 1, 2)
+        visible = visible_utterances(mask, causal=self.causal, window=self.window)[:, None]
+        attention = bias.masked_fill(~visible, torch.finfo(bias.dtype).min)
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, attention)
+        return self.norm(hidden_states)
+
+
+@CONTEXTS.register("none")
+class NoContext(nn.Module):
+    """Every utterance by itself."""
+
+    def __init__(self, config: ErcConfig) -> None:
+        super().__init__()
+
+    def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:
+        """Returns `hidden_states` as they are."""
+        return hidden_states

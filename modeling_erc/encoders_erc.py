@@ -1,0 +1,259 @@
+"""Backbones: any `AutoModel` of text, speech or images becomes tokens of its modality. One registry: `ENCODERS`."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
+
+from .configuration_erc import ErcConfig
+from .layers_erc import alike_lengths, unsplit
+from .lora_erc import add_lora
+from .registry_erc import Registry
+
+# Rows that a backbone reads together: few enough to be of alike length, enough to fill the machine.
+GROUP_ROWS = 32
+
+
+def unimodal_config(config: PreTrainedConfig, modality: str) -> PreTrainedConfig:
+    """The one tower of a multi-tower config that belongs to `modality`, e.g. `vision_config` of CLIP."""
+    tower = getattr(config, f"{modality}_config", None)
+    return tower if isinstance(tower, PreTrainedConfig) else config
+
+
+def strip_backbone(model: PreTrainedModel) -> PreTrainedModel:
+    """Leaves what makes hidden states: the encoder of an encoder-decoder, and no pooling head."""
+    if model.config.is_encoder_decoder:
+        model = model.get_encoder()
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    if model.config.model_type.startswith("convnext"):
+        model.layernorm = nn.Identity()  # of the pooled output only
+    return model
+
+
+class BackboneEncoder(nn.Module, ABC):
+    """Runs a backbone over packed utterances and hands on the hidden states of the chosen layer.
+
+    Args:
+        config: the whole model's config.
+        modality: whose backbone this is.
+    """
+
+    def __init__(self, config: ErcConfig, modality: str) -> None:
+        super().__init__()
+        self.layer: str = getattr(config, f"{modality}_layer")
+        self.frozen = modality in (config.frozen_modalities or [])
+        self.lora_rank = config.lora_rank if modality in (config.lora_modalities or []) else 0
+        self.set_backbone(AutoModel.from_config(config.backbone_config(modality)))
+
+    def set_backbone(self, model: PreTrainedModel) -> None:
+        """Takes `model` as the backbone, stripped, frozen or adapted as the config says."""
+        self.backbone = strip_backbone(model)
+        if self.frozen:
+            self.backbone.requires_grad_(False).eval()
+        elif self.lora_rank:
+            add_lora(self.backbone, self.lora_rank)
+
+    def forward(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes N utterances, those of alike length together.
+
+        Args:
+            **inputs: as for [`encode`].
+
+        Returns:
+            tokens `(N, tokens, width)`, or `(N, layers, tokens, width)` for the layer `"mix"`, and their boolean mask
+            `(N, tokens)`.
+        """
+        lengths = self.lengths(inputs)
+        if lengths is None or len(lengths) <= GROUP_ROWS:
+            return self.encode(**inputs)
+        groups = alike_lengths(lengths, GROUP_ROWS)
+        outputs = [self.encode(**self.trim(inputs, rows, int(lengths[rows].max()))) for rows in groups]
+        tokens = unsplit([tokens for tokens, _ in outputs], groups)
+        return tokens, unsplit([mask[..., None] for _, mask in outputs], groups)[..., 0]
+
+    @abstractmethod
+    def encode(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes utterances in one go; the result is that of `forward`."""
+
+    def lengths(self, inputs: dict[str, Tensor]) -> Tensor | None:
+        """How long each row's input really is, `(N,)`; `None` where all are of one length."""
+        return None
+
+    def trim(self, inputs: dict[str, Tensor], rows: Tensor, length: int) -> dict[str, Tensor]:
+        """Some of the rows, without the padding beyond `length`."""
+        return {name: value[rows] for name, value in inputs.items()}
+
+    def choose_layer(self, last: Tensor, hidden_states: tuple[Tensor, ...] | None) -> Tensor:
+        """The layer that the config asks for; hidden states are of tokens or of maps `(N, width, rows, columns)`."""
+        if self.layer == "last" or hidden_states is None:
+            return _flat_tokens(last)
+        if self.layer == "mix":
+            flat = [_flat_tokens(states) for states in hidden_states]
+            if len({states.shape for states in flat}) > 1:
+                raise ValueError(f"{type(self.backbone).__name__} has layers of different shapes: use layer 'last'")
+            return torch.stack(flat, dim=1)
+        try:
+            return _flat_tokens(hidden_states[int(self.layer)])
+        except (ValueError, IndexError):
+            raise ValueError(
+                f"layer {self.layer!r} of {type(self.backbone).__name__}: "
+                f"use 'last', 'mix' or 0..{len(hidden_states) - 1}"
+            ) from None
+
+    def run_backbone(self, **inputs: Tensor | None) -> Tensor:
+        """Calls the backbone and picks the layer."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            output = self.backbone(**inputs, output_hidden_states=self.layer != "last")
+        return self.choose_layer(output.last_hidden_state, getattr(output, "hidden_states", None))
+
+    def train(self, mode: bool = True) -> "BackboneEncoder":
+        """A frozen backbone stays in eval mode: its dropout and norms must not move."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
+
+def _flat_tokens(states: Tensor) -> Tensor:
+    # Convolutional image backbones give (N, width, rows, columns).
+    return states.flatten(2).transpose(1, 2) if states.dim() == 4 else states
+
+
+ENCODERS: Registry[type[BackboneEncoder]] = Registry("encoder")
+
+
+@ENCODERS.register("text")
+class TextEncoder(BackboneEncoder):
+    """Text backbone. With neighbouring utterances in the input, only the utterance's own tokens are handed on."""
+
+    def encode(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes.
+
+        Args:
+            input_ids: `(N, length)`.
+            attention_mask: `(N, length)`.
+            text_token_mask: `(N, length)`, the utterance's own tokens; the others are context for them.
+        """
+        own = inputs["text_token_mask"].bool()
+        tokens = self.run_backbone(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+        # Own tokens move to the front, in order, so that fusion pays for them alone.
+        order = own.long().argsort(dim=1, descending=True, stable=True)[:, : int(own.sum(dim=1).max())]
+        index = order[..., None].expand(-1, -1, tokens.shape[-1])
+        if tokens.dim() == 4:
+            index = index[:, None].expand(-1, tokens.shape[1], -1, -1)
+        return tokens.gather(-2, index), own.gather(1, order)
+
+    def lengths(self, inputs: dict[str, Tensor]) -> Tensor | None:
+        """Tokens of each row."""
+        return inputs["attention_mask"].sum(dim=1)
+
+    def trim(self, inputs: dict[str, Tensor], rows: Tensor, length: int) -> dict[str, Tensor]:
+        """Some of the rows, without the padding beyond `length`."""
+        return {name: value[rows, :length] for name, value in inputs.items()}
+
+
+@ENCODERS.register("audio")
+class AudioEncoder(BackboneEncoder):
+    """Speech backbone over what its own feature extractor makes: waves, log-mel frames or log-mel images."""
+
+    def __init__(self, config: ErcConfig, modality: str) -> None:
+        super().__init__(config, modality)
+        self.stride = config.audio_token_stride
+
+    def encode(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes.
+
+        Args:
+            audio_values: `(N, samples)`, `(N, mels, frames)`, `(N, frames, mels)` or `(N, channels, height, width)`.
+            audio_attention_mask: `(N, samples or frames)`, if the front-end pads.
+        """
+        values, mask = inputs["audio_values"], inputs.get("audio_attention_mask")
+        if self.backbone.config.model_type == "whisper":
+            assert mask is not None
+            tokens, token_mask = self._whisper(values, mask.bool())
+        else:
+            name = self.backbone.main_input_name
+            if mask is not None and hasattr(self.backbone, "_get_feature_vector_attention_mask"):
+                tokens = self.run_backbone(**{name: values}, attention_mask=mask)
+                token_mask = self.backbone._get_feature_vector_attention_mask(tokens.shape[-2], mask).bool()
+            else:
+                tokens = self.run_backbone(**{name: values})
+                token_mask = tokens.new_ones(tokens.shape[0], tokens.shape[-2], dtype=torch.bool)
+        return pool_tokens(tokens, token_mask, self.stride)
+
+    def lengths(self, inputs: dict[str, Tensor]) -> Tensor | None:
+        """Samples or frames of each row, if the front-end pads."""
+        mask = inputs.get("audio_attention_mask")
+        return None if mask is None else mask.sum(dim=1)
+
+    def trim(self, inputs: dict[str, Tensor], rows: Tensor, length: int) -> dict[str, Tensor]:
+        """Some of the rows, without the padding beyond `length`."""
+        values, mask = inputs["audio_values"][rows], inputs["audio_attention_mask"][rows, :length]
+        frames_first = values.dim() == 3 and self.backbone.config.model_type != "whisper"
+        return {
+            "audio_values": values[:, :length] if frames_first else values[..., :length],
+            "audio_attention_mask": mask,
+        }
+
+    def _whisper(self, mel: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Whisper's encoder on as many frames as there are; its own forward insists on 30 s of padding.
+
+        Padded frames are zeroed before each convolution and masked in attention, so that a clip gives the same tokens
+        alone and in any batch.
+        """
+        encoder = self.backbone
+        if mel.shape[-1] % 2:
+            mel, mask = nn.functional.pad(mel, (0, 1)), nn.functional.pad(mask, (0, 1))
+        states = nn.functional.gelu(encoder.conv1(mel.to(encoder.conv1.weight.dtype) * mask[:, None]))
+        states = nn.functional.gelu(encoder.conv2(states * mask[:, None])).transpose(1, 2)
+        token_mask = mask[:, ::2]
+        states = states + encoder.embed_positions.weight[: states.shape[1]]
+        states = nn.functional.dropout(states, encoder.dropout, encoder.training)
+        bias = states.new_zeros(token_mask.shape).masked_fill(~token_mask, torch.finfo(states.dtype).min)
+        hidden_states = [states]
+        for layer in encoder.layers:
+            states = layer(states, bias[:, None, None])
+            hidden_states.append(states)
+        states = encoder.layer_norm(states)
+        return self.choose_layer(states, (*hidden_states[:-1], states)), token_mask
+
+
+@ENCODERS.register("vision")
+class VisionEncoder(BackboneEncoder):
+    """Image backbone, frame by frame: a frame is one token, the mean of its patches."""
+
+    def encode(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes.
+
+        Args:
+            pixel_values: `(N, frames, channels, height, width)`.
+        """
+        pixels = inputs["pixel_values"]
+        utterances, frames = pixels.shape[:2]
+        patches = self.run_backbone(pixel_values=pixels.flatten(0, 1))
+        pooled = patches.mean(dim=-2)  # (N * frames, [layers,] width)
+        tokens = pooled.unflatten(0, (utterances, frames))
+        if tokens.dim() == 4:
+            tokens = tokens.transpose(1, 2)
+        return tokens, tokens.new_ones(utterances, frames, dtype=torch.bool)
+
+
+def pool_tokens(tokens: Tensor, mask: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    """Averages `stride` neighbouring tokens into one, over those that are not padding.
+
+    Args:
+        tokens: `(N, [layers,] tokens, width)`.
+        mask: boolean `(N, tokens)`.
+        stride: tokens that become one.
+    """
+    if stride == 1:
+        return tokens, mask
+    padding = -tokens.shape[-2] % stride
+    tokens = nn.functional.pad(tokens, (0, 0, 0, padding)).unflatten(-2, (-1, stride))
+    mask = nn.functional.pad(mask, (0, padding)).unflatten(-1, (-1, stride))
+    weights = mask[..., None].to(tokens.dtype)
+    if tokens.dim() == 5:
+        weights = weights[:, None]
+    return (tokens * weights).sum(dim=-2) / weights.sum(dim=-2).clamp(min=1.0), mask.any(dim=-1)

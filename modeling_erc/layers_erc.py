@@ -1,0 +1,133 @@
+"""Small layers that fusion and context share."""
+
+import torch
+from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from .configuration_erc import ErcConfig
+
+
+class TransformerLayer(GradientCheckpointingLayer):
+    """Pre-norm transformer encoder layer on scaled dot-product attention (Vaswani et al. 2017; Xiong et al. 2020).
+
+    Args:
+        config: gives `hidden_size`, `num_attention_heads`, `intermediate_size` and `hidden_dropout_prob`.
+    """
+
+    def __init__(self, config: ErcConfig) -> None:
+        super().__init__()
+        self.num_heads = config.num_attention_heads
+        self.dropout_prob = config.hidden_dropout_prob
+        self.attention_norm = nn.LayerNorm(config.hidden_size)
+        self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+        self.attention_output = nn.Linear(config.hidden_size, config.hidden_size)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(config.hidden_size),
+            nn.Linear(config.hidden_size, config.intermediate_size),
+            nn.GELU(),
+            nn.Dropout(config.hidden_dropout_prob),
+            nn.Linear(config.intermediate_size, config.hidden_size),
+        )
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, hidden_states: Tensor, attention_mask: Tensor) -> Tensor:
+        """One layer.
+
+        Args:
+            hidden_states: `(batch, length, hidden)`.
+            attention_mask: what scaled dot-product attention takes, broadcastable to `(batch, heads, length, length)`:
+                boolean (True is seen) or additive. Each row must see at least one position.
+
+        Returns:
+            `(batch, length, hidden)`.
+        """
+        batch, length, hidden = hidden_states.shape
+        qkv = self.qkv(self.attention_norm(hidden_states)).view(batch, length, 3, self.num_heads, -1)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        mixed = nn.functional.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=attention_mask if attention_mask.dtype == torch.bool else attention_mask.to(query.dtype),
+            dropout_p=self.dropout_prob if self.training else 0.0,
+        )
+        mixed = mixed.transpose(1, 2).reshape(batch, length, hidden)
+        hidden_states = hidden_states + self.dropout(self.attention_output(mixed))
+        return hidden_states + self.dropout(self.feed_forward(hidden_states))
+
+
+class AttentionPool(nn.Module):
+    """One vector for a row of tokens: each head's learned weighted mean of its share of the width.
+
+    It starts as the plain mean and learns which tokens matter (cf. Yang et al. 2016, hierarchical attention networks).
+
+    Args:
+        config: gives `hidden_size` and `num_attention_heads`.
+    """
+
+    def __init__(self, config: ErcConfig) -> None:
+        super().__init__()
+        self.scores = nn.Linear(config.hidden_size, config.num_attention_heads)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Pools `(N, tokens, hidden)` under the boolean mask `(N, tokens)` to `(N, hidden)`; zero if all is masked."""
+        weights = self.scores(tokens).masked_fill(~mask[..., None], torch.finfo(tokens.dtype).min).softmax(dim=1)
+        heads = tokens.unflatten(-1, (weights.shape[-1], -1))
+        pooled = torch.einsum("nth,nthw->nhw", weights, heads).flatten(1)
+        return pooled * mask.any(dim=1, keepdim=True)
+
+
+def masked_mean(values: Tensor, mask: Tensor, dim: int) -> Tensor:
+    """Mean of `values` along `dim` over the positions where `mask` is true; zero where none is.
+
+    Args:
+        values: `(..., n, hidden)` with `n` at `dim`.
+        mask: boolean, the shape of `values` without its last axis.
+        dim: the axis to reduce.
+    """
+    weights = mask.unsqueeze(-1).to(values.dtype)
+    return (values * weights).sum(dim) / weights.sum(dim).clamp(min=1.0)
+
+
+def scatter_rows(rows: Tensor, mask: Tensor) -> Tensor:
+    """Puts packed rows back into their places; the others are zero.
+
+    Args:
+        rows: `(n, ...)`, one for each true place of `mask`, in row-major order.
+        mask: boolean, any shape with `n` true places.
+
+    Returns:
+        `(*mask.shape, ...)`.
+    """
+    places = rows.new_zeros(*mask.shape, *rows.shape[1:])
+    places[mask] = rows
+    return places
+
+
+def alike_lengths(lengths: Tensor, size: int) -> tuple[Tensor, ...]:
+    """Splits rows into groups of `size` of alike length, so that little of a padded group is padding.
+
+    Args:
+        lengths: `(n,)`.
+        size: rows in a group at most.
+
+    Returns:
+        index tensors that together are a permutation of the rows.
+    """
+    return lengths.argsort(stable=True).split(size)
+
+
+def unsplit(parts: list[Tensor], groups: tuple[Tensor, ...]) -> Tensor:
+    """Puts the results of the groups of [`alike_lengths`] together again.
+
+    Args:
+        parts: for each group `(rows, width)`, or `(rows, ..., length, width)`, padded with zeros to the longest.
+        groups: the index tensors.
+
+    Returns:
+        all rows, in the order before the split.
+    """
+    if parts[0].dim() > 2:
+        longest = max(part.shape[-2] for part in parts)
+        parts = [nn.functional.pad(part, (0, 0, 0, longest - part.shape[-2])) for part in parts]
+    return torch.cat(parts)[torch.cat(groups).argsort()]

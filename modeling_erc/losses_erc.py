@@ -1,0 +1,174 @@
+"""Losses: classification of utterances, and contrast between classes. Two registries and `ErcLoss`, their sum."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from .configuration_erc import ErcConfig
+from .registry_erc import Registry
+
+IGNORE_INDEX = -100
+
+ClassificationLoss = Callable[[Tensor, Tensor, Tensor | None, float], Tensor]
+ContrastiveLoss = Callable[[Tensor, Tensor, Tensor, float], Tensor]
+
+CLASSIFICATION_LOSSES: Registry[ClassificationLoss] = Registry("classification loss")
+CONTRASTIVE_LOSSES: Registry[ContrastiveLoss] = Registry("contrastive loss")
+
+
+@CLASSIFICATION_LOSSES.register("cross_entropy")
+def cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None, label_smoothing: float) -> Tensor:
+    """Cross-entropy of each utterance, times its class' weight.
+
+    Args:
+        logits: `(n, classes)`.
+        labels: `(n,)`, none of them ignored.
+        weight: `(classes,)` or `None`.
+        label_smoothing: share of the target spread over all classes.
+
+    Returns:
+        `(n,)`.
+    """
+    loss = torch.nn.functional.cross_entropy(
+        logits.float(), labels, weight=weight, label_smoothing=label_smoothing, reduction="none"
+    )
+    return loss
+
+
+@CONTRASTIVE_LOSSES.register("none")
+def no_contrast(embeddings: Tensor, labels: Tensor, prototypes: Tensor, temperature: float) -> Tensor:
+    """No contrastive loss: zero for every anchor."""
+    return embeddings.new_zeros(embeddings.shape[0])
+
+
+@CONTRASTIVE_LOSSES.register("inter_class")
+def inter_class(embeddings: Tensor, labels: Tensor, prototypes: Tensor, temperature: float) -> Tensor:
+    """Supervised inter-class contrastive loss, after Shi et al. 2024 (arXiv 2405.17900).
+
+    For an anchor i of class y, P(i) the other members of y together with y's prototype, and B_c the members of class c
+    (anchor left out) together with c's prototype:
+
+        L_i = -1/|P(i)| * sum_{p in P(i)} log( exp(z_i.z_p/tau) / sum_c mean_{k in B_c} exp(z_i.z_k/tau) )
+
+    Averaging inside each class makes every class weigh the same however rare it is, and prototypes keep a class present
+    that a batch lacks (cf. balanced contrastive learning, Zhu et al. 2022, arXiv 2207.09052). The prototype is a
+    positive too: otherwise it would only ever be pushed away, and the only member of a class would learn nothing.
+
+    A mean inside a sum of exponentials is a subtraction of log |B_c| from the similarities, so this is one `logsumexp`.
+
+    Args:
+        embeddings: `(n, width)`, unit norm.
+        labels: `(n,)`, none of them ignored.
+        prototypes: `(classes, width)`, unit norm.
+        temperature: tau.
+
+    Returns:
+        `(n,)`, the loss of each anchor, in float32.
+
+    Example:
+        >>> z = torch.nn.functional.normalize(torch.randn(6, 8), dim=1)
+        >>> c = torch.nn.functional.normalize(torch.randn(3, 8), dim=1)
+        >>> inter_class(z, torch.tensor([0, 0, 1, 1, 2, 2]), c, temperature=0.1).shape
+        torch.Size([6])
+    """
+    # autocast would turn the similarities back to bf16, whose rounding tau magnifies.
+    with torch.autocast(embeddings.device.type, enabled=False):
+        anchors, classes = embeddings.shape[0], prototypes.shape[0]
+        dtype = torch.promote_types(embeddings.dtype, torch.float32)
+        others = torch.cat([embeddings, prototypes]).to(dtype)
+        similarity = embeddings.to(dtype) @ others.T / temperature
+        other_labels = torch.cat([labels, torch.arange(classes, device=labels.device)])
+        same_class = labels[:, None] == other_labels[None, :]
+        itself = torch.arange(anchors, device=labels.device)[:, None] == torch.arange(
+            anchors + classes, device=labels.device
+        )
+        members = torch.bincount(other_labels, minlength=classes)[other_labels]
+        class_sizes = (members[None, :] - same_class.long()).clamp(min=1).to(dtype)
+        # The anchor's own class is one smaller for it, since the anchor is left out.
+        balanced = (similarity - class_sizes.log()).masked_fill(itself, -torch.inf)
+        denominator = torch.logsumexp(balanced, dim=1)
+        positives = same_class & ~itself
+        return denominator - (similarity * positives).sum(dim=1) / positives.sum(dim=1)
+
+
+class LossInputs(Protocol):
+    """What [`ErcLoss`] reads of a model's output; only `logits` must be there.
+
+    Args:
+        logits: `(batch, utterances, classes)`.
+        modality_logits: `(batch, utterances, modalities, classes)`, each modality's own.
+        modality_mask: boolean `(batch, utterances, modalities)`.
+        embeddings: `(batch, utterances, width)`, unit norm, for the contrastive loss.
+        prototypes: `(classes, width)`, unit norm.
+    """
+
+    logits: Tensor | None
+    modality_logits: Tensor | None
+    modality_mask: Tensor | None
+    embeddings: Tensor | None
+    prototypes: Tensor | None
+
+
+@dataclass
+class ErcLoss:
+    """The training objective: classification of the averaged logits, of each modality's own, and the contrastive loss.
+
+    Args:
+        config: names and weights of the three terms.
+
+    Example:
+        >>> from modeling_erc import ErcConfig, ErcForSequenceClassification
+        >>> config = ErcConfig(feature_sizes={"text": 4}, num_labels=3)
+        >>> output = ErcForSequenceClassification(config)(torch.ones(1, 2).bool(), text_features=torch.randn(2, 4))
+        >>> ErcLoss(config)(output, labels=torch.tensor([[0, -100]])).shape
+        torch.Size([])
+    """
+
+    config: ErcConfig
+
+    def __call__(self, output: LossInputs, labels: Tensor, num_items: Tensor | int | None = None) -> Tensor:
+        """The loss.
+
+        Args:
+            output: of [`ErcForSequenceClassification`].
+            labels: `(batch, utterances)`, -100 where there is nothing to learn.
+            num_items: labelled utterances of the whole optimizer step, over accumulation steps and processes. The
+                default is this batch's own. With it, the losses of the parts add up to that of the whole.
+
+        Returns:
+            a scalar in float32; zero, with zero gradient, if everything is ignored.
+
+        Raises:
+            ValueError: a label is outside the classes.
+        """
+        config, logits = self.config, output.logits
+        assert logits is not None
+        scored = labels != IGNORE_INDEX
+        targets = labels[scored]
+        _check_labels(targets, logits.shape[-1])
+        items = torch.as_tensor(targets.numel() if num_items is None else num_items, device=logits.device).clamp(min=1)
+        weight = None if config.class_weights is None else logits.new_tensor(config.class_weights, dtype=torch.float32)
+        classify = CLASSIFICATION_LOSSES[config.classification_loss]
+        loss = classify(logits[scored], targets, weight, config.label_smoothing).sum()
+        if output.modality_logits is not None and output.modality_mask is not None and config.modality_loss_weight:
+            present = output.modality_mask[scored]
+            repeated = targets[:, None].expand_as(present)[present]
+            own = classify(output.modality_logits[scored][present], repeated, weight, config.label_smoothing)
+            share = (1.0 / present.sum(dim=1, keepdim=True).clamp(min=1)).expand_as(present)[present]
+            loss = loss + config.modality_loss_weight * (own * share).sum()
+        if output.embeddings is not None and output.prototypes is not None:
+            contrast = CONTRASTIVE_LOSSES[config.contrastive]
+            anchors = contrast(output.embeddings[scored], targets, output.prototypes, config.contrastive_temperature)
+            loss = loss + config.contrastive_weight * anchors.sum()
+        return loss / items
+
+
+def _check_labels(targets: Tensor, classes: int) -> None:
+    if targets.numel() and (targets.min() < 0 or targets.max() >= classes):
+        raise ValueError(
+            f"labels reach from {targets.min().item()} to {targets.max().item()}, but the model has {classes} classes: "
+            "map the corpus' labels to the model's by name (config.label2id)"
+        )

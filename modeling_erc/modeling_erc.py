@@ -1,0 +1,460 @@
+"""The ERC models: encoders, fusion, context, heads."""
+
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from .configuration_erc import ErcConfig
+from .context_erc import CONTEXTS, TransformerContext
+from .encoders_erc import ENCODERS, BackboneEncoder
+from .fusion_erc import FUSIONS, FusionOutput, JointVectorFusion
+from .layers_erc import AttentionPool, alike_lengths, scatter_rows, unsplit
+from .lora_erc import merge_lora
+from .losses_erc import ErcLoss
+
+# Utterances that are fused together: few enough to be of alike length.
+FUSION_ROWS = 64
+
+
+@dataclass
+class ErcModelOutput(ModelOutput):
+    """What [`ErcModel`] returns.
+
+    Args:
+        last_hidden_state: `(batch, utterances, hidden)`, the joint feature after context; zero in padded slots.
+        modality_states: `(batch, utterances, modalities, hidden)`, each modality's own; zero where it is absent.
+        modality_mask: boolean `(batch, utterances, modalities)`, what took part (after modality dropout).
+    """
+
+    last_hidden_state: Tensor | None = None
+    modality_states: Tensor | None = None
+    modality_mask: Tensor | None = None
+
+
+@dataclass
+class ErcClassifierOutput(ModelOutput):
+    """What [`ErcForSequenceClassification`] returns.
+
+    Args:
+        loss: a scalar, if labels were given.
+        logits: `(batch, utterances, classes)`, mean of the joint head's and the present modalities' heads.
+        modality_logits: `(batch, utterances, modalities, classes)`, each modality's own head.
+        modality_mask: boolean `(batch, utterances, modalities)`.
+        embeddings: `(batch, utterances, contrastive_size)`, unit norm, if there is a contrastive loss.
+        prototypes: `(classes, contrastive_size)`, unit norm, likewise.
+        last_hidden_state: `(batch, utterances, hidden)`.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    modality_logits: Tensor | None = None
+    modality_mask: Tensor | None = None
+    embeddings: Tensor | None = None
+    prototypes: Tensor | None = None
+    last_hidden_state: Tensor | None = None
+
+
+class ModalityProjection(nn.Module):
+    """From a modality's own width to the fusion's: layer mix, standardisation or norm, linear map.
+
+    Precomputed features come on any scale: `feature_mean` and `feature_scale` are set once from the training split
+    (see [`ErcPreTrainedModel.set_feature_statistics`]) and travel with the checkpoint.
+    """
+
+    def __init__(self, config: ErcConfig, modality: str) -> None:
+        super().__init__()
+        backbone = config.backbone_config(modality)
+        mixes = backbone is not None and getattr(config, f"{modality}_layer") == "mix"
+        width = (config.feature_sizes or {})[modality] if backbone is None else backbone_width(backbone)
+        self.layer_weights = nn.Parameter(torch.empty(backbone.num_hidden_layers + 1)) if mixes and backbone else None
+        self.feature_mean: Tensor
+        self.feature_scale: Tensor
+        self.register_buffer("feature_mean", torch.zeros(width))
+        self.register_buffer("feature_scale", torch.ones(width))
+        self.norm: nn.Module = nn.Identity() if backbone is None else nn.LayerNorm(width)
+        self.linear = nn.Linear(width, config.hidden_size)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Projects `(N, [layers,] tokens, width)` to `(N, tokens, hidden)`."""
+        tokens = tokens.to(self.linear.weight.dtype)
+        if self.layer_weights is not None:
+            tokens = torch.einsum("l,nltw->ntw", self.layer_weights.softmax(dim=0), tokens)
+        tokens = (tokens - self.feature_mean) / self.feature_scale
+        return self.dropout(self.linear(self.norm(tokens)))
+
+
+def backbone_width(config: PreTrainedConfig) -> int:
+    """Width of a backbone's hidden states."""
+    width: int = config.hidden_size if hasattr(config, "hidden_size") else config.hidden_sizes[-1]
+    return width
+
+
+class ErcPreTrainedModel(PreTrainedModel):
+    """Loading, saving and initial weights of the ERC models."""
+
+    config_class = ErcConfig
+    base_model_prefix = "erc"
+    main_input_name = "utterance_mask"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    # The Trainer must not take **kwargs in forward for a promise to scale the loss itself.
+    accepts_loss_kwargs = False
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, JointVectorFusion):
+            # Joint vectors must differ from each other at the start, or they stay copies of one.
+            init.normal_(module.joint_vectors, std=1.0)
+        elif isinstance(module, AttentionPool):
+            init.zeros_(module.scores.weight)
+        elif isinstance(module, TransformerContext):
+            # Heads that look at different distances and speakers from the start find "what the other just said" sooner.
+            init.normal_(module.bias.weight, std=2.0)
+        elif isinstance(module, ModalityProjection):
+            init.zeros_(module.feature_mean)
+            init.ones_(module.feature_scale)
+            if module.layer_weights is not None:
+                init.zeros_(module.layer_weights)
+        elif isinstance(module, ContrastiveHead):
+            init.normal_(module.prototypes)
+
+    def save_pretrained(self, save_directory: str | PathLike, **kwargs: Any) -> None:
+        """Saves weights, config and code.
+
+        Keys are written as the modules are named, not in a backbone's legacy format: the Trainer restores checkpoints
+        with `strict=False`, and renamed keys would silently stay as they were.
+        """
+        kwargs.setdefault("save_original_format", False)
+        classes = {"AutoModel": ErcModel, "AutoModelForSequenceClassification": ErcForSequenceClassification}
+        auto_map = {auto: f"modeling_erc.{cls.__name__}" for auto, cls in classes.items()}
+        self.config.auto_map = {**(getattr(self.config, "auto_map", None) or {}), **auto_map}
+        super().save_pretrained(save_directory, **kwargs)
+
+    @property
+    def erc_model(self) -> "ErcModel":
+        """The base model, of itself or of the classifier around it."""
+        model: ErcModel = self.base_model
+        return model
+
+    def load_backbones(self, sources: dict[str, str]) -> None:
+        """Puts pretrained weights into backbones.
+
+        Args:
+            sources: Hub id or local folder for each modality, of the kind that the config was made from.
+        """
+        for modality, source in sources.items():
+            config = self.config.backbone_config(modality)
+            # A multi-tower checkpoint (CLIP) is loaded as the one tower, a single one as what its config says.
+            self.erc_model.encoder(modality).set_backbone(AutoModel.from_pretrained(source, config=config))
+
+    def merge_lora(self) -> None:
+        """Folds low-rank adapters into their backbones, so that the checkpoint loads without peft."""
+        for modality in self.config.lora_modalities or []:
+            merge_lora(self.erc_model.encoder(modality).backbone)
+        self.config.lora_modalities = []
+
+    def set_feature_statistics(self, modality: str, mean: Tensor, scale: Tensor) -> None:
+        """Sets what standardises a modality's precomputed features: `mean` and `scale`, both `(width,)`."""
+        projection = self.erc_model.projection(modality)
+        projection.feature_mean.copy_(mean)
+        projection.feature_scale.copy_(scale.clamp(min=1e-6))
+
+
+class ErcModel(ErcPreTrainedModel):
+    """Encoders, fusion and context, without heads: one vector an utterance.
+
+    Args:
+        config: which modalities, with which backbones or feature widths, and how they are fused.
+
+    Example:
+        >>> import torch
+        >>> from modeling_erc import ErcConfig, ErcModel
+        >>> model = ErcModel(ErcConfig(feature_sizes={"text": 10, "audio": 6}, hidden_size=32)).eval()
+        >>> output = model(
+        ...     utterance_mask=torch.tensor([[True, True, True], [True, False, False]]),
+        ...     text_features=torch.randn(4, 10),
+        ...     audio_features=torch.randn(4, 6),
+        ... )
+        >>> output.last_hidden_state.shape
+        torch.Size([2, 3, 32])
+    """
+
+    # A classifier's checkpoint holds its heads too; for the base model they are no surprise.
+    _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [
+        r"^classifier\.",
+        r"^modality_classifiers\.",
+        r"^contrastive_head\.",
+    ]
+
+    def __init__(self, config: ErcConfig) -> None:
+        super().__init__(config)
+        if not config.modalities:
+            raise ValueError(
+                "the config has no modality: give text_config, audio_config, vision_config or feature_sizes"
+            )
+        self.encoders = nn.ModuleDict(
+            {m: ENCODERS[m](config, m) for m in config.modalities if config.backbone_config(m) is not None}
+        )
+        self.projections = nn.ModuleDict({m: ModalityProjection(config, m) for m in config.modalities})
+        context = CONTEXTS[config.context]
+        before, after = config.context_position != "after", config.context_position != "before"
+        self.pools = nn.ModuleDict({m: AttentionPool(config) for m in config.modalities if before})
+        self.context_before = nn.ModuleDict({m: context(config) for m in config.modalities if before})
+        self.context_after = context(config) if after else None
+        self.fusion = FUSIONS[config.fusion](config)
+        self.post_init()
+
+    def encoder(self, modality: str) -> BackboneEncoder:
+        """The encoder of a modality that has a backbone."""
+        encoder = self.encoders[modality]
+        assert isinstance(encoder, BackboneEncoder)
+        return encoder
+
+    def projection(self, modality: str) -> ModalityProjection:
+        """What maps a modality's tokens to the fusion's width."""
+        projection = self.projections[modality]
+        assert isinstance(projection, ModalityProjection)
+        return projection
+
+    def forward(
+        self,
+        utterance_mask: Tensor,
+        modality_mask: Tensor | None = None,
+        speaker_ids: Tensor | None = None,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        text_token_mask: Tensor | None = None,
+        audio_values: Tensor | None = None,
+        audio_attention_mask: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        text_features: Tensor | None = None,
+        text_features_mask: Tensor | None = None,
+        audio_features: Tensor | None = None,
+        audio_features_mask: Tensor | None = None,
+        visual_features: Tensor | None = None,
+        visual_features_mask: Tensor | None = None,
+        return_dict: bool | None = None,
+    ) -> ErcModelOutput | tuple[Tensor, ...]:
+        """Encodes dialogues.
+
+        The inputs of a modality hold only the utterances that have it, packed: N_m rows, in the row-major order of
+        `modality_mask[..., m]`. `ErcProcessor` makes them so.
+
+        Args:
+            utterance_mask: boolean `(batch, utterances)`, False in padded slots.
+            modality_mask: boolean `(batch, utterances, modalities)`; default: every utterance has what is given.
+            speaker_ids: `(batch, utterances)`, equal for equal speakers of a dialogue; default: one speaker.
+            input_ids: `(N_text, length)`.
+            attention_mask: `(N_text, length)`.
+            text_token_mask: `(N_text, length)`, the utterance's own tokens among its neighbours' words.
+            audio_values: `(N_audio, ...)`, what the backbone's feature extractor makes.
+            audio_attention_mask: `(N_audio, samples or frames)`.
+            pixel_values: `(N_vision, frames, channels, height, width)`.
+            text_features: `(N_text, width)`, `(N_text, tokens, width)` or, for the layer mix,
+                `(N_text, layers, tokens, width)`, in place of the backbone's output.
+            text_features_mask: boolean `(N_text, tokens)`.
+            audio_features: likewise.
+            audio_features_mask: likewise.
+            visual_features: likewise.
+            visual_features_mask: likewise.
+            return_dict: False gives a tuple.
+
+        Raises:
+            ValueError: no input for any modality of the model, or rows that do not fit the masks.
+        """
+        raw = {
+            "text": {"input_ids": input_ids, "attention_mask": attention_mask, "text_token_mask": text_token_mask},
+            "audio": {"audio_values": audio_values, "audio_attention_mask": audio_attention_mask},
+            "vision": {"pixel_values": pixel_values},
+        }
+        features = {
+            "text": (text_features, text_features_mask),
+            "audio": (audio_features, audio_features_mask),
+            "vision": (visual_features, visual_features_mask),
+        }
+        modalities = self.config.modalities
+        given = {m: features[m][0] is not None or next(iter(raw[m].values())) is not None for m in modalities}
+        if not any(given.values()):
+            raise ValueError(f"no input for any of the model's modalities ({', '.join(modalities)})")
+        if modality_mask is None:
+            here = torch.tensor([given[m] for m in modalities], device=utterance_mask.device)
+            modality_mask = utterance_mask[..., None] & here
+        if speaker_ids is None:
+            speaker_ids = torch.zeros_like(utterance_mask, dtype=torch.long)
+        utterance_mask = utterance_mask.bool()
+        modality_mask = modality_mask.bool() & utterance_mask[..., None]
+
+        present = modality_mask[utterance_mask]  # (N, modalities), N real utterances
+        tokens, token_mask = {}, {}
+        for index, m in enumerate(modalities):
+            states, mask = self._modality_tokens(m, raw[m], *features[m], rows=int(present[:, index].sum()))
+            tokens[m] = scatter_rows(states, present[:, index])
+            token_mask[m] = scatter_rows(mask, present[:, index])
+        present = self._drop_modalities(present)
+        token_mask = {m: token_mask[m] & present[:, i, None] for i, m in enumerate(modalities)}
+        modality_mask = scatter_rows(present, utterance_mask)
+
+        for index, m in enumerate(modalities if self.context_before else ()):
+            spoken = scatter_rows(self.pools[m](tokens[m], token_mask[m]), utterance_mask)
+            context = self.context_before[m](spoken, modality_mask[..., index], speaker_ids)[utterance_mask]
+            tokens[m] = torch.cat([context[:, None], tokens[m]], dim=1)
+            token_mask[m] = torch.cat([present[:, index, None], token_mask[m]], dim=1)
+
+        fused = self._fuse(tokens, token_mask, present)
+        joint = scatter_rows(fused.joint, utterance_mask)
+        if self.context_after is not None:
+            joint = self.context_after(joint, utterance_mask, speaker_ids)
+            joint = joint * utterance_mask[..., None]
+        own = torch.stack([fused.per_modality[m] for m in modalities], dim=1) * present[..., None]
+        output = ErcModelOutput(
+            last_hidden_state=joint, modality_states=scatter_rows(own, utterance_mask), modality_mask=modality_mask
+        )
+        return output if return_dict is not False else output.to_tuple()
+
+    def _modality_tokens(
+        self, modality: str, raw: dict[str, Tensor | None], features: Tensor | None, mask: Tensor | None, rows: int
+    ) -> tuple[Tensor, Tensor]:
+        """Projected tokens `(rows, tokens, hidden)` of one modality and their mask `(rows, tokens)`."""
+        inputs = {name: value for name, value in raw.items() if value is not None}
+        if features is not None:
+            tokens = features[:, None] if features.dim() == 2 else features
+            mask = tokens.new_ones(tokens.shape[0], tokens.shape[-2]) if mask is None else mask
+        elif inputs and rows and modality in self.encoders:
+            tokens, mask = self.encoder(modality)(**inputs)
+        else:
+            projection = self.projection(modality)
+            layers = () if projection.layer_weights is None else (len(projection.layer_weights),)
+            tokens = projection.linear.weight.new_zeros(0, *layers, 1, projection.linear.in_features)
+            mask = tokens.new_zeros(0, 1)
+        if tokens.shape[0] != rows:
+            raise ValueError(f"{tokens.shape[0]} rows of {modality} for {rows} utterances that have it (modality_mask)")
+        return self.projection(modality)(tokens), mask.bool()
+
+    def _fuse(self, tokens: dict[str, Tensor], token_mask: dict[str, Tensor], present: Tensor) -> FusionOutput:
+        """Fusion, with utterances of alike length together: a long one must not make all others as long."""
+        longest = sum(mask.shape[1] for mask in token_mask.values())
+        if longest <= 16 or present.shape[0] <= FUSION_ROWS:
+            return self.fusion(tokens, token_mask, present)
+        groups = alike_lengths(torch.stack([mask.sum(dim=1) for mask in token_mask.values()]).sum(dim=0), FUSION_ROWS)
+        parts = []
+        for rows in groups:
+            # Up to the last token that any of the rows has.
+            ends = {m: _end(mask[rows]) for m, mask in token_mask.items()}
+            parts.append(
+                self.fusion(
+                    {m: states[rows, : ends[m]] for m, states in tokens.items()},
+                    {m: mask[rows, : ends[m]] for m, mask in token_mask.items()},
+                    present[rows],
+                )
+            )
+        return FusionOutput(
+            joint=unsplit([part.joint for part in parts], groups),
+            per_modality={m: unsplit([part.per_modality[m] for part in parts], groups) for m in tokens},
+        )
+
+    def _drop_modalities(self, present: Tensor) -> Tensor:
+        """Modality dropout: masks present modalities `(N, modalities)` at random, never an utterance's last one."""
+        if not (self.training and self.config.modality_dropout):
+            return present
+        chance = torch.rand(present.shape, device=present.device)
+        kept = present & (chance >= self.config.modality_dropout)
+        # The present modality with the highest draw stays in any case.
+        spared = nn.functional.one_hot(chance.masked_fill(~present, -1.0).argmax(dim=1), present.shape[1]).bool()
+        return kept | (spared & present)
+
+
+def _end(mask: Tensor) -> int:
+    """Length up to the last place that any row of `mask` `(rows, length)` has; 1 at least."""
+    places = mask.any(dim=0).nonzero()
+    return int(places.max()) + 1 if len(places) else 1
+
+
+class ContrastiveHead(nn.Module):
+    """Unit-norm projection of the joint feature, and one learned prototype a class."""
+
+    def __init__(self, config: ErcConfig) -> None:
+        super().__init__()
+        self.projection = nn.Sequential(
+            nn.Linear(config.hidden_size, config.hidden_size),
+            nn.GELU(),
+            nn.Linear(config.hidden_size, config.contrastive_size),
+        )
+        self.prototypes = nn.Parameter(torch.empty(config.num_labels, config.contrastive_size))
+
+    def forward(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps `(..., hidden)` to embeddings `(..., contrastive_size)` and gives the prototypes, all of norm 1."""
+        embeddings = nn.functional.normalize(self.projection(hidden_states).float(), dim=-1)
+        return embeddings, nn.functional.normalize(self.prototypes.float(), dim=-1)
+
+
+class ErcForSequenceClassification(ErcPreTrainedModel):
+    """An emotion for every utterance of a dialogue.
+
+    One classifier reads the joint feature and one each modality's own (the paper's dual classifiers); their logits are
+    averaged over those that are present. A single modality is the case M = 1.
+
+    Args:
+        config: as for [`ErcModel`], with `id2label`.
+
+    Example:
+        >>> import torch
+        >>> from modeling_erc import ErcConfig, ErcForSequenceClassification
+        >>> config = ErcConfig(feature_sizes={"text": 10}, hidden_size=32, num_labels=3)
+        >>> model = ErcForSequenceClassification(config).eval()
+        >>> mask = torch.tensor([[True, True], [True, False]])
+        >>> model(utterance_mask=mask, text_features=torch.randn(3, 10)).logits.shape
+        torch.Size([2, 2, 3])
+    """
+
+    def __init__(self, config: ErcConfig) -> None:
+        super().__init__(config)
+        self.erc = ErcModel(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.modality_classifiers = nn.ModuleDict(
+            {m: nn.Linear(config.hidden_size, config.num_labels) for m in config.modalities}
+        )
+        self.contrastive_head = ContrastiveHead(config) if config.contrastive != "none" else None
+        self.post_init()
+
+    def forward(
+        self, labels: Tensor | None = None, return_dict: bool | None = None, **inputs: Tensor
+    ) -> ErcClassifierOutput | tuple[Tensor, ...]:
+        """Classifies.
+
+        Args:
+            labels: `(batch, utterances)`, -100 where there is nothing to learn.
+            return_dict: False gives a tuple.
+            **inputs: as for [`ErcModel.forward`].
+        """
+        encoded = self.erc(**inputs)
+        hidden, mask = encoded.last_hidden_state, encoded.modality_mask
+        joint_logits = self.classifier(self.dropout(hidden))
+        states = self.dropout(encoded.modality_states)
+        own = [self.modality_classifiers[m](states[..., i, :]) for i, m in enumerate(self.config.modalities)]
+        modality_logits = torch.stack(own, dim=2) * mask[..., None]
+        logits = (joint_logits + modality_logits.sum(dim=2)) / (1 + mask.sum(dim=2, keepdim=True))
+        embeddings, prototypes = self.contrastive_head(hidden) if self.contrastive_head is not None else (None, None)
+        output = ErcClassifierOutput(
+            logits=logits,
+            modality_logits=modality_logits,
+            modality_mask=mask,
+            embeddings=embeddings,
+            prototypes=prototypes,
+            last_hidden_state=hidden,
+        )
+        if labels is not None:
+            output.loss = ErcLoss(self.config)(output, labels)
+        return output if return_dict is not False else output.to_tuple()
+
+
+ErcModel.register_for_auto_class("AutoModel")
+ErcForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")

@@ -1,0 +1,321 @@
+"""`ErcProcessor`: plain Python dialogues in, tensors for the model out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from transformers import (
+    AutoFeatureExtractor,
+    AutoImageProcessor,
+    AutoTokenizer,
+    BatchFeature,
+    FeatureExtractionMixin,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+)
+from transformers.utils import logging
+
+from .audio_image_erc import LogMelImageFeatureExtractor
+from .configuration_erc import MODALITIES
+from .media_erc import MediaError, load_audio, load_frames
+from .text_context_erc import encode_in_context
+
+logger = logging.get_logger(__name__)
+
+Utterance = Mapping[str, Any]
+Dialogue = Sequence[Utterance] | Mapping[str, Any]
+
+# What the dialogue schema calls the precomputed features of a modality.
+FEATURE_NAMES = {"text": "text_features", "audio": "audio_features", "vision": "visual_features"}
+
+
+class _SubProcessors:
+    """`get_attributes()`: on the class every sub-processor there can be, on an instance those that it has."""
+
+    names = ("tokenizer", "feature_extractor", "image_processor")
+
+    def __get__(self, instance: "ErcProcessor | None", owner: type) -> Callable[[], list[str]]:
+        return lambda: [name for name in self.names if instance is None or getattr(instance, name) is not None]
+
+
+class ErcProcessor(ProcessorMixin):
+    """Turns dialogues into model inputs: tokenizer, audio feature extractor and image processor in one.
+
+    An utterance is a dict of `speaker`, `text`, `audio` (a path, bytes of a media file, or `(array, rate in Hz)`),
+    `video` (a path or bytes), `start` and `end` (seconds inside the media), all optional; `audio_path` and `video_path`
+    of the dataset's rows are read too. Precomputed `text_features`, `audio_features` or `visual_features` take the
+    place of     raw inputs. What an utterance lacks, or what cannot be decoded, becomes a masked-out modality.
+
+    Args:
+        tokenizer: for the text backbone.
+        feature_extractor: for the audio backbone.
+        image_processor: for the vision backbone.
+        modalities: what the model takes, in its order.
+        max_text_length: tokens an utterance at most, neighbours included.
+        text_past: utterances before it whose words go into the text backbone with it.
+        text_future: utterances after it, likewise.
+        max_audio_seconds: longer clips are cut (seconds).
+        num_frames: frames read of each video clip.
+
+    Example:
+        >>> processor = AutoProcessor.from_pretrained("runs/demo-001", trust_remote_code=True)  # doctest: +SKIP
+        >>> inputs = processor([{"speaker": "Ann", "text": "We won!"}, {"speaker": "Bo"}])  # doctest: +SKIP
+        >>> model(**inputs).logits.shape  # doctest: +SKIP
+        torch.Size([1, 2, 7])
+    """
+
+    get_attributes = _SubProcessors()  # type: ignore[assignment]
+    _loaders: ClassVar[dict[str, Any]] = {
+        "tokenizer": AutoTokenizer,
+        "feature_extractor": AutoFeatureExtractor,
+        "image_processor": AutoImageProcessor,
+    }
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        feature_extractor: FeatureExtractionMixin | None = None,
+        image_processor: Any = None,
+        modalities: Sequence[str] = MODALITIES,
+        max_text_length: int = 128,
+        text_past: int = 0,
+        text_future: int = 0,
+        max_audio_seconds: float = 12.0,
+        num_frames: int = 4,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.feature_extractor = feature_extractor
+        self.image_processor = image_processor
+        self.chat_template = None
+        self.modalities = list(modalities)
+        self.max_text_length = max_text_length
+        self.text_past = text_past
+        self.text_future = text_future
+        self.max_audio_seconds = max_audio_seconds
+        self.num_frames = num_frames
+
+    @classmethod
+    def _get_arguments_from_pretrained(
+        cls, pretrained_model_name_or_path: str, processor_dict: dict[str, Any] | None = None, **kwargs: Any
+    ) -> list[Any]:
+        saved = processor_dict or {}
+        # A tokenizer is saved in files of its own, so the config says nothing of it.
+        present = {name: saved.get(name) is not None for name in _SubProcessors.names}
+        present["tokenizer"] = bool(saved.get("has_tokenizer"))
+        return [
+            cls._loaders[name].from_pretrained(pretrained_model_name_or_path, **kwargs) if here else None
+            for name, here in present.items()
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Settings and sub-processors as a dict; what is absent is left out."""
+        output = super().to_dict()
+        output["has_tokenizer"] = self.tokenizer is not None
+        return {name: value for name, value in output.items() if value is not None}
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """The model's arguments that this processor fills."""
+        inputs = {
+            "text": ["input_ids", "attention_mask", "text_token_mask"],
+            "audio": ["audio_values", "audio_attention_mask"],
+            "vision": ["pixel_values"],
+        }
+        names = [name for m in self.modalities for name in inputs[m]]
+        return ["utterance_mask", "modality_mask", "speaker_ids", *names]
+
+    def __call__(self, dialogues: Dialogue | Sequence[Dialogue], **kwargs: Any) -> BatchFeature:
+        """Encodes one dialogue or many; media that cannot be used is masked, with one warning.
+
+        Args:
+            dialogues: a list of utterances, a row with `utterances`, or a list of either.
+
+        Returns:
+            what [`ErcModel.forward`] takes, as tensors.
+
+        Raises:
+            ValueError: a dialogue is empty, or features do not fit together.
+        """
+        if isinstance(dialogues, Mapping) or (
+            len(dialogues) > 0 and isinstance(dialogues[0], Mapping) and "utterances" not in dialogues[0]
+        ):
+            dialogues = [dialogues]  # type: ignore[list-item]
+        inputs, problems = self.encode(dialogues)  # type: ignore[arg-type]
+        if problems:
+            logger.warning(f"{len(problems)} clip(s) could not be used and are masked: {'; '.join(problems[:5])}")
+        return inputs
+
+    def encode(self, dialogues: Sequence[Dialogue]) -> tuple[BatchFeature, list[str]]:
+        """Encodes dialogues; what could not be decoded is returned beside the tensors, a line each."""
+        batch = [_utterances_of(dialogue, index) for index, dialogue in enumerate(dialogues)]
+        longest = max((len(utterances) for utterances in batch), default=0)
+        utterance_mask = torch.zeros(len(batch), longest, dtype=torch.bool)
+        speaker_ids = torch.full((len(batch), longest), -1)
+        for row, utterances in enumerate(batch):
+            utterance_mask[row, : len(utterances)] = True
+            numbers: dict[Any, int] = {}
+            for column, utterance in enumerate(utterances):
+                speaker_ids[row, column] = numbers.setdefault(utterance.get("speaker"), len(numbers))
+
+        data: dict[str, torch.Tensor] = {}
+        problems: list[str] = []
+        present = torch.zeros(int(utterance_mask.sum()), len(self.modalities), dtype=torch.bool)
+        encoders = {"text": self._encode_text, "audio": self._encode_audio, "vision": self._encode_vision}
+        flat = [utterance for utterances in batch for utterance in utterances]
+        for index, modality in enumerate(self.modalities):
+            name = FEATURE_NAMES[modality]
+            if any(utterance.get(name) is not None for utterance in flat):
+                tensors, here = _encode_features(flat, name, problems)
+            else:
+                tensors, here = encoders[modality](batch, problems)
+            data.update(tensors)
+            present[:, index] = torch.tensor(here, dtype=torch.bool)
+        modality_mask = torch.zeros(*utterance_mask.shape, len(self.modalities), dtype=torch.bool)
+        modality_mask[utterance_mask] = present
+        masks = {"utterance_mask": utterance_mask, "modality_mask": modality_mask, "speaker_ids": speaker_ids}
+        return BatchFeature({**masks, **data}), problems
+
+    def _encode_text(
+        self, batch: list[list[Utterance]], problems: list[str]
+    ) -> tuple[dict[str, torch.Tensor], list[bool]]:
+        if self.tokenizer is None:
+            return {}, [False for utterances in batch for _ in utterances]
+        encoded = [
+            text
+            for utterances in batch
+            for text in encode_in_context(
+                self.tokenizer,
+                [u.get("text") for u in utterances],
+                [str(u.get("speaker") or "") for u in utterances],
+                past=self.text_past,
+                future=self.text_future,
+                max_length=self.max_text_length,
+            )
+        ]
+        said = [text for text in encoded if text is not None]
+        if not said:
+            return {}, [False] * len(encoded)
+        ids = pad_stack([np.array(text.input_ids) for text in said], fill=self.tokenizer.pad_token_id or 0)
+        seen = pad_stack([np.ones(len(text.input_ids), dtype=np.int64) for text in said])
+        own = pad_stack([np.array(text.own, dtype=np.int64) for text in said])
+        tensors = {"input_ids": ids, "attention_mask": seen, "text_token_mask": own}
+        return tensors, [text is not None for text in encoded]
+
+    def _encode_audio(
+        self, batch: list[list[Utterance]], problems: list[str]
+    ) -> tuple[dict[str, torch.Tensor], list[bool]]:
+        extractor = self.feature_extractor
+        values, masks = [], []
+
+        def encode(utterance: Utterance, source: Any) -> None:
+            rate = extractor.sampling_rate  # type: ignore[union-attr]
+            wave = load_audio(
+                source,
+                rate,
+                max_seconds=self.max_audio_seconds,
+                **_range_of(utterance, source),
+            )
+            # Clip by clip, so that a clip's frames do not depend on what else is in the batch.
+            frames = extractor(  # type: ignore[operator,misc]
+                wave, sampling_rate=rate, padding="longest", return_attention_mask=True, return_tensors="np"
+            )
+            values.append(frames[extractor.model_input_names[0]][0])  # type: ignore[union-attr]
+            if "attention_mask" in frames:
+                masks.append(frames["attention_mask"][0][: values[-1].shape[-1]])
+
+        here = self._try_each(batch, ("audio", "audio_path"), encode if extractor is not None else None, problems)
+        if not values:
+            return {}, here
+        tensors = {"audio_values": pad_stack(values)}
+        if masks:
+            tensors["audio_attention_mask"] = pad_stack(masks)
+        return tensors, here
+
+    def _encode_vision(
+        self, batch: list[list[Utterance]], problems: list[str]
+    ) -> tuple[dict[str, torch.Tensor], list[bool]]:
+        clips = []
+
+        def encode(utterance: Utterance, source: Any) -> None:
+            frames = load_frames(source, self.num_frames, **_range_of(utterance, source))
+            pixels = self.image_processor(list(frames), return_tensors="np")["pixel_values"]
+            clips.append(np.asarray(pixels))
+
+        known = encode if self.image_processor is not None else None
+        here = self._try_each(batch, ("video", "video_path"), known, problems)
+        return ({"pixel_values": pad_stack(clips)} if clips else {}), here
+
+    @staticmethod
+    def _try_each(
+        batch: list[list[Utterance]],
+        names: tuple[str, str],
+        encode: Callable[[Utterance, Any], None] | None,
+        problems: list[str],
+    ) -> list[bool]:
+        """Encodes each utterance that has a source; what cannot be decoded is a missing modality and a line."""
+        here = []
+        for utterance in (utterance for utterances in batch for utterance in utterances):
+            source = next((utterance[name] for name in names if utterance.get(name) is not None), None)
+            here.append(source is not None and encode is not None)
+            if here[-1]:
+                try:
+                    encode(utterance, source)  # type: ignore[misc]
+                except MediaError as error:
+                    problems.append(str(error))
+                    here[-1] = False
+        return here
+
+
+def _utterances_of(dialogue: Dialogue, index: int) -> list[Utterance]:
+    utterances = dialogue["utterances"] if isinstance(dialogue, Mapping) else dialogue
+    if not len(utterances):
+        name = dialogue.get("dialogue_id", index) if isinstance(dialogue, Mapping) else index
+        raise ValueError(f"dialogue {name!r} has no utterances: leave it out")
+    return list(utterances)
+
+
+def _range_of(utterance: Utterance, source: Any) -> dict[str, Any]:
+    """`start` and `end` point into a media file; samples and frames that are given as arrays are the range already."""
+    inside = isinstance(source, str | bytes | PathLike)
+    return {name: utterance.get(name) if inside else None for name in ("start", "end")}
+
+
+def _encode_features(
+    utterances: list[Utterance], name: str, problems: list[str]
+) -> tuple[dict[str, torch.Tensor], list[bool]]:
+    """Stacks precomputed features `(width,)`, `(tokens, width)` or `(layers, tokens, width)`."""
+    arrays, here = [], []
+    for utterance in utterances:
+        value = utterance.get(name)
+        array = None if value is None else np.asarray(value, dtype=np.float32)
+        if array is not None and not np.isfinite(array).all():
+            problems.append(f"{name} of utterance {utterance.get('utterance_id')!r} has NaN or infinite values")
+            array = None
+        here.append(array is not None)
+        if array is not None:
+            arrays.append(array[None] if array.ndim == 1 else array)
+    if not arrays:
+        return {}, here
+    widths = sorted({array.shape[-1] for array in arrays})
+    if len(widths) > 1:
+        raise ValueError(f"{name} has rows of different widths {widths}: all must have one")
+    # Tokens first while padding: the layers of a mix come before them.
+    tokens = pad_stack([np.moveaxis(array, -2, 0) for array in arrays]).movedim(1, -2)
+    mask = pad_stack([np.ones(array.shape[-2], dtype=bool) for array in arrays])
+    return {name: tokens, f"{name}_mask": mask}, here
+
+
+def pad_stack(arrays: Sequence[np.ndarray], fill: float = 0) -> torch.Tensor:
+    """Stacks arrays of one rank into a tensor, each axis padded at its end to the longest."""
+    shape = np.max([array.shape for array in arrays], axis=0)
+    stacked = np.full((len(arrays), *shape), fill, dtype=arrays[0].dtype)
+    for row, array in zip(stacked, arrays, strict=True):
+        row[tuple(slice(0, n) for n in array.shape)] = array
+    return torch.from_numpy(stacked)
+
+
+ErcProcessor.register_for_auto_class()
+
+__all__ = ["ErcProcessor", "LogMelImageFeatureExtractor"]

@@ -1,0 +1,30 @@
+"""Training: arguments, building, collating, caching, the Trainer and its report. The Hub code imports none of it."""
+
+from .arguments import DataArguments, ErcArgumentParser, ErcTrainingArguments, ModelArguments, changed_settings
+from .build import build, class_weights
+from .collator import ErcCollator
+from .decoded_media import DecodedMedia
+from .feature_cache import FeatureStore, cache_frozen_features
+from .metrics import ErcMetric
+from .report import write_report
+from .run_folder import RunFolderError, prepare_run_folder
+from .trainer import ErcTrainer
+
+__all__ = [
+    "DataArguments",
+    "DecodedMedia",
+    "ErcArgumentParser",
+    "ErcCollator",
+    "ErcMetric",
+    "ErcTrainer",
+    "ErcTrainingArguments",
+    "FeatureStore",
+    "ModelArguments",
+    "RunFolderError",
+    "build",
+    "cache_frozen_features",
+    "changed_settings",
+    "class_weights",
+    "prepare_run_folder",
+    "write_report",
+]

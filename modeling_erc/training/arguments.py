@@ -1,0 +1,177 @@
+"""Arguments of a run: model, data and training, from a YAML file with any field overridable on the command line."""
+
+import difflib
+import inspect
+import re
+import types
+import typing
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from transformers import HfArgumentParser, TrainingArguments
+
+from ..configuration_erc import MODALITIES, ErcConfig
+
+
+@dataclass
+class DataArguments:
+    """Which corpus, and how its utterances are read."""
+
+    dataset: str = field(default="demo", metadata={"help": "name of the corpus: demo, meld, ..."})
+    data_dir: str | None = field(default=None, metadata={"help": "folder of the raw corpus"})
+    text_past: int = field(default=0, metadata={"help": "utterances before it that the text backbone reads too"})
+    text_future: int = field(default=0, metadata={"help": "utterances after it that the text backbone reads too"})
+    max_text_length: int = field(default=128, metadata={"help": "tokens an utterance at most, neighbours included"})
+    max_audio_seconds: float = field(default=12.0, metadata={"help": "longer clips are cut (seconds)"})
+    num_frames: int = field(default=4, metadata={"help": "frames read of each video clip"})
+    decoded_cache_mb: int = field(
+        default=256,
+        metadata={"help": "memory for decoded clips of backbones that are trained (MB a data-loader worker)"},
+    )
+    feature_cache: str | None = field(
+        default=None,
+        metadata={"help": "folder for the features of frozen backbones; default: in the Hugging Face cache folder"},
+    )
+
+
+@dataclass
+class EncoderArguments:
+    """Where the backbones come from."""
+
+    modalities: list[str] = field(
+        default_factory=lambda: list(MODALITIES), metadata={"help": "modalities to use: text audio vision"}
+    )
+    text_encoder: str | None = field(
+        default=None, metadata={"help": "Hub id or local folder of a text model, or 'tiny' for a fresh small one"}
+    )
+    audio_encoder: str | None = field(default=None, metadata={"help": "likewise, of a speech model (or a ViT)"})
+    vision_encoder: str | None = field(default=None, metadata={"help": "likewise, of an image model"})
+
+
+@dataclass
+class ErcTrainingArguments(TrainingArguments):
+    """`transformers.TrainingArguments` with this field's defaults and a few settings of its own."""
+
+    resume: bool = field(default=False, metadata={"help": "go on with the run in output_dir"})
+    overwrite: bool = field(default=False, metadata={"help": "delete the run in output_dir first"})
+    early_stopping_patience: int | None = field(
+        default=None, metadata={"help": "stop after so many evaluations without a better dev score"}
+    )
+    class_weighting: float = field(
+        default=0.0, metadata={"help": "class weights are 1 / frequency ** this: 0 is none, 1 is the full inverse"}
+    )
+    backbone_learning_rate: float | None = field(
+        default=None, metadata={"help": "learning rate of the backbones; default: learning_rate"}
+    )
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.01
+    warmup_steps: float = 0.1
+    lr_scheduler_type: str = "cosine"
+    num_train_epochs: float = 10.0
+    per_device_train_batch_size: int = 16
+    per_device_eval_batch_size: int = 32
+    eval_strategy: str = "epoch"
+    save_strategy: str = "epoch"
+    logging_strategy: str = "epoch"
+    save_total_limit: int | None = 1
+    load_best_model_at_end: bool = True
+    metric_for_best_model: str | None = "weighted_f1"
+    # The collator reads every column of a row, which forward() does not name.
+    remove_unused_columns: bool = False
+    label_names: list[str] | None = field(default_factory=lambda: ["labels"])
+
+
+def _config_fields() -> list[tuple[str, Any, Any]]:
+    """The plain settings of `ErcConfig` as argument fields, with its docstring as help: said once, used twice."""
+    told = dict(re.findall(r"^        (\w+): (.*?)(?=^        \w+: |^\n|\Z)", _args_section(), re.M | re.S))
+    inherited = {f.name for f in fields(ErcConfig.__mro__[1])}
+    computed = {"text_config", "audio_config", "vision_config", "feature_sizes", "class_weights"}
+    entries = []
+    for entry in fields(ErcConfig):
+        if entry.name in inherited or entry.name in computed:
+            continue
+        help_text = " ".join(told.get(entry.name, "").split()).replace("`", "").replace("%", "%%")
+        default = None if entry.default is MISSING else entry.default
+        entries.append((entry.name, _argument_type(entry.type), field(default=default, metadata={"help": help_text})))
+    return entries
+
+
+def _args_section() -> str:
+    return (
+        inspect.cleandoc(ErcConfig.__doc__ or "")
+        .partition("Args:")[2]
+        .partition("Example:")[0]
+        .replace("\n    ", "\n        ")
+    )
+
+
+def _argument_type(annotation: Any) -> Any:
+    """`list[str] | None` is an option that takes several words: argparse knows it as `list[str]`."""
+    if isinstance(annotation, types.UnionType):
+        kinds = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
+        return kinds[0] if typing.get_origin(kinds[0]) is list else annotation
+    return annotation
+
+
+ModelArguments = make_dataclass("ModelArguments", _config_fields(), bases=(EncoderArguments,))
+ModelArguments.__doc__ = "Backbones, and every plain setting of `ErcConfig`."
+
+
+class ErcArgumentParser(HfArgumentParser):
+    """Parses `[CONFIG.yaml] [--field value ...]` into model, data and training arguments."""
+
+    def __init__(self) -> None:
+        super().__init__((ModelArguments, DataArguments, ErcTrainingArguments))
+
+    def parse(self, argv: list[str], default_config: Path) -> tuple[Any, DataArguments, ErcTrainingArguments, Path]:
+        """Reads the YAML file, then the overrides.
+
+        Args:
+            argv: the command line without the program's name.
+            default_config: the YAML file that is read if `argv` names none.
+
+        Returns:
+            model, data and training arguments, and the YAML file that was read.
+
+        Raises:
+            SystemExit: the file is missing, is no mapping or has a key that no argument has; the message says which.
+        """
+        named = bool(argv) and not argv[0].startswith("-")
+        config = Path(argv[0]) if named else default_config
+        self.set_defaults(**self._read(config))
+        model, data, training = self.parse_args_into_dataclasses(argv[1:] if named else argv, look_for_args_file=False)
+        return model, data, training, config
+
+    def _read(self, config: Path) -> dict[str, Any]:
+        if not config.is_file():
+            self.error(f"{config}: no such config file; see configs/")
+        try:
+            values = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+        except yaml.YAMLError as error:
+            self.error(f"{config}: not YAML: {error}")
+        if not isinstance(values, dict):
+            self.error(f"{config}: expected lines of 'field: value', found a {type(values).__name__}")
+        known = {action.dest: action for action in self._actions}
+        for key, value in values.items():
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, n=1)
+                self.error(f"{config}: unknown key {key!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+            convert = known[key].type
+            # YAML reads 1e-3 as text; what argparse would convert on the command line is converted here too.
+            if isinstance(value, str) and callable(convert):
+                values[key] = convert(value)
+        return values
+
+
+def changed_settings(*arguments: Any) -> dict[str, Any]:
+    """Every field of the arguments that differs from its default: what a YAML file must say to repeat the run."""
+    settings: dict[str, Any] = {}
+    for group in arguments:
+        for entry in fields(group):
+            value = getattr(group, entry.name)
+            default = entry.default_factory() if entry.default_factory is not MISSING else entry.default
+            if entry.init and value != default and isinstance(value, (str, int, float, bool, list)):
+                settings[entry.name] = getattr(value, "value", value)
+    return settings

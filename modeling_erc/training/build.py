@@ -1,0 +1,145 @@
+"""Builds model and processor for a corpus from the arguments of a run."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import datasets
+import torch
+from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, AutoTokenizer, PreTrainedConfig
+
+from ..audio_image_erc import LogMelImageFeatureExtractor
+from ..configuration_erc import MODALITIES, ErcConfig
+from ..encoders_erc import unimodal_config
+from ..modeling_erc import ErcForSequenceClassification
+from ..processing_erc import FEATURE_NAMES, ErcProcessor
+from .arguments import DataArguments
+from .feature_cache import feature_statistics
+from .fresh import FRESH
+
+RAW_COLUMNS = {"text": "text", "audio": "audio_path", "vision": "video_path"}
+_SUB_PROCESSORS = {"text": "tokenizer", "audio": "feature_extractor", "vision": "image_processor"}
+
+
+def build(
+    model_args: Any, data_args: DataArguments, splits: datasets.DatasetDict, label_names: list[str]
+) -> tuple[ErcForSequenceClassification, ErcProcessor]:
+    """Model and processor, with pretrained backbones where they are named.
+
+    A modality whose features come with the corpus needs no encoder.
+
+    Args:
+        model_args: `ModelArguments`.
+        data_args: how utterances are read.
+        splits: the corpus, with a `train` split.
+        label_names: its classes in order.
+
+    Raises:
+        ValueError: an asked-for modality has neither encoder nor features, or the corpus has nothing of it.
+    """
+    chosen = [m for m in MODALITIES if m in model_args.modalities]
+    if len(chosen) < len(set(model_args.modalities)):
+        raise ValueError(f"modalities {model_args.modalities}: choose from {', '.join(MODALITIES)}")
+    train = splits["train"]
+    configs: dict[str, PreTrainedConfig] = {}
+    sub_processors: dict[str, Any] = {}
+    pretrained: dict[str, str] = {}
+    feature_sizes: dict[str, int] = {}
+    for modality in chosen:
+        encoder = getattr(model_args, f"{modality}_encoder")
+        columns = train.features["utterances"].feature
+        if FEATURE_NAMES[modality] in columns:
+            feature_sizes[modality] = columns[FEATURE_NAMES[modality]].length
+            continue
+        check_presence(train, modality)
+        if encoder is None:
+            raise ValueError(
+                f"modality {modality} needs --{modality}_encoder (a Hub id, a folder, or 'tiny'); "
+                f"or leave it out with --modalities {' '.join(m for m in chosen if m != modality)}"
+            )
+        if encoder == "tiny":
+            configs[modality], sub_processors[modality] = FRESH[modality](_texts(train))
+        else:
+            configs[modality], sub_processors[modality] = load_encoder_config(modality, encoder)
+            pretrained[modality] = encoder
+
+    inherited = {"text_config", "audio_config", "vision_config", "feature_sizes", "class_weights"}
+    settings = {f.name for f in fields(ErcConfig) if f.name not in inherited} & {f.name for f in fields(model_args)}
+    config = ErcConfig(
+        **{f"{m}_config": c for m, c in configs.items()},
+        **{name: getattr(model_args, name) for name in settings},
+        feature_sizes=feature_sizes,
+        id2label=dict(enumerate(label_names)),
+        label2id={name: i for i, name in enumerate(label_names)},
+    )
+    model = ErcForSequenceClassification(config)
+    model.load_backbones(pretrained)
+    for modality in feature_sizes:
+        model.set_feature_statistics(modality, *feature_statistics(train, modality))
+    processor = ErcProcessor(
+        **{_SUB_PROCESSORS[m]: sub for m, sub in sub_processors.items()},
+        modalities=config.modalities,
+        max_text_length=data_args.max_text_length,
+        text_past=data_args.text_past,
+        text_future=data_args.text_future,
+        max_audio_seconds=data_args.max_audio_seconds,
+        num_frames=data_args.num_frames,
+    )
+    return model, processor
+
+
+def load_encoder_config(modality: str, source: str) -> tuple[PreTrainedConfig, Any]:
+    """Config and (sub-)processor of a pretrained backbone.
+
+    Args:
+        modality: text, audio or vision.
+        source: Hub id or local folder.
+
+    Raises:
+        ValueError: there is no such model; the message says where it was looked for.
+    """
+    try:
+        config = unimodal_config(AutoConfig.from_pretrained(source), modality)
+        if modality == "text":
+            return config, AutoTokenizer.from_pretrained(source)
+        if modality == "vision":
+            return config, AutoImageProcessor.from_pretrained(source)
+        if hasattr(config, "image_size"):
+            # An image model as the audio encoder reads log-mel "images", as in the paper.
+            return config, LogMelImageFeatureExtractor(image_size=config.image_size, num_channels=config.num_channels)
+        return config, AutoFeatureExtractor.from_pretrained(source)
+    except OSError as error:
+        raise ValueError(
+            f"--{modality}_encoder {source}: neither a local model folder nor a reachable Hub id: {error}"
+        ) from error
+
+
+def check_presence(train: datasets.Dataset, modality: str) -> None:
+    """Refuses a modality of which the training split has nothing, before an hour is spent on it."""
+    column = RAW_COLUMNS[modality]
+    if not any(u.get(column) is not None for row in train for u in row["utterances"]):
+        raise ValueError(
+            f"no utterance of the training split has {modality} ({column} is empty everywhere): "
+            "check --data_dir for the media folders, or leave the modality out of --modalities"
+        )
+
+
+def class_weights(train: datasets.Dataset, num_labels: int, power: float) -> list[float] | None:
+    """Weights 1 / frequency ** power, scaled so that the mean weight of a training utterance is 1.
+
+    Args:
+        train: dialogues whose label indices are the model's.
+        num_labels: classes.
+        power: 0 for no weights.
+    """
+    if not power:
+        return None
+    labels = [u["label"] for row in train for u in row["utterances"] if u["label"] is not None]
+    counts = torch.bincount(torch.tensor(labels), minlength=num_labels).clamp(min=1).double()
+    weights = counts**-power
+    scaled: list[float] = (weights * counts.sum() / (weights * counts).sum()).tolist()
+    return scaled
+
+
+def _texts(train: datasets.Dataset) -> Iterator[str]:
+    return (u["text"] for row in train for u in row["utterances"] if u["text"])

@@ -1,0 +1,58 @@
+"""Clips that are trained on again and again, decoded once and kept in memory."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..media_erc import MediaError, load_audio, load_frames
+from ..processing_erc import ErcProcessor
+
+
+class DecodedMedia:
+    """Puts decoded waves and frames into a dialogue's utterances, in place of their files.
+
+    What fits into the budget is kept (in each data-loader worker); the rest is decoded every time. Nothing is evicted:
+    an epoch visits every clip once, so that the oldest clip is the next to be needed.
+
+    Args:
+        processor: says the rate, the frames and which modalities it decodes.
+        budget: bytes to keep at most.
+    """
+
+    def __init__(self, processor: ErcProcessor, budget: int) -> None:
+        self.processor, self.budget = processor, budget
+        self._kept: dict[tuple[Any, ...], np.ndarray] = {}
+
+    def __call__(self, utterances: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The utterances with `audio` and `video` in memory; a clip that cannot be decoded stays a path."""
+        return [{**utterance, **self._audio(utterance), **self._video(utterance)} for utterance in utterances]
+
+    def _audio(self, utterance: dict[str, Any]) -> dict[str, Any]:
+        extractor = self.processor.feature_extractor
+        if extractor is None or utterance.get("audio_path") is None:
+            return {}
+        load = partial(load_audio, sampling_rate=extractor.sampling_rate, max_seconds=self.processor.max_audio_seconds)
+        wave = self._decode(utterance, "audio_path", load)
+        return {} if wave is None else {"audio": (wave, extractor.sampling_rate)}
+
+    def _video(self, utterance: dict[str, Any]) -> dict[str, Any]:
+        if self.processor.image_processor is None or utterance.get("video_path") is None:
+            return {}
+        frames = self._decode(utterance, "video_path", partial(load_frames, num_frames=self.processor.num_frames))
+        return {} if frames is None else {"video": frames}
+
+    def _decode(self, utterance: dict[str, Any], name: str, load: Callable[..., np.ndarray]) -> np.ndarray | None:
+        start, end = utterance.get("start"), utterance.get("end")
+        key = (name, utterance[name], start, end)
+        if key in self._kept:
+            return self._kept[key]
+        try:
+            value = load(utterance[name], start=start, end=end)
+        except MediaError:
+            return None
+        if value.nbytes <= self.budget:
+            self.budget -= value.nbytes
+            self._kept[key] = value
+        return value

@@ -1,0 +1,79 @@
+"""`ErcTrainer`: the Trainer with this package's objective."""
+
+from collections import Counter
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import EarlyStoppingCallback, Trainer
+from transformers.utils import logging
+
+from ..losses_erc import ErcLoss
+from ..modeling_erc import ErcClassifierOutput
+from .arguments import ErcTrainingArguments
+from .metrics import ErcMetric
+
+logger = logging.get_logger(__name__)
+
+
+class ErcTrainer(Trainer):
+    """Trains `ErcForSequenceClassification` on dialogues.
+
+    The loss is [`ErcLoss`] as the model's config names it, divided by the labelled utterances of the whole optimizer
+    step, so that gradient accumulation and several processes give the same gradient as one large batch (for the
+    classification terms; the contrastive term sees the utterances of its own forward pass).
+
+    Args:
+        model: the classifier.
+        args: [`ErcTrainingArguments`].
+        **kwargs: as for `transformers.Trainer`.
+    """
+
+    def __init__(self, model: Any = None, args: Any = None, **kwargs: Any) -> None:
+        labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
+        self.metric = ErcMetric(labels)
+        self.media_problems: Counter[str] = Counter()
+        kwargs.setdefault("compute_metrics", self.metric.for_trainer)
+        kwargs.setdefault("compute_loss_func", self.erc_loss)
+        patience = args.early_stopping_patience if isinstance(args, ErcTrainingArguments) else None
+        if patience is not None:
+            kwargs["callbacks"] = [*(kwargs.get("callbacks") or []), EarlyStoppingCallback(patience)]
+        super().__init__(model=model, args=args, **kwargs)
+
+    def erc_loss(
+        self, outputs: ErcClassifierOutput, labels: Tensor, num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """The objective, as the Trainer asks for it: already divided by the step's labelled utterances."""
+        config = self.accelerator.unwrap_model(self.model).config
+        return ErcLoss(config)(outputs, labels, num_items=num_items_in_batch)
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """AdamW as the Trainer makes it, with the backbones' own learning rate where one is set."""
+        optimizer = super().create_optimizer(model)
+        rate = getattr(self.args, "backbone_learning_rate", None)
+        if rate is None or any("backbone" in group for group in optimizer.param_groups):
+            return optimizer
+        inside = {id(p) for p in self.accelerator.unwrap_model(self.model).erc_model.encoders.parameters()}
+        groups = list(optimizer.param_groups)
+        for group in groups:
+            backbone = [p for p in group["params"] if id(p) in inside]
+            group["params"] = [p for p in group["params"] if id(p) not in inside]
+            group["backbone"] = False
+            if backbone:
+                settings = {key: value for key, value in group.items() if key not in ("params", "lr", "initial_lr")}
+                optimizer.add_param_group({**settings, "params": backbone, "lr": rate, "backbone": True})
+        return optimizer
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        self.media_problems.update(inputs.pop("media_problems", ()))
+        return super()._prepare_inputs(inputs)
+
+    def warn_of_media_problems(self) -> None:
+        """One warning for all clips that could not be used so far; they were masked."""
+        if self.media_problems:
+            lines = "\n  ".join(sorted(self.media_problems)[:20])
+            more = len(self.media_problems) - 20
+            logger.warning(
+                f"{len(self.media_problems)} clip(s) could not be used and were masked out:\n  {lines}"
+                + (f"\n  and {more} more" if more > 0 else "")
+            )

@@ -1,0 +1,54 @@
+"""Packaging: what `pip install .` installs. The tested versions are pinned in constraints.txt."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+README = Path(__file__).with_name("README.md")
+
+# The lower bounds are what the tests run with, or close below it.
+REQUIRED = [
+    "accelerate>=1.15",
+    "av>=16",
+    "datasets>=5.2",
+    "evaluate>=0.4.6",
+    "huggingface-hub>=2.4",
+    "matplotlib>=3.10",
+    "numpy>=2.2",
+    "pillow>=11",
+    "pyarrow>=21",
+    "PyYAML>=6.0.2",
+    "safetensors>=0.8",
+    "scikit-learn>=1.7",
+    "soundfile>=0.13",
+    "soxr>=1.0",
+    "torch>=2.13",
+    "tqdm>=4.67",
+    "transformers>=5.23,<6",
+]
+LORA = ["peft>=0.21"]
+EXTRAS = {
+    "hub-demo": ["gradio>=6.31"],
+    "logging": ["tensorboard>=2.20", "trackio>=0.43"],
+    "lora": LORA,
+    "test": [*LORA, "mypy>=2", "pytest>=9", "pytest-xdist>=3.8", "ruff>=0.17", "types-PyYAML>=6.0.12"],
+}
+
+setup(
+    name="modeling-erc",
+    version="0.1.0",
+    description="Multimodal emotion recognition in conversation with joint vectors and an inter-class contrastive loss",
+    long_description=README.read_text(encoding="utf-8") if README.is_file() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    packages=find_packages(include=["modeling_erc", "modeling_erc.*", "datasets_scripts", "datasets_scripts.*"]),
+    python_requires=">=3.11",
+    install_requires=REQUIRED,
+    extras_require=EXTRAS,
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

@@ -1,0 +1,198 @@
+import collections
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datasets_scripts import CorpusError, label_names
+from datasets_scripts.meld import Meld
+from datasets_scripts.text_normalization import normalize_text
+
+COLUMNS = ["Sr No.", "Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID", "StartTime"]
+# Out of order, with a gap in the ids, with the ids of another split.
+ROWS = [
+    ("I\u2019m fine\u2026", "Ann", "joy", 0, 3),
+    ("Hi.", "Bob", "neutral", 0, 0),
+    ("\u201cNo\u201d", "Bob", "anger", 2, 1),
+]
+MELD = Path(__file__).parents[2] / "../shared/data/meld"
+
+
+def write_csv(path: Path, rows: list[tuple[Any, ...]], encoding: str = "utf-8") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding=encoding, newline="") as file:
+        writer = csv.writer(file)  # writes CRLF, as the official files do
+        writer.writerow(COLUMNS)
+        for text, speaker, emotion, dialogue, number in rows:
+            writer.writerow([1, text, speaker, emotion, "neutral", dialogue, number, "00:16:16,059"])
+
+
+def write_clips(folder: Path, *names: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).write_bytes(b"")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for split in ("train", "dev", "test"):
+        write_csv(tmp_path / "meld" / f"{split}_sent_emo.csv", ROWS)
+    return tmp_path / "meld"
+
+
+def load(root: Path, **options: Any) -> Any:
+    builder = Meld(data_dir=root, cache_dir=root.parent / "cache", **options)
+    builder.download_and_prepare()
+    return builder.as_dataset()
+
+
+def turns(root: Path, split: str = "train", **options: Any) -> dict[str, dict[str, Any]]:
+    return {
+        f"{row['dialogue_id']}/{turn['utterance_id']}": turn
+        for row in load(root, **options)[split]
+        for turn in row["utterances"]
+    }
+
+
+def test_one_row_is_one_dialogue_ordered_by_utterance_id(root: Path) -> None:
+    splits = load(root)
+    assert list(splits) == ["train", "dev", "test"]
+    assert splits["dev"]["dialogue_id"][:] == ["dev_0", "dev_2"]
+    names = label_names(splits)
+    first = splits["train"][0]["utterances"]
+    assert [(turn["utterance_id"], turn["speaker"], names[turn["label"]]) for turn in first] == [
+        ("0", "Bob", "neutral"),
+        ("3", "Ann", "joy"),
+    ]
+
+
+def test_times_in_the_episode_are_not_taken_for_times_in_the_clip(root: Path) -> None:
+    assert {(turn["start"], turn["end"]) for turn in turns(root).values()} == {(None, None)}
+
+
+def test_clips_are_found_by_name_and_other_files_are_none(root: Path) -> None:
+    write_clips(root / "train_splits", "dia0_utt3.mp4", "._dia0_utt0.mp4", "final_videos_testdia2_utt1.mp4")
+    rows = turns(root)
+    clip = str(root / "train_splits" / "dia0_utt3.mp4")
+    assert {key: turn["video_path"] for key, turn in rows.items()} == {
+        "train_0/0": None,
+        "train_0/3": clip,
+        "train_2/1": None,
+    }
+    assert all(turn["audio_path"] == turn["video_path"] for turn in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("split", "folder"),
+    [("train", "train_splits"), ("dev", "dev_splits_complete"), ("test", "output_repeated_splits_test")],
+)
+def test_nesting_of_the_release_is_found(root: Path, split: str, folder: str) -> None:
+    (root / split).mkdir()
+    (root / f"{split}_sent_emo.csv").rename(root / split / f"{split}_sent_emo.csv")
+    write_clips(root / split / folder, "dia2_utt1.mp4")
+    assert turns(root, split)[f"{split}_2/1"]["audio_path"] == str(root / split / folder / "dia2_utt1.mp4")
+
+
+def test_byte_order_mark_and_crlf_leave_no_trace(root: Path) -> None:
+    path = root / "train_sent_emo.csv"
+    lines = path.read_bytes().replace(b"Sr No.,Utterance,", b"Utterance,Sr No.,")
+    path.write_bytes(b"\xef\xbb\xbf" + lines.replace(b"1,Hi.,", b"Hi.,1,"))
+    assert turns(root)["train_0/0"]["text"] == "Hi."
+
+
+def test_text_normalization_is_a_setting(root: Path) -> None:
+    assert turns(root)["train_0/3"]["text"] == "I'm fine..."
+    assert turns(root, normalize_text=False)["train_0/3"]["text"] == "I\u2019m fine\u2026"
+
+
+def test_utterance_without_words_has_null_text(root: Path) -> None:
+    write_csv(root / "train_sent_emo.csv", [("", "Ann", "joy", 0, 0)])
+    assert turns(root)["train_0/0"]["text"] is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("You must\u2019ve", "You must've"),
+        ("You must\x92ve \x93had\x94\x85", 'You must\'ve "had"...'),
+        ("You must\u00e2\u20ac\u2122ve", "You must've"),
+        ("You must\u00e2\x80\x99ve", "You must've"),
+        ("\u00e2\u20ac\u0153had\u00e2\u20ac\x9d", '"had"'),
+        ("caf\u00c3\u00a9\u00c2\u00a0noir", "caf\u00e9 noir"),
+        ("\u201cCAF\u00c9\u201d, fianc\u00e9\u2019s", '"CAF\u00c9", fianc\u00e9\'s'),
+        ("no \u2014  wait \u2013 what", "no -- wait - what"),
+        (' plain ascii, it\'s "fine" ', 'plain ascii, it\'s "fine"'),
+    ],
+)
+def test_accidents_of_encoding_and_typography_are_undone(raw: str, clean: str) -> None:
+    assert normalize_text(raw) == clean
+    assert normalize_text(clean) == clean
+
+
+def test_missing_table_is_named_with_what_the_folder_holds(root: Path) -> None:
+    (root / "dev_sent_emo.csv").unlink()
+    with pytest.raises(FileNotFoundError, match=r"needs dev_sent_emo\.csv .*test_sent_emo\.csv, train_sent_emo\.csv"):
+        load(root)
+
+
+def test_missing_column_is_named_with_the_columns_found(root: Path) -> None:
+    path = root / "test_sent_emo.csv"
+    path.write_bytes(path.read_bytes().replace(b"Emotion", b"Feeling"))
+    with pytest.raises(CorpusError, match=r"test_sent_emo\.csv: no column Emotion; found .*Feeling.*needed .*Speaker"):
+        load(root)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (("Hm.", "Ann", "rage", 5, 0), "Emotion 'rage' is none of neutral, surprise, .*anger"),
+        (("Hm.", "Ann", "joy", 2, 1), "Dialogue_ID 2, Utterance_ID 1 stands in row 4 already"),
+        (("Hm.", "Ann", "joy", 5, "x"), "Dialogue_ID '5', Utterance_ID 'x'.* whole numbers"),
+    ],
+)
+@pytest.mark.parametrize("streaming", [False, True])
+def test_bad_row_is_refused_with_file_row_and_value(
+    root: Path, row: tuple[Any, ...], message: str, streaming: bool
+) -> None:
+    write_csv(root / "dev_sent_emo.csv", [*ROWS, row])
+    read = (lambda: list(Meld(root, root.parent).as_streaming_dataset()["dev"])) if streaming else (lambda: load(root))
+    with pytest.raises(CorpusError, match=rf"dev_sent_emo\.csv, row 5: {message}"):
+        read()
+
+
+def test_file_cut_off_inside_a_row_is_refused(root: Path) -> None:
+    path = root / "train_sent_emo.csv"
+    path.write_bytes(path.read_bytes() + b"4,Hm.,Ann\r\n")
+    with pytest.raises(CorpusError, match=r"train_sent_emo\.csv, row 5 ends before Emotion, Dialogue_ID"):
+        load(root)
+
+
+@pytest.mark.parametrize(("encoding", "rows"), [("cp1252", ROWS), ("utf-8", [])])
+def test_unreadable_or_empty_table_is_refused(root: Path, encoding: str, rows: list[tuple[Any, ...]]) -> None:
+    write_csv(root / "train_sent_emo.csv", rows, encoding)
+    with pytest.raises(CorpusError, match=r"train_sent_emo\.csv (is no CSV in UTF-8|has a header and no rows)"):
+        load(root)
+
+
+@pytest.mark.skipif(not MELD.is_dir(), reason="the official MELD CSVs are not beside this checkout")
+def test_official_release_has_the_published_counts(tmp_path: Path) -> None:
+    splits = Meld(data_dir=MELD, cache_dir=tmp_path)
+    splits.download_and_prepare()
+    data = splits.as_dataset()
+    counts = {
+        split: (
+            len(rows),
+            sum(len(row["utterances"]) for row in rows),
+            [collections.Counter(turn["label"] for row in rows for turn in row["utterances"])[i] for i in range(7)],
+        )
+        for split, rows in data.items()
+    }
+    # neutral, surprise, fear, sadness, joy, disgust, anger
+    assert counts == {
+        "train": (1038, 9989, [4710, 1205, 268, 683, 1743, 271, 1109]),
+        "dev": (114, 1109, [470, 150, 40, 111, 163, 22, 153]),
+        "test": (280, 2610, [1256, 281, 50, 208, 402, 68, 345]),
+    }
+    texts = [turn["text"] for rows in data.values() for row in rows for turn in row["utterances"]]
+    assert {char for text in texts for char in text if not char.isascii()} == {"\u00e9", "\u00f3"}

@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Trains a model: `accelerate launch train_hf.py [CONFIG.yaml] [--field value ...]`.
+
+Without a config it trains on the demo corpus, which it writes first. Every field of the config can be overridden on the
+command line, e.g. `--modalities text --seed 1`; `--help` lists them all.
+"""
+
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import datasets
+import torch
+from transformers import set_seed
+
+from datasets_scripts import label_names, load_erc_dataset
+from modeling_erc.analysis.model_card import RunFacts
+from modeling_erc.training import (
+    DecodedMedia,
+    ErcArgumentParser,
+    ErcCollator,
+    ErcTrainer,
+    build,
+    cache_frozen_features,
+    changed_settings,
+    class_weights,
+    prepare_run_folder,
+    write_report,
+)
+
+HERE = Path(__file__).parent
+
+
+def main(argv: list[str]) -> dict[str, dict[str, float]]:
+    """Runs one training from a command line; returns the metrics of dev and test."""
+    # 1. What is asked for.
+    parser = ErcArgumentParser()
+    model_args, data_args, args, config_path = parser.parse(argv, default_config=HERE / "configs" / "demo.yaml")
+    settings = changed_settings(model_args, data_args, args)
+    named = any(word.split("=")[0] in ("--output_dir", "--output-dir") for word in argv)
+    set_seed(args.seed)
+
+    # 2. The corpus, one row a dialogue. The first process prepares it, the others read what it prepared.
+    with args.main_process_first(desc="preparing the corpus"):
+        splits = load_erc_dataset(data_args.dataset, data_args.data_dir)
+    labels = label_names(splits["train"])
+
+    # 3. The model and its processor, with pretrained or fresh backbones.
+    model, processor = build(model_args, data_args, splits, labels)
+    model.config.class_weights = class_weights(splits["train"], len(labels), args.class_weighting)
+    checkpoint = prepare_run_folder(args, named, stem=config_path.stem)
+
+    # 4. What frozen backbones say never changes, so it is computed once.
+    cache = Path(data_args.feature_cache or datasets.config.HF_CACHE_HOME) / "erc-features"
+    with args.main_process_first(desc="features of frozen backbones"):
+        cached, broken = cache_frozen_features(splits, model.to(args.device), processor, cache)
+
+    decoded = DecodedMedia(processor, budget=data_args.decoded_cache_mb * 2**20)
+
+    # 5. Training; dev alone chooses the checkpoint.
+    trainer = ErcTrainer(
+        model=model,
+        args=args,
+        data_collator=ErcCollator(processor, labels, model.config.label2id, [*cached, decoded]),
+        train_dataset=splits["train"],
+        eval_dataset=splits["dev"],
+        processing_class=processor,
+    )
+    trainer.media_problems.update(broken)
+    started = time.perf_counter()
+    trainer.train(resume_from_checkpoint=checkpoint)
+    seconds = time.perf_counter() - started
+
+    # 6. The report, beside the model.
+    facts = RunFacts(
+        title=f"erc-{config_path.stem}",
+        dataset=data_args.dataset,
+        sizes={split: sum(len(row["utterances"]) for row in rows) for split, rows in splits.items()},
+        modalities=list(model.config.modalities),
+        fusion=model.config.fusion,
+        contrastive=model.config.contrastive,
+        command=shlex.join(["accelerate", "launch", "train_hf.py", *argv]),
+        parameters=model.num_parameters(),
+        trainable=model.num_parameters(only_trainable=True),
+        seconds=seconds,
+        device=torch.cuda.get_device_name()
+        if args.device.type == "cuda"
+        else f"CPU, {torch.get_num_threads()} thread(s)",
+        seed=args.seed,
+    )
+    metrics = write_report(trainer, {name: splits[name] for name in ("dev", "test")}, labels, settings, facts)
+    trainer.warn_of_media_problems()
+    if trainer.is_world_process_zero():
+        for split, scores in metrics.items():
+            print(f"{split}: " + "  ".join(f"{k} {scores[k]:.4f}" for k in ("accuracy", "weighted_f1", "macro_f1")))
+        print(f"everything is in {args.output_dir}")
+    return metrics
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (ValueError, FileNotFoundError) as error:
+        # A wrong set-up is the user's to mend: the message is enough, a traceback would bury it.
+        sys.exit(f"{type(error).__name__}: {error}")
