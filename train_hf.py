@@ -38,7 +38,6 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
     parser = ErcArgumentParser()
     model_args, data_args, args, config_path = parser.parse(argv, default_config=HERE / "configs" / "demo.yaml")
     settings = changed_settings(model_args, data_args, args)
-    named = any(word.split("=")[0] in ("--output_dir", "--output-dir") for word in argv)
     set_seed(args.seed)
 
     # 2. The corpus, one row a dialogue. The first process prepares it, the others read what it prepared.
@@ -49,7 +48,7 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
     # 3. The model and its processor, with pretrained or fresh backbones.
     model, processor = build(model_args, data_args, splits, labels)
     model.config.class_weights = class_weights(splits["train"], len(labels), args.class_weighting)
-    checkpoint = prepare_run_folder(args, named, stem=config_path.stem)
+    checkpoint = prepare_run_folder(args, stem=config_path.stem)
 
     # 4. What frozen backbones say never changes, so it is computed once.
     cache = Path(data_args.feature_cache or datasets.config.HF_CACHE_HOME) / "erc-features"
@@ -101,6 +100,6 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, ImportError, FileNotFoundError, FileExistsError) as error:
         # A wrong set-up is the user's to mend: the message is enough, a traceback would bury it.
         sys.exit(f"{type(error).__name__}: {error}")

@@ -32,7 +32,7 @@ try:
 except ImportError:  # a corpus that is there already is of use without it
     av = None
 
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 FRAME_RATE = 8
 MIN_FRAMES, MAX_FRAMES = 7, 12
 STAMP = "demo.json"

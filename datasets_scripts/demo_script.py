@@ -125,14 +125,14 @@ PHRASES = {
     ),
 }
 
-# Warnings and remarks share most of their words, so that it is the warning itself that has to be understood.
+# Warnings and remarks share most of their words; two alarms a warning make it heard among the other sentences.
 WARNINGS = (
-    "Careful, something is moving in the {place}.",
-    "Watch out, the wall of the {place} is falling.",
-    "Danger, someone is hiding in the {place}.",
-    "Careful, do not go into the {place}, it is not safe.",
-    "Watch out, there is smoke near the {thing}.",
-    "Danger, stay away from the {place}.",
+    "Careful, watch out, something is moving in the {place}.",
+    "Watch out, danger, the wall of the {place} is falling.",
+    "Danger, be careful, someone is hiding in the {place}.",
+    "Careful, danger, do not go into the {place}, it is not safe.",
+    "Watch out, be careful, there is smoke near the {thing}.",
+    "Danger, watch out, stay away from the {place}.",
 )
 REMARKS = (
     "By the way, someone is waiting in the {place}.",

@@ -38,9 +38,9 @@ class ErcConfig(PreTrainedConfig):
         fusion: name in the fusion registry, `"joint_vector"` or `"concat"`.
         num_joint_vectors: J, trainable joint vectors of `joint_vector`.
         num_fusion_layers: L, fusion layers.
-        context: name in the context registry, `"transformer"`, `"recurrent"` or `"none"`.
-        context_position: `"before"` fusion (the context vector joins each modality's tokens), `"after"` it (on the
-            joint feature), or `"both"`.
+        context: name in the context registry, `"transformer"` or `"none"`.
+        context_position: `"before"` fusion (the context vector is added to each modality's tokens), `"after"` it (on
+            the joint feature), or `"both"`.
         num_context_layers: layers of the dialogue context.
         context_causal: whether an utterance sees the past only.
         context_window: how many utterances away it sees at most; `None` is the whole dialogue.
@@ -108,7 +108,7 @@ class ErcConfig(PreTrainedConfig):
     contrastive_weight: float = 0.1
     contrastive_temperature: float = 0.1
     contrastive_size: int = 64
-    initializer_range: float = 0.02
+    initializer_range: float = 0.05
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)

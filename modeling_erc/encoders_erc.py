@@ -8,7 +8,7 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from .configuration_erc import ErcConfig
 from .layers_erc import alike_lengths, unsplit
-from .lora_erc import add_lora
+from .lora_erc import add_lora, train_adapters_only
 from .registry_erc import Registry
 
 # Rows that a backbone reads together: few enough to be of alike length, enough to fill the machine.
@@ -29,6 +29,8 @@ def strip_backbone(model: PreTrainedModel) -> PreTrainedModel:
         model.pooler = None
     if model.config.model_type.startswith("convnext"):
         model.layernorm = nn.Identity()  # of the pooled output only
+    if getattr(model.config, "layerdrop", 0.0):
+        model.config.layerdrop = 0.0  # a layer that is left out in training would shift the numbers of the others
     return model
 
 
@@ -50,10 +52,16 @@ class BackboneEncoder(nn.Module, ABC):
     def set_backbone(self, model: PreTrainedModel) -> None:
         """Takes `model` as the backbone, stripped, frozen or adapted as the config says."""
         self.backbone = strip_backbone(model)
+        if self.lora_rank and not self.frozen:
+            add_lora(self.backbone, self.lora_rank)
+        self.freeze()
+
+    def freeze(self) -> None:
+        """Stops the training of the weights that the config says stay as they are."""
         if self.frozen:
             self.backbone.requires_grad_(False).eval()
         elif self.lora_rank:
-            add_lora(self.backbone, self.lora_rank)
+            train_adapters_only(self.backbone)
 
     def forward(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes N utterances, those of alike length together.
@@ -87,19 +95,18 @@ class BackboneEncoder(nn.Module, ABC):
 
     def choose_layer(self, last: Tensor, hidden_states: tuple[Tensor, ...] | None) -> Tensor:
         """The layer that the config asks for; hidden states are of tokens or of maps `(N, width, rows, columns)`."""
-        if self.layer == "last" or hidden_states is None:
+        if self.layer == "last":
             return _flat_tokens(last)
+        layers = [_flat_tokens(states) for states in hidden_states or ()]
+        if len({states.shape for states in layers}) != 1:
+            raise ValueError(f"{type(self.backbone).__name__} has layers of different shapes: use layer 'last'")
         if self.layer == "mix":
-            flat = [_flat_tokens(states) for states in hidden_states]
-            if len({states.shape for states in flat}) > 1:
-                raise ValueError(f"{type(self.backbone).__name__} has layers of different shapes: use layer 'last'")
-            return torch.stack(flat, dim=1)
+            return torch.stack(layers, dim=1)
         try:
-            return _flat_tokens(hidden_states[int(self.layer)])
+            return layers[int(self.layer)]
         except (ValueError, IndexError):
             raise ValueError(
-                f"layer {self.layer!r} of {type(self.backbone).__name__}: "
-                f"use 'last', 'mix' or 0..{len(hidden_states) - 1}"
+                f"layer {self.layer!r} of {type(self.backbone).__name__}: use 'last', 'mix' or 0..{len(layers) - 1}"
             ) from None
 
     def run_backbone(self, **inputs: Tensor | None) -> Tensor:

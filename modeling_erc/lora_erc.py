@@ -10,7 +10,7 @@ except ImportError:
 
 
 def add_lora(backbone: PreTrainedModel, rank: int) -> None:
-    """Puts adapters into every linear layer of `backbone`, in place; all its other weights stop training.
+    """Puts adapters into every linear layer of `backbone`, in place.
 
     Args:
         backbone: changed in place.
@@ -21,10 +21,19 @@ def add_lora(backbone: PreTrainedModel, rank: int) -> None:
     """
     if peft is None:
         raise ImportError('lora_modalities needs peft: pip install "modeling-erc[lora]"')
-    backbone.requires_grad_(False)
     peft.inject_adapter_in_model(
         peft.LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules="all-linear"), backbone
     )
+    for name, weight in backbone.named_parameters():
+        if "lora_" in name:
+            # peft has initialised it; transformers would do so again, and a fresh adapter would not start at nothing.
+            weight._is_hf_initialized = True  # type: ignore[attr-defined]
+
+
+def train_adapters_only(backbone: nn.Module) -> None:
+    """Leaves the adapters as the only weights of `backbone` that are trained."""
+    for name, weight in backbone.named_parameters():
+        weight.requires_grad_("lora_" in name)
 
 
 def merge_lora(backbone: nn.Module) -> None:

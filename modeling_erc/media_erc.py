@@ -4,32 +4,34 @@ Times are seconds on the clip's own timeline (0 is where a player starts), so an
 gets speech and frames of the same moment.
 """
 
-import io
 import math
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import torch
 
-# The three are optional, so that a machine that only ever sees text or features still loads this code.
-try:
-    import av
-except ImportError:
-    av = None  # type: ignore[assignment]
-try:
-    import soundfile
-except ImportError:
-    soundfile = None
-try:
-    import soxr
-except ImportError:
-    soxr = None
+from .containers_erc import (
+    ClipRange,
+    MediaError,
+    MediaSource,
+    av,
+    clock,
+    decode,
+    find_stream,
+    open_container,
+    open_file,
+    packets,
+    require_libraries,
+    require_stream,
+    seek,
+    soundfile,
+    source_name,
+    soxr,
+)
 
-MediaSource = str | os.PathLike[str] | bytes
+__all__ = ["AudioSource", "FrameSource", "MediaError", "MediaInfo", "load_audio", "load_frames", "probe_media"]
+
 AudioSource = MediaSource | tuple[np.ndarray, int]
 FrameSource = MediaSource | np.ndarray
 
@@ -43,21 +45,11 @@ VIDEO_SEEK_GAP = 5.0
 # Starting decoder threads costs more than it saves on pictures smaller than this (pixels).
 THREADED_PIXELS = 320 * 240
 
-# Clips only: FFmpeg's playlist readers open further files and its text and image readers turn any file into a video.
-_FORMATS = (
-    "mov mp4 matroska webm avi asf flv ogg mpeg mpegts mpegvideo mxf dv h264 m4v "
-    "wav w64 aiff au caf flac mp3 aac ac3 eac3 amr"
-)
-_OPEN_OPTIONS = {"format_whitelist": _FORMATS.replace(" ", ","), "protocol_whitelist": "none"}
 _HALVES = {
     None: lambda width: slice(None),
     "left": lambda width: slice(None, width // 2),
     "right": lambda width: slice(width - width // 2, None),
 }
-
-
-class MediaError(ValueError):
-    """A clip that cannot be used: the message names it and the reason in one line."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +109,13 @@ def load_audio(
         >>> load_audio((tone, 44100), 16000).shape
         (16000,)
     """
-    _require_libraries()
-    name = _name(source)
-    cut = _Range.checked(name, start, end, max_seconds)
+    require_libraries()
+    name = source_name(source)
+    cut = ClipRange.checked(name, start, end, max_seconds)
     if isinstance(source, tuple):
         mono, rate, length = _cut_array(*source, cut)
     else:
-        with _open_file(source, name) as file:
+        with open_file(source, name) as file:
             mono, rate, length = _read_sound_file(file, cut) or _decode_audio(file, cut)
     cut.check_inside(length)
     if not mono.size:
@@ -171,19 +163,19 @@ def load_frames(
         >>> load_frames(np.zeros((10, 48, 64, 3), dtype=np.uint8), 4, size=24, half="left").shape
         (4, 36, 24, 3)
     """
-    _require_libraries()
+    require_libraries()
     if num_frames < 1:
         raise ValueError(f"num_frames is {num_frames}: ask for at least 1")
     if half not in _HALVES:
         raise ValueError(f"half is {half!r}: choose one of {list(_HALVES)}")
-    name = _name(source)
+    name = source_name(source)
     if isinstance(source, np.ndarray):
         if start is not None or end is not None:
             raise ValueError("an array of frames has no clock: slice it instead of passing start or end")
         frames = _spread_array(source, name, num_frames)
     else:
-        cut = _Range.checked(name, start, end)
-        with _open_file(source, name) as file, _open_container(file, name) as container:
+        cut = ClipRange.checked(name, start, end)
+        with open_file(source, name) as file, open_container(file, name) as container:
             frames = _spread_clip(container, cut, num_frames)
     return _to_pictures(frames, size, half)
 
@@ -198,10 +190,10 @@ def probe_media(source: MediaSource) -> MediaInfo:
         MediaError: It is missing, empty or not media.
         ImportError: PyAV, soundfile or soxr is missing.
     """
-    _require_libraries()
-    name = _name(source)
-    with _open_file(source, name) as file, _open_container(file, name) as container:
-        audio, video = _find_stream(container, "audio"), _find_stream(container, "video")
+    require_libraries()
+    name = source_name(source)
+    with open_file(source, name) as file, open_container(file, name) as container:
+        audio, video = find_stream(container, "audio"), find_stream(container, "video")
         return MediaInfo(
             duration=container.duration / av.time_base if container.duration else None,
             has_audio=audio is not None,
@@ -211,124 +203,6 @@ def probe_media(source: MediaSource) -> MediaInfo:
             width=video.codec_context.width if video else None,
             height=video.codec_context.height if video else None,
         )
-
-
-def _require_libraries() -> None:
-    if av is None or soundfile is None or soxr is None:
-        raise ImportError("reading media needs PyAV, soundfile and soxr: pip install av soundfile soxr")
-
-
-def _name(source: AudioSource | FrameSource) -> str:
-    return os.fspath(source) if isinstance(source, str | os.PathLike) else f"<{type(source).__name__}>"
-
-
-@dataclass(frozen=True)
-class _Range:
-    """The part of a clip that is wanted, in a player's seconds; `stop` is infinite for all that follows."""
-
-    name: str
-    begin: float
-    stop: float
-
-    @classmethod
-    def checked(cls, name: str, start: float | None, end: float | None, max_seconds: float | None = None) -> "_Range":
-        begin, stop = (0.0 if start is None else start), (math.inf if end is None else end)
-        if max_seconds is not None:
-            stop = min(stop, begin + max_seconds)
-        if begin < 0:
-            raise MediaError(f"{name}: range {begin}-{stop} s starts before 0")
-        if not begin < stop:  # NaN, a table's empty cell, ends up here as well
-            raise MediaError(f"{name}: range {begin}-{stop} s is empty")
-        return cls(name, begin, stop)
-
-    def samples(self, rate: int, first: float = 0.0) -> slice:
-        """Which samples of a sound that begins at `first` seconds."""
-        stop = None if math.isinf(self.stop) else round((self.stop - first) * rate)
-        return slice(round((self.begin - first) * rate), stop)
-
-    def midpoints(self, count: int, length: float) -> np.ndarray:
-        """The middles (seconds) of equal segments of a clip of `length` seconds."""
-        self.check_inside(length)
-        return self.begin + (np.arange(count) + 0.5) * (min(self.stop, length) - self.begin) / count
-
-    def check_inside(self, length: float) -> None:
-        if 0 < self.begin >= length:
-            span = f"{self.begin}-{'end' if math.isinf(self.stop) else self.stop}"
-            raise MediaError(f"{self.name}: range {span} s lies past the end ({length:.1f} s)")
-
-
-@contextmanager
-def _open_file(source: MediaSource, name: str) -> Iterator[BinaryIO]:
-    """A Python file, never a path for FFmpeg, which would read `concat:` and other protocols into it."""
-    if "://" in name:
-        raise MediaError(f"{name}: remote sources are not read: download first")
-    if not isinstance(source, str | os.PathLike | bytes):
-        raise TypeError(f"a clip is a path, the bytes of a file or an array (sound with its rate), not a {name}")
-    if not isinstance(source, bytes) and not os.path.isfile(source):
-        raise MediaError(f"{name}: no such file")
-    try:
-        file = io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")  # noqa: SIM115, closed below
-    except OSError as error:
-        raise MediaError(f"{name}: not readable ({error.strerror})") from error
-    with file:
-        if not file.seek(0, os.SEEK_END):
-            raise MediaError(f"{name}: 0 bytes")
-        file.seek(0)
-        yield file
-
-
-@contextmanager
-def _open_container(file: BinaryIO, name: str) -> Iterator[Any]:
-    file.seek(0)
-    try:
-        container = av.open(file, options=_OPEN_OPTIONS, metadata_errors="replace")
-    except av.FFmpegError as error:
-        raise MediaError(f"{name}: not media ({error.strerror})") from error
-    with container:
-        yield container
-
-
-def _find_stream(container: Any, kind: Literal["audio", "video"]) -> Any | None:
-    """The first stream of a kind that can be decoded; cover art is a picture, not a video."""
-    for stream in getattr(container.streams, kind):
-        if stream.codec_context is not None and not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
-    return None
-
-
-def _require_stream(container: Any, kind: Literal["audio", "video"], name: str) -> Any:
-    stream = _find_stream(container, kind)
-    if stream is None:
-        raise MediaError(f"{name}: no {kind} stream")
-    return stream
-
-
-def _clock(container: Any, time: float) -> float:
-    """A time of the container, whose streams may begin anywhere, as a player shows it."""
-    return time - (container.start_time or 0) / av.time_base
-
-
-def _seek(container: Any, stream: Any, time: float) -> None:
-    """Goes to the keyframe before a player's time; a file without an index stays where it is and is read through."""
-    with suppress(av.FFmpegError):
-        container.seek(int((time - _clock(container, 0)) / stream.time_base), stream=stream)
-
-
-def _packets(container: Any, stream: Any) -> Iterator[Any]:
-    """Packets up to the end, or to where a truncated file breaks off."""
-    # PyAV ends with an IndexError where damage makes a stream appear that the header did not have.
-    with suppress(av.FFmpegError, IndexError):
-        yield from container.demux(stream)
-
-
-def _decode(container: Any, stream: Any) -> Iterator[tuple[float, Any]]:
-    """Each frame with its player's time; damaged packets are passed over."""
-    for packet in _packets(container, stream):
-        try:
-            frames = packet.decode()
-        except av.FFmpegError:
-            continue
-        yield from ((_clock(container, frame.time), frame) for frame in frames if frame.time is not None)
 
 
 def _to_float(samples: np.ndarray) -> np.ndarray:
@@ -355,7 +229,7 @@ def _interleaved(frame: Any) -> np.ndarray:
     return samples.T if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels)
 
 
-def _cut_array(samples: np.ndarray, rate: int, cut: _Range) -> tuple[np.ndarray, int, float]:
+def _cut_array(samples: np.ndarray, rate: int, cut: ClipRange) -> tuple[np.ndarray, int, float]:
     """One channel of the range, its rate (Hz) and the whole clip's length (seconds), as the two readers below."""
     samples = np.asarray(samples)
     if samples.ndim not in (1, 2) or rate <= 0:
@@ -366,7 +240,7 @@ def _cut_array(samples: np.ndarray, rate: int, cut: _Range) -> tuple[np.ndarray,
     return mono[cut.samples(rate)], rate, len(mono) / rate
 
 
-def _read_sound_file(file: BinaryIO, cut: _Range) -> tuple[np.ndarray, int, float] | None:
+def _read_sound_file(file: BinaryIO, cut: ClipRange) -> tuple[np.ndarray, int, float] | None:
     """The range of a wav, flac or ogg, by what it is and not by its name; None for all that libsndfile cannot read."""
     head = file.read(12)
     if head[:4] not in (b"fLaC", b"OggS") and (head[:4], head[8:]) != (b"RIFF", b"WAVE"):
@@ -383,15 +257,15 @@ def _read_sound_file(file: BinaryIO, cut: _Range) -> tuple[np.ndarray, int, floa
     return (_mix_down(samples), rate, frames / rate) if frames else None
 
 
-def _decode_audio(file: BinaryIO, cut: _Range) -> tuple[np.ndarray, int, float]:
+def _decode_audio(file: BinaryIO, cut: ClipRange) -> tuple[np.ndarray, int, float]:
     """The range of any other container's sound, exact to the sample where the container's clock is."""
-    with _open_container(file, cut.name) as container:
-        stream = _require_stream(container, "audio", cut.name)
+    with open_container(file, cut.name) as container:
+        stream = require_stream(container, "audio", cut.name)
         if cut.begin > AUDIO_PREROLL:
-            _seek(container, stream, cut.begin - AUDIO_PREROLL)
+            seek(container, stream, cut.begin - AUDIO_PREROLL)
         chunks: list[np.ndarray] = []
         rate, first, length = stream.codec_context.sample_rate, cut.begin, (container.duration or 0) / av.time_base
-        for time, frame in _decode(container, stream):
+        for time, frame in decode(container, stream):
             if not chunks:
                 rate, first, length = frame.sample_rate, time, time
             chunks.append(_mix_down(_interleaved(frame)))
@@ -415,9 +289,9 @@ def _spread_array(frames: np.ndarray, name: str, num_frames: int) -> list[Any]:
     return [av.VideoFrame.from_ndarray(np.ascontiguousarray(frames[int(row)]), "rgb24") for row in rows]
 
 
-def _spread_clip(container: Any, cut: _Range, num_frames: int) -> list[Any]:
+def _spread_clip(container: Any, cut: ClipRange, num_frames: int) -> list[Any]:
     """The frames on display at the middles of the range's equal segments."""
-    stream = _require_stream(container, "video", cut.name)
+    stream = require_stream(container, "video", cut.name)
     context = stream.codec_context
     context.thread_type, context.thread_count = "AUTO", 1
     if context.width * context.height >= THREADED_PIXELS:
@@ -437,15 +311,15 @@ def _spread_clip(container: Any, cut: _Range, num_frames: int) -> list[Any]:
 def _declared_end(container: Any, stream: Any) -> float:
     if not stream.duration:
         return (container.duration or 0) / av.time_base
-    return _clock(container, float(((stream.start_time or 0) + stream.duration) * stream.time_base))
+    return clock(container, float(((stream.start_time or 0) + stream.duration) * stream.time_base))
 
 
 def _measured_end(container: Any, stream: Any) -> float:
     """Where a stream really ends, from its packets alone; leaves the container at its beginning."""
-    _seek(container, stream, 0.0)
-    ends = [packet.pts + (packet.duration or 0) for packet in _packets(container, stream) if packet.pts is not None]
-    _seek(container, stream, 0.0)
-    return _clock(container, float(max(ends) * stream.time_base)) if ends else 0.0
+    seek(container, stream, 0.0)
+    ends = [packet.pts + (packet.duration or 0) for packet in packets(container, stream) if packet.pts is not None]
+    seek(container, stream, 0.0)
+    return clock(container, float(max(ends) * stream.time_base)) if ends else 0.0
 
 
 def _frames_at(container: Any, stream: Any, times: np.ndarray) -> tuple[list[Any], float]:
@@ -453,11 +327,11 @@ def _frames_at(container: Any, stream: Any, times: np.ndarray) -> tuple[list[Any
     shown: list[Any] = []
     before = after = None
     reached = 0.0
-    frames = _decode(container, stream)
+    frames = decode(container, stream)
     for time in times:
         if time - reached > VIDEO_SEEK_GAP:
-            _seek(container, stream, time)
-            before, after, frames = None, None, _decode(container, stream)
+            seek(container, stream, time)
+            before, after, frames = None, None, decode(container, stream)
         while after is None or reached <= time:
             upcoming = next(frames, None)
             if upcoming is None:

@@ -1,14 +1,12 @@
 """The ERC models: encoders, fusion, context, heads."""
 
-from dataclasses import dataclass
 from os import PathLike
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
-from transformers.utils import ModelOutput
 
 from .configuration_erc import ErcConfig
 from .context_erc import CONTEXTS, TransformerContext
@@ -17,83 +15,11 @@ from .fusion_erc import FUSIONS, FusionOutput, JointVectorFusion
 from .layers_erc import AttentionPool, alike_lengths, scatter_rows, unsplit
 from .lora_erc import merge_lora
 from .losses_erc import ErcLoss
+from .outputs_erc import ErcClassifierOutput, ErcModelOutput
+from .projection_erc import ModalityProjection
 
 # Utterances that are fused together: few enough to be of alike length.
 FUSION_ROWS = 64
-
-
-@dataclass
-class ErcModelOutput(ModelOutput):
-    """What [`ErcModel`] returns.
-
-    Args:
-        last_hidden_state: `(batch, utterances, hidden)`, the joint feature after context; zero in padded slots.
-        modality_states: `(batch, utterances, modalities, hidden)`, each modality's own; zero where it is absent.
-        modality_mask: boolean `(batch, utterances, modalities)`, what took part (after modality dropout).
-    """
-
-    last_hidden_state: Tensor | None = None
-    modality_states: Tensor | None = None
-    modality_mask: Tensor | None = None
-
-
-@dataclass
-class ErcClassifierOutput(ModelOutput):
-    """What [`ErcForSequenceClassification`] returns.
-
-    Args:
-        loss: a scalar, if labels were given.
-        logits: `(batch, utterances, classes)`, mean of the joint head's and the present modalities' heads.
-        modality_logits: `(batch, utterances, modalities, classes)`, each modality's own head.
-        modality_mask: boolean `(batch, utterances, modalities)`.
-        embeddings: `(batch, utterances, contrastive_size)`, unit norm, if there is a contrastive loss.
-        prototypes: `(classes, contrastive_size)`, unit norm, likewise.
-        last_hidden_state: `(batch, utterances, hidden)`.
-    """
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    modality_logits: Tensor | None = None
-    modality_mask: Tensor | None = None
-    embeddings: Tensor | None = None
-    prototypes: Tensor | None = None
-    last_hidden_state: Tensor | None = None
-
-
-class ModalityProjection(nn.Module):
-    """From a modality's own width to the fusion's: layer mix, standardisation or norm, linear map.
-
-    Precomputed features come on any scale: `feature_mean` and `feature_scale` are set once from the training split
-    (see [`ErcPreTrainedModel.set_feature_statistics`]) and travel with the checkpoint.
-    """
-
-    def __init__(self, config: ErcConfig, modality: str) -> None:
-        super().__init__()
-        backbone = config.backbone_config(modality)
-        mixes = backbone is not None and getattr(config, f"{modality}_layer") == "mix"
-        width = (config.feature_sizes or {})[modality] if backbone is None else backbone_width(backbone)
-        self.layer_weights = nn.Parameter(torch.empty(backbone.num_hidden_layers + 1)) if mixes and backbone else None
-        self.feature_mean: Tensor
-        self.feature_scale: Tensor
-        self.register_buffer("feature_mean", torch.zeros(width))
-        self.register_buffer("feature_scale", torch.ones(width))
-        self.norm: nn.Module = nn.Identity() if backbone is None else nn.LayerNorm(width)
-        self.linear = nn.Linear(width, config.hidden_size)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Projects `(N, [layers,] tokens, width)` to `(N, tokens, hidden)`."""
-        tokens = tokens.to(self.linear.weight.dtype)
-        if self.layer_weights is not None:
-            tokens = torch.einsum("l,nltw->ntw", self.layer_weights.softmax(dim=0), tokens)
-        tokens = (tokens - self.feature_mean) / self.feature_scale
-        return self.dropout(self.linear(self.norm(tokens)))
-
-
-def backbone_width(config: PreTrainedConfig) -> int:
-    """Width of a backbone's hidden states."""
-    width: int = config.hidden_size if hasattr(config, "hidden_size") else config.hidden_sizes[-1]
-    return width
 
 
 class ErcPreTrainedModel(PreTrainedModel):
@@ -113,11 +39,8 @@ class ErcPreTrainedModel(PreTrainedModel):
         if isinstance(module, JointVectorFusion):
             # Joint vectors must differ from each other at the start, or they stay copies of one.
             init.normal_(module.joint_vectors, std=1.0)
-        elif isinstance(module, AttentionPool):
-            init.zeros_(module.scores.weight)
         elif isinstance(module, TransformerContext):
-            # Heads that look at different distances and speakers from the start find "what the other just said" sooner.
-            init.normal_(module.bias.weight, std=2.0)
+            init.copy_(module.bias, module.initial_bias())
         elif isinstance(module, ModalityProjection):
             init.zeros_(module.feature_mean)
             init.ones_(module.feature_scale)
@@ -125,6 +48,15 @@ class ErcPreTrainedModel(PreTrainedModel):
                 init.zeros_(module.layer_weights)
         elif isinstance(module, ContrastiveHead):
             init.normal_(module.prototypes)
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """Loads weights, config and code; what the config freezes stays frozen, though loading makes new parameters."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        for modality in model.erc_model.encoders:
+            model.erc_model.encoder(modality).freeze()
+        return loaded
 
     def save_pretrained(self, save_directory: str | PathLike, **kwargs: Any) -> None:
         """Saves weights, config and code.
@@ -305,8 +237,7 @@ class ErcModel(ErcPreTrainedModel):
         for index, m in enumerate(modalities if self.context_before else ()):
             spoken = scatter_rows(self.pools[m](tokens[m], token_mask[m]), utterance_mask)
             context = self.context_before[m](spoken, modality_mask[..., index], speaker_ids)[utterance_mask]
-            tokens[m] = torch.cat([context[:, None], tokens[m]], dim=1)
-            token_mask[m] = torch.cat([present[:, index, None], token_mask[m]], dim=1)
+            tokens[m] = tokens[m] + context[:, None]
 
         fused = self._fuse(tokens, token_mask, present)
         joint = scatter_rows(fused.joint, utterance_mask)
@@ -426,16 +357,17 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
         self.post_init()
 
     def forward(
-        self, labels: Tensor | None = None, return_dict: bool | None = None, **inputs: Tensor
+        self, utterance_mask: Tensor, labels: Tensor | None = None, return_dict: bool | None = None, **inputs: Tensor
     ) -> ErcClassifierOutput | tuple[Tensor, ...]:
         """Classifies.
 
         Args:
+            utterance_mask: boolean `(batch, utterances)`, False in padded slots.
             labels: `(batch, utterances)`, -100 where there is nothing to learn.
             return_dict: False gives a tuple.
             **inputs: as for [`ErcModel.forward`].
         """
-        encoded = self.erc(**inputs)
+        encoded = self.erc(utterance_mask, **inputs)
         hidden, mask = encoded.last_hidden_state, encoded.modality_mask
         joint_logits = self.classifier(self.dropout(hidden))
         states = self.dropout(encoded.modality_states)

@@ -46,7 +46,7 @@ class ErcProcessor(ProcessorMixin):
     An utterance is a dict of `speaker`, `text`, `audio` (a path, bytes of a media file, or `(array, rate in Hz)`),
     `video` (a path or bytes), `start` and `end` (seconds inside the media), all optional; `audio_path` and `video_path`
     of the dataset's rows are read too. Precomputed `text_features`, `audio_features` or `visual_features` take the
-    place of     raw inputs. What an utterance lacks, or what cannot be decoded, becomes a masked-out modality.
+    place of raw inputs. What an utterance lacks, or what cannot be decoded, becomes a masked-out modality.
 
     Args:
         tokenizer: for the text backbone.
@@ -289,7 +289,7 @@ def _encode_features(
     arrays, here = [], []
     for utterance in utterances:
         value = utterance.get(name)
-        array = None if value is None else np.asarray(value, dtype=np.float32)
+        array = None if value is None or not np.size(value) else np.asarray(value, dtype=np.float32)
         if array is not None and not np.isfinite(array).all():
             problems.append(f"{name} of utterance {utterance.get('utterance_id')!r} has NaN or infinite values")
             array = None

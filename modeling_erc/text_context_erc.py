@@ -51,7 +51,8 @@ def encode_in_context(
     turns = [f"{s}: {t}" if named else str(t) for s, t in zip(speakers, texts, strict=True)]
     room = max_length - len(start) - (3 if named else 1) * len(stop)
     ids: list[list[int]] = tokenizer(turns, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
-    said = [bool(t and t.strip()) for t in texts]
+    # Of some words, as of a lone zero-width space, a tokenizer leaves nothing.
+    said = [bool(text and text.strip() and turn) for text, turn in zip(texts, ids, strict=True)]
 
     encoded: list[EncodedText | None] = []
     for index, own_ids in enumerate(ids):

@@ -1,5 +1,6 @@
 """Arguments of a run: model, data and training, from a YAML file with any field overridable on the command line."""
 
+import argparse
 import difflib
 import inspect
 import re
@@ -7,8 +8,9 @@ import types
 import typing
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
@@ -78,9 +80,16 @@ class ErcTrainingArguments(TrainingArguments):
     save_total_limit: int | None = 1
     load_best_model_at_end: bool = True
     metric_for_best_model: str | None = "weighted_f1"
+    # Pinned memory speeds copies to an accelerator; without one it is only warned about.
+    dataloader_pin_memory: bool = torch.accelerator.is_available()
     # The collator reads every column of a row, which forward() does not name.
     remove_unused_columns: bool = False
     label_names: list[str] | None = field(default_factory=lambda: ["labels"])
+
+    def __post_init__(self) -> None:
+        # What was asked for, before `TrainingArguments` fills in the rest.
+        self.as_given = dict(vars(self))
+        super().__post_init__()
 
 
 def _config_fields() -> list[tuple[str, Any, Any]]:
@@ -153,25 +162,46 @@ class ErcArgumentParser(HfArgumentParser):
             self.error(f"{config}: not YAML: {error}")
         if not isinstance(values, dict):
             self.error(f"{config}: expected lines of 'field: value', found a {type(values).__name__}")
-        known = {action.dest: action for action in self._actions}
+        # A switch has a second action, --no_<name>, that converts nothing; the first one counts.
+        known = {action.dest: action for action in reversed(self._actions)}
         for key, value in values.items():
             if key not in known:
                 near = difflib.get_close_matches(str(key), known, n=1)
                 self.error(f"{config}: unknown key {key!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
-            convert = known[key].type
-            # YAML reads 1e-3 as text; what argparse would convert on the command line is converted here too.
-            if isinstance(value, str) and callable(convert):
-                values[key] = convert(value)
+            try:
+                values[key] = _as_typed(known[key], value)
+            except (ValueError, argparse.ArgumentTypeError) as error:
+                self.error(f"{config}: {key}: {value!r} does not fit: {error}")
         return values
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with the message alone: hundreds of lines of usage would bury it."""
+        raise SystemExit(f"{self.prog}: error: {message}")
+
+
+def _as_typed(action: argparse.Action, value: Any) -> Any:
+    """A value of the YAML file as the command line would give it: YAML reads 1e-3 as text and a layer 6 as a number."""
+    if value is None or isinstance(value, dict) or not callable(action.type):
+        return value
+    if isinstance(value, list):
+        if action.nargs != "+" and action.type in (int, float):
+            raise ValueError("it takes one value")
+        return [action.type(str(item)) for item in value]
+    typed = action.type(str(value))
+    return [typed] if action.nargs == "+" else typed
+
+
+# Where a run goes is no part of what it does: repeating it must neither delete nor continue the first one. And a file
+# beside the model is no place for a password.
+_NOT_REPEATED = {"output_dir", "resume", "overwrite", "hub_token"}
 
 
 def changed_settings(*arguments: Any) -> dict[str, Any]:
     """Every field of the arguments that differs from its default: what a YAML file must say to repeat the run."""
-    settings: dict[str, Any] = {}
-    for group in arguments:
-        for entry in fields(group):
-            value = getattr(group, entry.name)
-            default = entry.default_factory() if entry.default_factory is not MISSING else entry.default
-            if entry.init and value != default and isinstance(value, (str, int, float, bool, list)):
-                settings[entry.name] = getattr(value, "value", value)
-    return settings
+    given = {name: value for group in arguments for name, value in getattr(group, "as_given", vars(group)).items()}
+    defaults = vars(ErcArgumentParser().parse_args([]))
+    return {
+        name: getattr(given[name], "value", given[name])
+        for name, default in defaults.items()
+        if given[name] != default and name not in _NOT_REPEATED
+    }

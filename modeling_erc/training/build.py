@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, A
 from ..audio_image_erc import LogMelImageFeatureExtractor
 from ..configuration_erc import MODALITIES, ErcConfig
 from ..encoders_erc import unimodal_config
+from ..losses_erc import CLASSIFICATION_LOSSES, CONTRASTIVE_LOSSES
 from ..modeling_erc import ErcForSequenceClassification
 from ..processing_erc import FEATURE_NAMES, ErcProcessor
 from .arguments import DataArguments
@@ -40,6 +41,9 @@ def build(
     chosen = [m for m in MODALITIES if m in model_args.modalities]
     if len(chosen) < len(set(model_args.modalities)):
         raise ValueError(f"modalities {model_args.modalities}: choose from {', '.join(MODALITIES)}")
+    for option in ("frozen_modalities", "lora_modalities"):
+        if not set(getattr(model_args, option) or []) <= set(MODALITIES):
+            raise ValueError(f"{option} {getattr(model_args, option)}: choose from {', '.join(MODALITIES)}")
     train = splits["train"]
     configs: dict[str, PreTrainedConfig] = {}
     sub_processors: dict[str, Any] = {}
@@ -72,6 +76,9 @@ def build(
         id2label=dict(enumerate(label_names)),
         label2id={name: i for i, name in enumerate(label_names)},
     )
+    # Training looks them up first: a wrong name has to stop here, with those that there are.
+    for losses, name in ((CLASSIFICATION_LOSSES, config.classification_loss), (CONTRASTIVE_LOSSES, config.contrastive)):
+        _ = losses[name]
     model = ErcForSequenceClassification(config)
     model.load_backbones(pretrained)
     for modality in feature_sizes:
@@ -110,7 +117,8 @@ def load_encoder_config(modality: str, source: str) -> tuple[PreTrainedConfig, A
         return config, AutoFeatureExtractor.from_pretrained(source)
     except OSError as error:
         raise ValueError(
-            f"--{modality}_encoder {source}: neither a local model folder nor a reachable Hub id: {error}"
+            f"--{modality}_encoder {source}: neither a local model folder nor a reachable Hub id: "
+            + " ".join(str(error).split())
         ) from error
 
 
@@ -135,8 +143,8 @@ def class_weights(train: datasets.Dataset, num_labels: int, power: float) -> lis
     if not power:
         return None
     labels = [u["label"] for row in train for u in row["utterances"] if u["label"] is not None]
-    counts = torch.bincount(torch.tensor(labels), minlength=num_labels).clamp(min=1).double()
-    weights = counts**-power
+    counts = torch.bincount(torch.tensor(labels), minlength=num_labels).double()
+    weights = counts.clamp(min=1) ** -power
     scaled: list[float] = (weights * counts.sum() / (weights * counts).sum()).tolist()
     return scaled
 

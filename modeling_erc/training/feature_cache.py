@@ -22,6 +22,7 @@ from ..processing_erc import FEATURE_NAMES, ErcProcessor
 
 SHARD_UTTERANCES = 1024
 BATCH_UTTERANCES = 32
+_RAW_COLUMNS = {"text": "text", "audio": "audio_path", "vision": "video_path"}
 
 
 class FeatureStore(Mapping[str, Tensor]):
@@ -114,7 +115,9 @@ class CachedFeatures:
         changed = []
         for utterance, key in zip(utterances, self.keys(utterances), strict=True):
             features = self.store.get(key)
-            changed.append({**{k: v for k, v in utterance.items() if k not in raw}, name: features})
+            # NumPy, through which the processor takes them, has no bfloat16.
+            value = None if features is None else features.float()
+            changed.append({**{k: v for k, v in utterance.items() if k not in raw}, name: value})
         return changed
 
     def keys(self, utterances: Sequence[dict[str, Any]]) -> list[str]:
@@ -191,7 +194,8 @@ def _fill(
     problems: list[str] = []
     waiting: dict[str, Tensor] = {}
     pieces = list(_missing(splits, cached))
-    with tqdm(total=sum(len(keys) for _, keys in pieces), desc=f"{cached.modality} features", unit="utt") as bar:
+    total = sum(len(keys) for _, keys in pieces)
+    with tqdm(total=total, desc=f"{cached.modality} features", unit="utt", disable=not pieces) as bar:
         for batch in _batches(pieces):
             inputs, errors = alone.encode([utterances for utterances, _ in batch])
             problems += errors
@@ -224,7 +228,9 @@ def _missing(splits: datasets.DatasetDict, cached: CachedFeatures) -> Iterator[P
         for row in split:
             utterances = row["utterances"]
             keys = cached.keys(utterances)
-            wanted = [key not in cached.store and key not in seen for key in keys]
+            # An utterance without words or clip is in no store, however often it is asked for.
+            given = [bool((u.get(_RAW_COLUMNS[cached.modality]) or "").strip()) for u in utterances]
+            wanted = [has and not (key in cached.store or key in seen) for has, key in zip(given, keys, strict=True)]
             seen.update(keys)
             if cached.modality == "text" and any(wanted):
                 yield utterances, keys

@@ -1,9 +1,10 @@
 """Small untrained backbones, for the demo corpus and for tests: the word `tiny` in place of a model's name."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import (
     BertConfig,
     ConvNextConfig,
@@ -21,23 +22,33 @@ FreshBackbone = Callable[[Iterable[str]], tuple[PreTrainedConfig, Any]]
 # A modality's fresh backbone: the training texts in, its config and its (sub-)processor out.
 FRESH: Registry[FreshBackbone] = Registry("modality")
 
+VOCABULARY = 2000
+# 0.02, made for widths near 768, starts a narrow net almost at zero.
+_SPREAD = 0.1
 _WIDTH = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
 
 
 @FRESH.register("text")
 def tiny_bert(texts: Iterable[str]) -> tuple[PreTrainedConfig, PreTrainedTokenizerFast]:
-    """Two layers of BERT and a WordPiece vocabulary learned from `texts`."""
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.train_from_iterator(
-        texts, trainers.WordPieceTrainer(vocab_size=2000, special_tokens=special, show_progress=False)
+    """Two layers of BERT and a WordPiece vocabulary of the letters and the most frequent words of `texts`.
+
+    Not learned by a trainer of `tokenizers`: those number the pieces anew in every process, so that a resumed run would
+    read its weights with another vocabulary.
+    """
+    normalizer, pre_tokenizer = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    counts = Counter(
+        word for text in texts for word, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(text))
     )
+    letters = sorted(set("".join(counts)))
+    words = sorted(counts, key=lambda word: (-counts[word], word))
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{letter}" for letter in letters), *words]
+    vocabulary = {piece: number for number, piece in enumerate(list(dict.fromkeys(pieces))[:VOCABULARY])}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, pre_tokenizer
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
     )
-    return BertConfig(vocab_size=len(fast), max_position_embeddings=512, **_WIDTH), fast
+    return BertConfig(vocab_size=len(fast), initializer_range=_SPREAD, **_WIDTH), fast
 
 
 @FRESH.register("audio")
@@ -48,6 +59,7 @@ def tiny_whisper(texts: Iterable[str]) -> tuple[PreTrainedConfig, WhisperFeature
         encoder_layers=_WIDTH["num_hidden_layers"],
         encoder_attention_heads=_WIDTH["num_attention_heads"],
         encoder_ffn_dim=_WIDTH["intermediate_size"],
+        init_std=_SPREAD,
         # There is no decoder, nor its vocabulary.
         decoder_layers=0,
         decoder_attention_heads=1,
@@ -65,6 +77,8 @@ def tiny_whisper(texts: Iterable[str]) -> tuple[PreTrainedConfig, WhisperFeature
 @FRESH.register("vision")
 def tiny_convnext(texts: Iterable[str]) -> tuple[PreTrainedConfig, Any]:
     """Three stages of ConvNeXt on images of 64 x 64; convolutions learn from few images what a ViT needs many for."""
-    config = ConvNextConfig(patch_size=4, num_stages=3, hidden_sizes=[16, 32, 64], depths=[1, 1, 2])
+    widths = [16, 32, 64]
+    config = ConvNextConfig(num_stages=3, hidden_sizes=widths, depths=[1, 1, 2])
+    config.update({"layer_scale_init_value": 1.0, "initializer_range": _SPREAD})
     size = {"height": 64, "width": 64}
     return config, ViTImageProcessorPil(size=size)

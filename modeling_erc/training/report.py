@@ -11,7 +11,6 @@ import yaml
 
 from ..analysis.model_card import RunFacts, write_model_card
 from ..analysis.plots import plot_confusion
-from ..processing_erc import ErcProcessor
 from .trainer import ErcTrainer
 
 
@@ -49,7 +48,6 @@ def write_report(
 
     trainer.model.merge_lora()
     trainer.save_model()
-    assert isinstance(trainer.processing_class, ErcProcessor)
     with (folder / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["split", "dialogue_id", "utterance_id", "speaker", "text", "label", "prediction", *names])

@@ -13,12 +13,12 @@ class RunFolderError(ValueError):
     """The named output folder holds something and the command does not say what to do with it."""
 
 
-def prepare_run_folder(args: ErcTrainingArguments, named: bool, stem: str) -> str | None:
+def prepare_run_folder(args: ErcTrainingArguments, stem: str) -> str | None:
     """Sets `args.output_dir` and makes the folder.
 
     Args:
-        args: `output_dir`, `resume` and `overwrite` are read, `output_dir` is set.
-        named: whether the user chose `output_dir`; otherwise `runs/<stem>-001` or the next free number is taken.
+        args: `output_dir`, `resume` and `overwrite` are read; where no `output_dir` is named, it becomes
+            `runs/<stem>-001` or the next free number.
         stem: the config's name.
 
     Returns:
@@ -26,17 +26,24 @@ def prepare_run_folder(args: ErcTrainingArguments, named: bool, stem: str) -> st
 
     Raises:
         RunFolderError: the named folder is not empty and neither `--resume` nor `--overwrite` is given, or it is to be
-            resumed and holds no checkpoint.
+            resumed and holds no checkpoint, or overwritten and holds no run.
     """
+    if args.resume and args.overwrite:
+        raise RunFolderError("--resume goes on with a run and --overwrite deletes it: give one of them")
+    if args.as_given["output_dir"] is None:
+        if args.resume:
+            raise RunFolderError("--resume needs --output_dir, the folder of the run to go on with")
+        chosen = [str(_make_fresh(stem))] if args.process_index == 0 else [""]
+        # Every process writes into the folder that the first one made.
+        args.output_dir = broadcast_object_list(chosen)[0] if args.world_size > 1 else chosen[0]
+        return None
+    folder = Path(str(args.output_dir))
+    if folder.exists() and not folder.is_dir():
+        raise RunFolderError(f"{folder} is a file: name another --output_dir")
     with args.main_process_first(desc="run folder"):
-        if not named:
-            chosen = [str(_next_free(stem))] if args.process_index == 0 else [""]
-            # Every process writes into the folder that the first one found.
-            args.output_dir = broadcast_object_list(chosen)[0] if args.world_size > 1 else chosen[0]
-            Path(args.output_dir).mkdir(parents=True, exist_ok=True)
-            return None
-        folder = Path(str(args.output_dir))
         if args.process_index == 0 and folder.exists() and any(folder.iterdir()):
+            if args.overwrite and not _holds_run(folder):
+                raise RunFolderError(f"{folder} holds no run: --overwrite deletes runs only, name another folder")
             if args.overwrite:
                 shutil.rmtree(folder)
             elif not args.resume:
@@ -53,8 +60,17 @@ def prepare_run_folder(args: ErcTrainingArguments, named: bool, stem: str) -> st
     return checkpoint
 
 
-def _next_free(stem: str) -> Path:
+def _make_fresh(stem: str) -> Path:
     number = 1
-    while (folder := Path("runs") / f"{stem}-{number:03d}").exists():
-        number += 1
-    return folder
+    while True:
+        folder = Path("runs") / f"{stem}-{number:03d}"
+        try:
+            # Not asked for first: two runs that start at the same moment must not find the same number free.
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            number += 1
+
+
+def _holds_run(folder: Path) -> bool:
+    return (folder / "run_config.yaml").exists() or get_last_checkpoint(str(folder)) is not None

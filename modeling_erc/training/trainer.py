@@ -9,7 +9,8 @@ from transformers import EarlyStoppingCallback, Trainer
 from transformers.utils import logging
 
 from ..losses_erc import ErcLoss
-from ..modeling_erc import ErcClassifierOutput
+from ..outputs_erc import ErcClassifierOutput
+from ..processing_erc import ErcProcessor
 from .arguments import ErcTrainingArguments
 from .metrics import ErcMetric
 
@@ -26,10 +27,15 @@ class ErcTrainer(Trainer):
     Args:
         model: the classifier.
         args: [`ErcTrainingArguments`].
+        processing_class: the processor, saved with every checkpoint.
         **kwargs: as for `transformers.Trainer`.
     """
 
-    def __init__(self, model: Any = None, args: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self, model: Any = None, args: Any = None, processing_class: ErcProcessor | None = None, **kwargs: Any
+    ) -> None:
+        # The Trainer would look for a tokenizer in it, which a processor without text does not have.
+        self.processor = processing_class
         labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
         self.metric = ErcMetric(labels)
         self.media_problems: Counter[str] = Counter()
@@ -64,6 +70,11 @@ class ErcTrainer(Trainer):
                 optimizer.add_param_group({**settings, "params": backbone, "lr": rate, "backbone": True})
         return optimizer
 
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)
+        if self.processor is not None:
+            self.processor.save_pretrained(output_dir or self.args.output_dir)
+
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         self.media_problems.update(inputs.pop("media_problems", ()))
         return super()._prepare_inputs(inputs)
@@ -71,9 +82,11 @@ class ErcTrainer(Trainer):
     def warn_of_media_problems(self) -> None:
         """One warning for all clips that could not be used so far; they were masked."""
         if self.media_problems:
+            # Sound and picture of one clip may fail for different reasons: it is one clip all the same.
+            clips = len({line.partition(": ")[0] for line in self.media_problems})
             lines = "\n  ".join(sorted(self.media_problems)[:20])
             more = len(self.media_problems) - 20
             logger.warning(
-                f"{len(self.media_problems)} clip(s) could not be used and were masked out:\n  {lines}"
+                f"{clips} clip(s) could not be used and were masked out:\n  {lines}"
                 + (f"\n  and {more} more" if more > 0 else "")
             )

@@ -1,0 +1,181 @@
+"""Opens clips with PyAV: what is allowed in, where a clip's time begins, and how damage is passed over."""
+
+import io
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+
+# The three are optional, so that a machine that only ever sees text or features still loads this code.
+try:
+    import av
+except ImportError:
+    av = None  # type: ignore[assignment]
+try:
+    import soundfile
+except ImportError:
+    soundfile = None
+try:
+    import soxr
+except ImportError:
+    soxr = None
+
+__all__ = [
+    "ClipRange",
+    "MediaError",
+    "MediaSource",
+    "av",
+    "clock",
+    "decode",
+    "find_stream",
+    "open_container",
+    "open_file",
+    "packets",
+    "require_libraries",
+    "require_stream",
+    "seek",
+    "soundfile",
+    "source_name",
+    "soxr",
+]
+
+MediaSource = str | os.PathLike[str] | bytes
+
+# Clips only: FFmpeg's playlist readers open further files and its text and image readers turn any file into a video.
+_FORMATS = (
+    "mov mp4 matroska webm avi asf flv ogg mpeg mpegts mpegvideo mxf dv h264 m4v "
+    "wav w64 aiff au caf flac mp3 aac ac3 eac3 amr"
+)
+_OPEN_OPTIONS = {"format_whitelist": _FORMATS.replace(" ", ","), "protocol_whitelist": "none"}
+
+
+class MediaError(ValueError):
+    """A clip that cannot be used: the message names it and the reason in one line."""
+
+
+def require_libraries() -> None:
+    """Says what to install where a library is missing."""
+    if av is None or soundfile is None or soxr is None:
+        raise ImportError("reading media needs PyAV, soundfile and soxr: pip install av soundfile soxr")
+
+
+def source_name(source: Any) -> str:
+    """How a message names a source: a path as it is, anything else by its kind."""
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else f"<{type(source).__name__}>"
+
+
+@dataclass(frozen=True)
+class ClipRange:
+    """The part of a clip that is wanted, in a player's seconds; `stop` is infinite for all that follows."""
+
+    name: str
+    begin: float
+    stop: float
+
+    @classmethod
+    def checked(
+        cls, name: str, start: float | None, end: float | None, max_seconds: float | None = None
+    ) -> "ClipRange":
+        begin, stop = (0.0 if start is None else start), (math.inf if end is None else end)
+        if max_seconds is not None:
+            stop = min(stop, begin + max_seconds)
+        if begin < 0:
+            raise MediaError(f"{name}: range {begin}-{stop} s starts before 0")
+        if not begin < stop:  # NaN, a table's empty cell, ends up here as well
+            raise MediaError(f"{name}: range {begin}-{stop} s is empty")
+        return cls(name, begin, stop)
+
+    def samples(self, rate: int, first: float = 0.0) -> slice:
+        """Which samples of a sound that begins at `first` seconds."""
+        stop = None if math.isinf(self.stop) else round((self.stop - first) * rate)
+        return slice(round((self.begin - first) * rate), stop)
+
+    def midpoints(self, count: int, length: float) -> np.ndarray:
+        """The middles (seconds) of equal segments of a clip of `length` seconds."""
+        self.check_inside(length)
+        return self.begin + (np.arange(count) + 0.5) * (min(self.stop, length) - self.begin) / count
+
+    def check_inside(self, length: float) -> None:
+        if 0 < self.begin >= length:
+            span = f"{self.begin}-{'end' if math.isinf(self.stop) else self.stop}"
+            raise MediaError(f"{self.name}: range {span} s lies past the end ({length:.1f} s)")
+
+
+@contextmanager
+def open_file(source: MediaSource, name: str) -> Iterator[BinaryIO]:
+    """A Python file, never a path for FFmpeg, which would read `concat:` and other protocols into it."""
+    if "://" in name:
+        raise MediaError(f"{name}: remote sources are not read: download first")
+    if not isinstance(source, str | os.PathLike | bytes):
+        raise TypeError(f"a clip is a path, the bytes of a file or an array (sound with its rate), not a {name}")
+    if not isinstance(source, bytes) and not os.path.isfile(source):
+        raise MediaError(f"{name}: no such file")
+    try:
+        file = io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")  # noqa: SIM115, closed below
+    except OSError as error:
+        raise MediaError(f"{name}: not readable ({error.strerror})") from error
+    with file:
+        if not file.seek(0, os.SEEK_END):
+            raise MediaError(f"{name}: 0 bytes")
+        file.seek(0)
+        yield file
+
+
+@contextmanager
+def open_container(file: BinaryIO, name: str) -> Iterator[Any]:
+    """An open PyAV container of a clip format."""
+    file.seek(0)
+    try:
+        container = av.open(file, options=_OPEN_OPTIONS, metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise MediaError(f"{name}: not media ({error.strerror})") from error
+    with container:
+        yield container
+
+
+def find_stream(container: Any, kind: Literal["audio", "video"]) -> Any | None:
+    """The first stream of a kind that can be decoded; cover art is a picture, not a video."""
+    for stream in getattr(container.streams, kind):
+        if stream.codec_context is not None and not stream.disposition & av.stream.Disposition.attached_pic:
+            return stream
+    return None
+
+
+def require_stream(container: Any, kind: Literal["audio", "video"], name: str) -> Any:
+    """As [`find_stream`], or `MediaError`."""
+    stream = find_stream(container, kind)
+    if stream is None:
+        raise MediaError(f"{name}: no {kind} stream")
+    return stream
+
+
+def clock(container: Any, time: float) -> float:
+    """A time of the container, whose streams may begin anywhere, as a player shows it."""
+    return time - (container.start_time or 0) / av.time_base
+
+
+def seek(container: Any, stream: Any, time: float) -> None:
+    """Goes to the keyframe before a player's time; a file without an index stays where it is and is read through."""
+    with suppress(av.FFmpegError):
+        container.seek(int((time - clock(container, 0)) / stream.time_base), stream=stream)
+
+
+def packets(container: Any, stream: Any) -> Iterator[Any]:
+    """Packets up to the end, or to where a truncated file breaks off."""
+    # PyAV ends with an IndexError where damage makes a stream appear that the header did not have.
+    with suppress(av.FFmpegError, IndexError):
+        yield from container.demux(stream)
+
+
+def decode(container: Any, stream: Any) -> Iterator[tuple[float, Any]]:
+    """Each frame with its player's time; damaged packets are passed over."""
+    for packet in packets(container, stream):
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            continue
+        yield from ((clock(container, frame.time), frame) for frame in frames if frame.time is not None)

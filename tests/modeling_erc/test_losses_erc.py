@@ -1,0 +1,219 @@
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from modeling_erc import ErcConfig
+from modeling_erc.losses_erc import CLASSIFICATION_LOSSES, CONTRASTIVE_LOSSES, ErcLoss, inter_class
+from modeling_erc.outputs_erc import ErcClassifierOutput
+
+MakeConfig = Callable[..., ErcConfig]
+LABELS = [[0, 0, 1, -100], [2, 0, -100, -100]]
+
+
+def plain_inter_class(embeddings: Tensor, labels: Tensor, prototypes: Tensor, temperature: float) -> list[float]:
+    """The formula of the docstring, sum by sum."""
+    points = [*embeddings.tolist(), *prototypes.tolist()]
+    classes = [*labels.tolist(), *range(len(prototypes))]
+    losses = []
+    for i in range(len(embeddings)):
+        similarity = [math.exp(sum(a * b for a, b in zip(points[i], p, strict=True)) / temperature) for p in points]
+        denominator = 0.0
+        for c in range(len(prototypes)):
+            members = [k for k in range(len(points)) if classes[k] == c and k != i]
+            denominator += sum(similarity[k] for k in members) / len(members)
+        positives = [p for p in range(len(points)) if classes[p] == classes[i] and p != i]
+        losses.append(-sum(math.log(similarity[p] / denominator) for p in positives) / len(positives))
+    return losses
+
+
+def points(labels: list[int], classes: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
+    torch.manual_seed(0)
+    embeddings = normalize(torch.randn(len(labels), 5, dtype=dtype), dim=1)
+    return embeddings, torch.tensor(labels, dtype=torch.long), normalize(torch.randn(classes, 5, dtype=dtype), dim=1)
+
+
+LABELLINGS = {
+    "mixed": ([0, 1, 1, 2, 0, 1, 1], 4),
+    "one class only": ([1, 1, 1], 3),
+    "one class there is": ([0, 0], 1),
+    "singletons": ([2, 0, 1], 3),
+    "one anchor": ([1], 2),
+}
+
+
+@pytest.mark.parametrize("temperature", [0.1, 1.0])
+@pytest.mark.parametrize("labels", LABELLINGS.values(), ids=LABELLINGS)
+def test_inter_class_equals_the_plain_sums(labels: tuple[list[int], int], temperature: float) -> None:
+    embeddings, targets, prototypes = points(*labels)
+    loss = inter_class(embeddings, targets, prototypes, temperature)
+    expected = plain_inter_class(embeddings, targets, prototypes, temperature)
+    assert torch.allclose(loss, torch.tensor(expected, dtype=torch.float64), rtol=1e-10)
+
+
+def test_inter_class_of_two_like_points_and_an_orthogonal_class() -> None:
+    right, up = [1.0, 0.0], [0.0, 1.0]
+    loss = inter_class(torch.tensor([right, right]), torch.tensor([0, 0]), torch.tensor([right, up]), 1.0)
+    assert loss.tolist() == pytest.approx([math.log(1 + math.exp(-1))] * 2)
+    alone = inter_class(torch.tensor([right]), torch.tensor([0]), torch.tensor([up, right]), 0.5)
+    assert alone.tolist() == pytest.approx([math.log(1 + math.exp(2))])  # its own prototype is the farther one
+
+
+def test_a_class_weighs_the_same_however_many_members_it_has() -> None:
+    embeddings, labels, prototypes = points([0, 0, 1], 3)
+    rare = inter_class(torch.cat([embeddings[:2], prototypes[1:2]]), labels, prototypes, 0.1)
+    frequent = torch.cat([embeddings[:2], prototypes[1:2].expand(50, -1)])
+    loss = inter_class(frequent, torch.tensor([0, 0, *[1] * 50]), prototypes, 0.1)
+    assert torch.allclose(loss[:2], rare[:2])
+
+
+def test_the_order_of_the_anchors_does_not_matter() -> None:
+    embeddings, labels, prototypes = points([0, 1, 1, 2, 0, 1], 3)
+    loss, order = inter_class(embeddings, labels, prototypes, 0.1), torch.tensor([3, 5, 0, 2, 1, 4])
+    assert torch.allclose(inter_class(embeddings[order], labels[order], prototypes, 0.1), loss[order])
+
+
+@pytest.mark.parametrize("labels", LABELLINGS.values(), ids=LABELLINGS)
+def test_inter_class_has_the_gradient_of_its_value(labels: tuple[list[int], int]) -> None:
+    embeddings, targets, prototypes = points(*labels)
+    inputs = (embeddings.requires_grad_(), prototypes.requires_grad_())
+    assert torch.autograd.gradcheck(lambda z, c: inter_class(z, targets, c, 0.3), inputs)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_inter_class_computes_in_float32_what_comes_in_bf16(autocast: bool) -> None:
+    embeddings, labels, prototypes = points([0, 1, 1, 2, 0, 1], 3, torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        loss = inter_class(embeddings, labels, prototypes, 0.05)
+    exact = inter_class(embeddings.double(), labels, prototypes.double(), 0.05)
+    assert loss.dtype == torch.float32 and torch.allclose(loss.double(), exact, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(CONTRASTIVE_LOSSES))
+def test_every_contrastive_loss_takes_no_anchor_at_all(name: str) -> None:
+    prototypes = normalize(torch.randn(3, 5), dim=1).requires_grad_()
+    embeddings = torch.zeros(0, 5, requires_grad=True)
+    loss = CONTRASTIVE_LOSSES[name](embeddings, torch.zeros(0, dtype=torch.long), prototypes, 0.1)
+    assert loss.shape == (0,) and loss.sum() == 0
+
+
+def output_for(config: ErcConfig, dtype: torch.dtype = torch.float32) -> Any:
+    """Random scores for two dialogues of four slots and two modalities, of which some are absent."""
+    torch.manual_seed(0)
+    mask = torch.tensor([[[1, 1], [1, 0], [0, 0], [1, 1]], [[0, 1], [1, 1], [0, 0], [0, 0]]]).bool()
+    scores: dict[str, Any] = {
+        "logits": torch.randn(2, 4, 3),
+        "modality_logits": torch.randn(2, 4, 2, 3) * mask[..., None],
+        "embeddings": normalize(torch.randn(2, 4, 5), dim=-1),
+        "prototypes": normalize(torch.randn(3, 5), dim=-1),
+    }
+    scores = {name: value.to(dtype).requires_grad_() for name, value in scores.items()}
+    if config.contrastive == "none":
+        scores = {**scores, "embeddings": None, "prototypes": None}
+    return ErcClassifierOutput(modality_mask=mask, **scores)
+
+
+def log_loss(scores: Tensor, label: int, weights: list[float], smoothing: float) -> float:
+    """Cross-entropy by hand: the target is `1 - smoothing` on the label and `smoothing / 3` on every class."""
+    log_probabilities = [value - math.log(sum(math.exp(v) for v in scores.tolist())) for value in scores.tolist()]
+    target = [smoothing / 3 + (1 - smoothing) * (c == label) for c in range(3)]
+    return -sum(w * t * p for w, t, p in zip(weights, target, log_probabilities, strict=True))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("weights", [None, [1.0, 4.0, 0.5]])
+def test_the_objective_is_the_sum_of_its_three_terms(
+    weights: list[float] | None, smoothing: float, feature_config: MakeConfig
+) -> None:
+    config = feature_config("text", "audio", class_weights=weights, label_smoothing=smoothing)
+    config.modality_loss_weight, config.contrastive_weight, config.contrastive_temperature = 0.7, 0.3, 0.2
+    output = output_for(config)
+    places = [(row, u) for row in range(2) for u in range(4) if LABELS[row][u] >= 0]
+    expected = 0.0
+    for row, u in places:
+        label, w = LABELS[row][u], weights or [1.0, 1.0, 1.0]
+        expected += log_loss(output.logits[row, u], label, w, smoothing)
+        own = [
+            log_loss(output.modality_logits[row, u, m], label, w, smoothing)
+            for m in range(2)
+            if output.modality_mask[row, u, m]
+        ]
+        expected += 0.7 * sum(own) / max(len(own), 1)
+    anchors = torch.stack([output.embeddings[place] for place in places])
+    labels = torch.tensor([LABELS[row][u] for row, u in places])
+    expected += 0.3 * sum(plain_inter_class(anchors, labels, output.prototypes, 0.2))
+    loss = ErcLoss(config)(output, torch.tensor(LABELS))
+    assert loss.shape == () and loss.item() == pytest.approx(expected / len(places), rel=1e-5)
+
+
+def without_contrast(feature_config: MakeConfig, **settings: Any) -> ErcConfig:
+    return feature_config("text", "audio", contrastive="none", **settings)
+
+
+@pytest.mark.parametrize("settings", [{}, {"class_weights": [1.0, 4.0, 0.5]}, {"modality_loss_weight": 0.0}])
+def test_two_halves_with_num_items_add_up_to_the_whole(settings: dict[str, Any], feature_config: MakeConfig) -> None:
+    config = without_contrast(feature_config, **settings)
+    output, labels = output_for(config), torch.tensor(LABELS)  # three labels and two
+    whole = ErcLoss(config)(output, labels)
+    total = 0.0
+    counts: list[int | Tensor] = [5, torch.tensor(5)]
+    for row, items in enumerate(counts):
+        half = {name: output[name][row : row + 1] for name in ("logits", "modality_logits", "modality_mask")}
+        total += ErcLoss(config)(ErcClassifierOutput(**half), labels[row : row + 1], num_items=items).item()
+    assert total == pytest.approx(whole.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("contrastive", sorted(CONTRASTIVE_LOSSES))
+@pytest.mark.parametrize("classification", sorted(CLASSIFICATION_LOSSES))
+def test_with_everything_ignored_loss_and_gradient_are_zero(
+    contrastive: str, classification: str, feature_config: MakeConfig
+) -> None:
+    config = feature_config("text", "audio", contrastive=contrastive, classification_loss=classification)
+    output = output_for(config)
+    loss = ErcLoss(config)(output, torch.full((2, 4), -100))
+    assert loss.item() == 0.0 and loss.requires_grad
+    loss.backward()
+    for scores in (output.logits, output.modality_logits, output.embeddings, output.prototypes):
+        assert scores is None or scores.grad is None or torch.equal(scores.grad, torch.zeros_like(scores))
+
+
+def test_ignored_utterances_and_absent_modalities_get_no_gradient(feature_config: MakeConfig) -> None:
+    config = feature_config("text", "audio", contrastive_weight=1.0)
+    output, scored = output_for(config), torch.tensor(LABELS) >= 0
+    ErcLoss(config)(output, torch.tensor(LABELS)).backward()
+    for scores, counts in (
+        (output.logits, scored),
+        (output.embeddings, scored),
+        (output.modality_logits, output.modality_mask & scored[..., None]),
+    ):
+        assert torch.equal(scores.grad.abs().sum(dim=-1) > 0, counts)
+
+
+def test_bf16_scores_give_a_float32_loss_near_the_exact_one(feature_config: MakeConfig) -> None:
+    config = feature_config("text", "audio", class_weights=[1.0, 4.0, 0.5])
+    exact = ErcLoss(config)(output_for(config), torch.tensor(LABELS))
+    output = output_for(config, torch.bfloat16)
+    loss = ErcLoss(config)(output, torch.tensor(LABELS))
+    loss.backward()
+    assert loss.dtype == torch.float32 and loss.item() == pytest.approx(exact.item(), rel=0.02)
+    assert output.logits.grad.isfinite().all() and output.embeddings.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("label", [3, -1, 100])
+def test_a_label_outside_the_classes_is_named(label: int, feature_config: MakeConfig) -> None:
+    config = without_contrast(feature_config)
+    labels = torch.tensor(LABELS)
+    labels[0, 1] = label
+    with pytest.raises(ValueError, match=rf"labels reach from .*{label}.* the model has 3 classes.*label2id"):
+        ErcLoss(config)(output_for(config), labels)
+
+
+@pytest.mark.parametrize("setting", ["classification_loss", "contrastive"])
+def test_an_unknown_loss_is_named_with_the_choices(setting: str, feature_config: MakeConfig) -> None:
+    config = feature_config("text", "audio", **{setting: "focus"})
+    with pytest.raises(ValueError, match=r"unknown .* loss 'focus': choose one of "):
+        ErcLoss(config)(output_for(config), torch.tensor(LABELS))

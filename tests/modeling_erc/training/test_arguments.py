@@ -1,0 +1,198 @@
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from modeling_erc import ErcConfig
+from modeling_erc.training import ErcArgumentParser, changed_settings
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+NOT_PLAIN = {"text_config", "audio_config", "vision_config", "feature_sizes", "class_weights"}
+Parse = Callable[..., tuple[Any, ...]]
+
+
+@pytest.fixture
+def parse(tmp_path: Path) -> Parse:
+    """Parses a YAML file of this text, then the words of a command line."""
+
+    def parse(text: str, *words: str) -> tuple[Any, ...]:
+        (tmp_path / "run.yaml").write_text(text, encoding="utf-8")
+        return ErcArgumentParser().parse([str(tmp_path / "run.yaml"), *words], default_config=tmp_path / "none.yaml")
+
+    return parse
+
+
+def message_of(call: Callable[[], Any]) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        call()
+    assert stopped.value.code not in (0, None)
+    return str(stopped.value.code)
+
+
+def plain_config_fields() -> list[str]:
+    inherited = {field.name for field in fields(ErcConfig.__mro__[1])}
+    return [field.name for field in fields(ErcConfig) if field.name not in inherited | NOT_PLAIN]
+
+
+def test_command_line_overrides_yaml_and_yaml_overrides_defaults(parse: Parse) -> None:
+    text = "dataset: meld\nhidden_size: 64\nmodalities: [text, audio]\nseed: 3\n"
+    model, data, training, path = parse(text, "--hidden_size", "32", "--modalities", "vision", "--num-frames", "7")
+    assert (model.hidden_size, model.modalities, data.dataset, training.seed) == (32, ["vision"], "meld", 3)
+    assert data.num_frames == 7
+    assert model.num_joint_vectors == ErcConfig(feature_sizes={"text": 4}).num_joint_vectors
+    assert path.name == "run.yaml"
+
+
+def test_without_a_file_the_default_config_is_read(tmp_path: Path) -> None:
+    (tmp_path / "default.yaml").write_text("seed: 11\n")
+    *_, training, path = ErcArgumentParser().parse(["--num_frames", "3"], default_config=tmp_path / "default.yaml")
+    assert training.seed == 11
+    assert path == tmp_path / "default.yaml"
+
+
+def test_an_empty_file_changes_nothing(parse: Parse) -> None:
+    assert changed_settings(*parse("# nothing\n")[:3]) == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("learning_rate: 1e-3", 0.001),
+        ("learning_rate: 1", 1.0),
+        ("audio_layer: 7", "7"),
+        ("modalities: text", ["text"]),
+        ("frozen_modalities: [text]", ["text"]),
+        ("dataloader_drop_last: yes", True),
+        ("load_best_model_at_end: 'false'", False),
+        ("early_stopping_patience: null", None),
+        ("context_window: '4'", 4),
+    ],
+)
+def test_values_of_the_file_get_the_type_of_their_field(parse: Parse, line: str, value: Any) -> None:
+    name = line.partition(":")[0]
+    groups = parse(line)[:3]
+    found = next(getattr(group, name) for group in groups if hasattr(group, name))
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_unknown_key_names_file_key_and_nearest_field(parse: Parse) -> None:
+    message = message_of(lambda: parse("lerning_rate: 1.0e-3\n"))
+    assert "run.yaml" in message
+    assert "'lerning_rate'" in message
+    assert "'learning_rate'" in message
+    # Hundreds of lines of usage would bury it.
+    assert "\n" not in message
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    words = [str(tmp_path / "gone.yaml")]
+    message = message_of(lambda: ErcArgumentParser().parse(words, default_config=tmp_path / "none.yaml"))
+    assert "gone.yaml" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- hidden_size\n- 64\n", "list"),
+        ("just words", "str"),
+        ("a: [1, 2", "not YAML"),
+        ("hidden_size: wide\n", "hidden_size: 'wide'"),
+        ("hidden_size: [1, 2]\n", "hidden_size"),
+        ("dataloader_drop_last: perhaps\n", "dataloader_drop_last: 'perhaps'"),
+    ],
+)
+def test_a_file_that_cannot_be_right_stops_with_its_name_and_the_reason(parse: Parse, text: str, said: str) -> None:
+    message = message_of(lambda: parse(text))
+    assert "run.yaml" in message
+    assert said in message
+
+
+def test_a_wrong_value_on_the_command_line_stops_with_one_line(parse: Parse) -> None:
+    message = message_of(lambda: parse("", "--hidden_size", "wide"))
+    assert "hidden_size" in message
+    assert "\n" not in message
+
+
+def test_an_unknown_option_is_named(parse: Parse) -> None:
+    with pytest.raises(ValueError, match="--hiden_size"):
+        parse("", "--hiden_size", "3")
+
+
+def test_every_plain_config_field_is_an_option_with_the_docstring_as_help() -> None:
+    parser = ErcArgumentParser()
+    options = {action.dest: action for action in parser._actions}
+    told = " ".join((ErcConfig.__doc__ or "").replace("`", "").replace("%", "%%").split())
+    names = plain_config_fields()
+    assert len(names) > 20
+    for name in names:
+        assert name in options, f"ErcConfig.{name} is no option"
+        text = options[name].help or ""
+        assert len(text) > 10, f"--{name} has no help"
+        # Its own paragraph and no more of it.
+        assert f" {name}: {text}" in told
+        assert not any(f" {other}: " in text for other in names)
+    assert options["contrastive_temperature"].help == "tau of the contrastive loss."
+    assert "--contrastive_temperature" in parser.format_help()
+
+
+def test_options_of_the_config_have_its_defaults(parse: Parse) -> None:
+    model = parse("")[0]
+    config = ErcConfig(feature_sizes={"text": 4})
+    for name in plain_config_fields():
+        # The config turns no list into an empty one.
+        assert (getattr(model, name) or []) == (getattr(config, name) or []), name
+
+
+@pytest.mark.parametrize("config", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_configs_of_the_project_are_read_in_full(config: Path) -> None:
+    groups = ErcArgumentParser().parse([str(config)], default_config=config)[:3]
+    said = yaml.safe_load(config.read_text())
+    assert said
+    for name, value in said.items():
+        assert next(getattr(group, name) for group in groups if hasattr(group, name)) == value
+
+
+def test_what_a_run_writes_down_repeats_it(parse: Parse, tmp_path: Path) -> None:
+    text = """
+        dataset: meld
+        modalities: [text, audio]
+        text_layer: 2
+        frozen_modalities: [audio]
+        contrastive: none
+        learning_rate: 3e-4
+        save_total_limit: null
+        eval_strategy: steps
+        eval_steps: 5
+        save_strategy: steps
+        save_steps: 5
+        lr_scheduler_type: cosine_with_restarts
+        lr_scheduler_kwargs: {num_cycles: 2}
+        report_to: [tensorboard]
+        metric_for_best_model: eval_loss
+    """
+    first = parse(
+        text, "--no_load_best_model_at_end", "--output_dir", str(tmp_path / "a"), "--seed", "5", "--use_cpu", "--bf16"
+    )
+    settings = changed_settings(*first[:3])
+    second = parse(yaml.safe_dump(settings), "--output_dir", str(tmp_path / "a"))
+    assert asdict(second[0]) == asdict(first[0])
+    assert asdict(second[1]) == asdict(first[1])
+    assert second[2].to_dict() == first[2].to_dict()
+    # No more than what was asked for, so that a change of the file does what it says.
+    asked = {*yaml.safe_load(text), "seed", "bf16", "use_cpu", "load_best_model_at_end"}
+    assert set(settings) <= asked
+    assert asked - set(settings) <= {"report_to"}
+
+
+def test_where_a_run_went_and_its_secrets_are_not_written_down(parse: Parse, tmp_path: Path) -> None:
+    words = ["--output_dir", str(tmp_path), "--overwrite", "--resume", "--hub_token", "secret", "--seed", "9"]
+    assert changed_settings(*parse("", *words)[:3]) == {"seed": 9}
+
+
+def test_memory_is_pinned_only_for_an_accelerator(parse: Parse) -> None:
+    assert parse("")[2].dataloader_pin_memory == torch.accelerator.is_available()

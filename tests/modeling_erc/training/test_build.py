@@ -1,0 +1,127 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+import torch
+from transformers import AutoModel, ViTConfig, ViTImageProcessorPil, ViTModel
+
+from modeling_erc.audio_image_erc import LogMelImageFeatureExtractor
+from modeling_erc.training import class_weights
+from modeling_erc.training.fresh import FRESH
+
+MakeSplits = Callable[..., datasets.DatasetDict]
+
+
+@pytest.fixture
+def words(make_splits: MakeSplits) -> datasets.DatasetDict:
+    """Words alone: two of `neutral` for each of `joy`, no `anger`."""
+    turns: list[dict[str, Any]] = [{"text": "hello there", "label": 0}, {"text": "well", "label": 0}]
+    return make_splits({"train": [[*turns, {"text": "hooray", "label": 1}]]})
+
+
+def test_model_takes_labels_and_modalities_of_the_run(splits: datasets.DatasetDict, make_parts: Any) -> None:
+    model, processor, *_ = make_parts(splits, modalities=["vision", "text"], fusion="concat", text_past=2, num_frames=3)
+    names = ["neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger"]
+    assert [model.config.id2label[i] for i in range(model.config.num_labels)] == names
+    assert model.config.label2id == {name: i for i, name in enumerate(names)}
+    # The order of every modality axis, however they were typed.
+    assert model.config.modalities == ("text", "vision")
+    assert processor.modalities == ["text", "vision"]
+    assert (model.config.fusion, processor.text_past, processor.num_frames) == ("concat", 2, 3)
+
+
+def test_tiny_backbones_of_all_modalities_run_end_to_end(splits: datasets.DatasetDict, make_parts: Any) -> None:
+    model, processor, *_ = make_parts(splits, modalities=["text", "audio", "vision"])
+    logits = model.eval()(**processor(splits["dev"][0])).logits
+    assert logits.shape == (1, 4, 7)
+    assert logits.isfinite().all()
+
+
+def test_pretrained_weights_are_put_in(words: datasets.DatasetDict, make_parts: Any, tmp_path: Path) -> None:
+    config, tokenizer = FRESH["text"](["hello there", "hooray"])
+    AutoModel.from_config(config).save_pretrained(tmp_path / "bert")
+    tokenizer.save_pretrained(tmp_path / "bert")
+    saved = AutoModel.from_pretrained(tmp_path / "bert").state_dict()
+    model = make_parts(words, text_encoder=str(tmp_path / "bert")).model
+    own = model.erc.encoders["text"].backbone.state_dict()
+    assert len(own) > 10
+    assert all(torch.equal(value, saved[name]) for name, value in own.items())
+
+
+def test_an_image_model_as_audio_encoder_reads_log_mel_images(
+    splits: datasets.DatasetDict, make_parts: Any, tmp_path: Path
+) -> None:
+    config = ViTConfig(
+        image_size=32, patch_size=16, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
+    )
+    ViTModel(config).save_pretrained(tmp_path / "vit")
+    ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(tmp_path / "vit")
+    parts = make_parts(splits, modalities=["audio"], audio_encoder=str(tmp_path / "vit"))
+    assert isinstance(parts.processor.feature_extractor, LogMelImageFeatureExtractor)
+    assert parts.model.eval()(**parts.processor(splits["dev"][0])).logits.isfinite().all()
+
+
+def test_a_corpus_of_features_needs_no_encoder_and_is_standardised_by_its_training_split(
+    make_splits: MakeSplits, make_parts: Any
+) -> None:
+    values = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)) * 50 + 7
+    turns = [{"text_features": row.tolist(), "label": 0} for row in values]
+    far = [{"text_features": [1e6, 1e6, 1e6], "label": 0}]
+    splits = make_splits({"train": [turns[:4], turns[4:]], "dev": [far]}, text=3)
+    model = make_parts(splits, modalities=["text"], text_encoder=None).model
+    assert model.config.feature_sizes == {"text": 3}
+    projection = model.erc.projections["text"]
+    torch.testing.assert_close(projection.feature_mean, values.mean(dim=0))
+    torch.testing.assert_close(projection.feature_scale, values.std(dim=0, correction=0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"modalities": ["text", "smell"]}, "smell.*text, audio, vision"),
+        ({"text_encoder": None}, "text needs --text_encoder"),
+        ({"text_encoder": "no/such/folder"}, "--text_encoder no/such/folder"),
+        ({"modalities": ["text", "audio"]}, "no utterance of the training split has audio.*--data_dir"),
+        ({"modalities": ["vision"]}, "has vision"),
+        ({"fusion": "join_vector"}, "unknown fusion 'join_vector'.*Did you mean 'joint_vector'"),
+        ({"context": "rnn"}, "unknown context 'rnn'"),
+        ({"contrastive": "simclr"}, "unknown contrastive loss 'simclr'"),
+        ({"classification_loss": "hinge"}, "unknown classification loss 'hinge'"),
+        ({"frozen_modalities": ["txt"]}, "frozen_modalities.*txt.*text, audio, vision"),
+        ({"hidden_size": 17}, "hidden_size 17"),
+    ],
+)
+def test_a_wrong_set_up_is_refused_with_the_remedy(
+    words: datasets.DatasetDict,
+    make_parts: Any,
+    settings: dict[str, Any],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=said) as refused:
+        make_parts(words, **settings)
+    assert "\n" not in str(refused.value)
+
+
+def test_class_weights_are_inverse_frequencies_of_mean_one(words: datasets.DatasetDict) -> None:
+    weights = class_weights(words["train"], 3, power=1.0)
+    assert weights is not None
+    # Two neutral, one joy; a class without a training utterance counts as one.
+    assert weights[1] / weights[0] == pytest.approx(2)
+    assert weights[2] == pytest.approx(weights[1])
+    assert (2 * weights[0] + weights[1]) / 3 == pytest.approx(1)
+    halfway = class_weights(words["train"], 3, power=0.5)
+    assert halfway is not None
+    assert halfway[1] / halfway[0] == pytest.approx(2**0.5)
+    assert class_weights(words["train"], 3, power=0.0) is None
+
+
+def test_class_weights_leave_the_mean_loss_of_training_as_it_was(splits: datasets.DatasetDict) -> None:
+    weights = class_weights(splits["train"], 7, power=0.7)
+    assert weights is not None
+    labels = [u["label"] for row in splits["train"] for u in row["utterances"]]
+    assert sum(weights[label] for label in labels) / len(labels) == pytest.approx(1)

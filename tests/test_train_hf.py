@@ -1,0 +1,415 @@
+import csv
+import itertools
+import json
+import random
+import runpy
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import datasets
+import evaluate
+import huggingface_hub.constants
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from transformers import AutoModel
+
+import train_hf
+from datasets_scripts import LABEL_SETS
+from datasets_scripts.demo_corpus import DemoRecipe, ensure_demo_corpus
+from modeling_erc import ErcForSequenceClassification
+from modeling_erc.training.fresh import FRESH
+
+SCRIPT = Path(train_hf.__file__)
+SMALL = ["--hidden_size", "16", "--num_train_epochs", "1"]
+# Of its own, so that no change of the demo's settings makes a test mean something else.
+CONFIG = """
+dataset: meld
+modalities: [text]
+text_encoder: tiny
+hidden_size: 32
+contrastive: none
+num_train_epochs: 1
+per_device_train_batch_size: 3
+learning_rate: 3.0e-3
+use_cpu: true
+"""
+EMOTION = 2  # its column
+EMOTIONS = LABEL_SETS["meld"].names
+WORDS = {emotion: [emotion[:2] + syllable for syllable in ("ka", "mo", "ri")] for emotion in EMOTIONS}
+RESULTS = {"metrics.json", "predictions.csv", "confusion_matrix.png", "README.md", "run_config.yaml"}
+MODEL = {"model.safetensors", "config.json", "modeling_erc.py", "configuration_erc.py"}
+PROCESSOR = {"processor_config.json", "processing_erc.py", "tokenizer.json", "tokenizer_config.json"}
+Train = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ensure_demo_corpus(tmp_path_factory.mktemp("corpus") / "demo", recipe=DemoRecipe(6, 3, 3, utterances=4))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A Hugging Face cache of its own, for this process and those that it starts."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_CACHE_HOME", str(home))
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", home / "datasets")
+        patch.setattr(evaluate.config, "HF_METRICS_CACHE", home / "metrics")
+        patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+        for name, value in {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}.items():
+            patch.setenv(name, value)
+        yield home
+
+
+@pytest.fixture(scope="module")
+def words_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus without clips whose words give the emotion away, so that a few steps teach something."""
+    folder = tmp_path_factory.mktemp("words")
+    draw = random.Random(0)
+    noise = [word for words in WORDS.values() for word in words]
+    for split, dialogues in {"train": 18, "dev": 6, "test": 6}.items():
+        rows = [["Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID"]]
+        for dialogue, utterance in itertools.product(range(dialogues), range(3)):
+            emotion = draw.choice(EMOTIONS)
+            said = " ".join(draw.choices(WORDS[emotion], k=2) + draw.choices(noise, k=2))
+            rows.append([said, "AB"[utterance % 2], emotion, str(dialogue), str(utterance)])
+        write_table(folder / f"{split}_sent_emo.csv", rows)
+    return folder
+
+
+@pytest.fixture
+def train(words_alone: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
+    """Trains in this process, on words alone unless told otherwise; returns the metrics."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(CONFIG)
+
+    def train(*words: str, data_dir: Path = words_alone, config: str = "small.yaml") -> dict[str, Any]:
+        return train_hf.main([config, "--data_dir", str(data_dir), *words])
+
+    return train
+
+
+def write_table(table: Path, rows: list[list[str]]) -> None:
+    with table.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
+def edit(table: Path, change: Callable[[list[list[str]]], Any]) -> None:
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    change(rows)
+    write_table(table, rows)
+
+
+def start(words: list[str], folder: Path, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *launcher, str(SCRIPT), *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def last_state(folder: Path) -> dict[str, Any]:
+    checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    state: dict[str, Any] = json.loads((checkpoints[-1] / "trainer_state.json").read_text())
+    return state
+
+
+def test_the_command_leaves_everything_and_runs_twice(corpus: Path, home: Path, tmp_path: Path) -> None:
+    words = ["--dataset", "meld", "--data_dir", str(corpus), *SMALL]
+    done = start(words, tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "runs" / "demo-001"
+    assert {path.name for path in folder.iterdir()} >= RESULTS | MODEL | PROCESSOR
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for split in ("dev", "test"):
+        assert f"{split}: accuracy {metrics[split]['accuracy']:.4f}" in done.stdout
+        assert sum(row["support"] for row in metrics[split]["per_class"].values()) == 12
+    assert str(Path("runs") / "demo-001") in done.stdout
+    with (folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 24
+    with Image.open(folder / "confusion_matrix.png") as picture:
+        picture.verify()
+    model = ErcForSequenceClassification.from_pretrained(folder)
+    assert model.config.modalities == ("text", "audio", "vision")
+    # Nothing to worry about on a machine without an accelerator.
+    assert "pin_memory" not in done.stderr
+    assert "Warning" not in done.stderr
+
+    before = content(folder)
+    again = start(words, tmp_path, launcher=("-m", "accelerate.commands.launch", "--num_processes", "1"))
+    assert again.returncode == 0, again.stderr
+    assert content(folder) == before
+    second = tmp_path / "runs" / "demo-002"
+    assert json.loads((second / "metrics.json").read_text()) == metrics
+    first_weights, second_weights = (load_file(f / "model.safetensors") for f in (folder, second))
+    assert all(torch.equal(first_weights[name], value) for name, value in second_weights.items())
+
+
+@pytest.mark.parametrize("modalities", ["text", "audio", "vision", "audio text"])
+def test_one_override_chooses_the_modalities(train: Train, corpus: Path, modalities: str, tmp_path: Path) -> None:
+    encoders = ["--audio_encoder", "tiny", "--vision_encoder", "tiny", "--audio_token_stride", "8"]
+    metrics = train(*encoders, "--modalities", *modalities.split(), data_dir=corpus)
+    assert 0 <= metrics["test"]["weighted_f1"] <= 1
+    config = json.loads((tmp_path / "runs" / "small-001" / "config.json").read_text())
+    present = {m for m in ("text", "audio", "vision") if config.get(f"{m}_config")}
+    assert present == set(modalities.split())
+
+
+def test_what_a_run_writes_down_repeats_it(train: Train, tmp_path: Path) -> None:
+    first = train("--seed", "4", "--contrastive", "none", "--output_dir", "a")
+    assert train_hf.main(["a/run_config.yaml", "--output_dir", "b"]) == first
+    assert (tmp_path / "a" / "run_config.yaml").read_text() == (tmp_path / "b" / "run_config.yaml").read_text()
+
+
+# ---- a wrong set-up ----
+
+
+def refusal(words: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """What the script says when it is run with a wrong set-up; it must stop with a status other than 0."""
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *words])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert stopped.value.code not in (0, None)
+    return str(stopped.value.code)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["wrong.yaml"], ["wrong.yaml", "'fusoin'", "'fusion'"]),
+        (["gone.yaml"], ["gone.yaml"]),
+        (["--hidden_sizes", "3"], ["--hidden_sizes"]),
+        (["--dataset", "mled"], ["'mled'", "demo, meld"]),
+        (["--data_dir", "nowhere"], ["nowhere"]),
+        (["--data_dir", "no_column"], ["dev_sent_emo.csv", "Emotion"]),
+        (["--data_dir", "odd_emotion"], ["train_sent_emo.csv", "row 3", "'bored'", "neutral, surprise"]),
+        (["--data_dir", "no_table"], ["test_sent_emo.csv"]),
+        (["--modalities", "audio"], ["audio", "--data_dir", "--modalities"]),
+        (["--modalities", "text", "smell"], ["smell", "text, audio, vision"]),
+        (["--text_encoder", "some/folder"], ["--text_encoder some/folder"]),
+        (["--text_encoder", "./some/deep/folder"], ["--text_encoder ./some/deep/folder"]),
+        (["--fusion", "joint"], ["fusion 'joint'", "concat, joint_vector"]),
+        (["--contrastive", "simclr"], ["'simclr'", "inter_class"]),
+        (["--classification_loss", "hinge"], ["'hinge'", "cross_entropy"]),
+        (["--hidden_size", "17"], ["hidden_size 17"]),
+        (["no_encoder.yaml"], ["text needs --text_encoder"]),
+        (["--output_dir", "full"], ["full is not empty", "--resume", "--overwrite"]),
+        (["--output_dir", "full", "--overwrite"], ["full", "holds no run"]),
+        (["--output_dir", "new", "--resume"], ["new", "no checkpoint"]),
+        (["--dataset", "demo", "--data_dir", "full"], ["full"]),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_set_up_stops_before_training_with_one_line(
+    words_alone: Path,
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    words: list[str],
+    said: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("words", "no_column", "odd_emotion", "no_table"):
+        shutil.copytree(words_alone, tmp_path / name)
+    edit(tmp_path / "no_column" / "dev_sent_emo.csv", lambda rows: [row.pop(EMOTION) for row in rows])
+    edit(tmp_path / "odd_emotion" / "train_sent_emo.csv", lambda rows: rows[2].__setitem__(EMOTION, "bored"))
+    (tmp_path / "no_table" / "test_sent_emo.csv").unlink()
+    (tmp_path / "wrong.yaml").write_text("fusoin: concat\n")
+    (tmp_path / "no_encoder.yaml").write_text("modalities: [text]\n")
+    (tmp_path / "small.yaml").write_text(CONFIG)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    if words[0].endswith(".yaml"):
+        command = [words[0], "--data_dir", "words", "--dataset", "meld"]
+    else:
+        command = ["small.yaml", "--data_dir", "words", *words]
+    message = refusal(command, monkeypatch)
+    assert all(part in message for part in said), message
+    assert "\n" not in message
+    out, err = capfd.readouterr()
+    assert "'loss'" not in out, "it trained"
+    assert "Traceback" not in err
+    assert not (tmp_path / "runs").exists()
+    assert (tmp_path / "full" / "notes.txt").read_text() == "mine"
+
+
+def test_the_shell_sees_the_message_and_a_status(corpus: Path, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text("lerning_rate: 1.0e-3\n")
+    done = start(["wrong.yaml"], tmp_path)
+    assert done.returncode not in (0, None)
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "'learning_rate'" in done.stderr
+
+
+# ---- bad clips ----
+
+
+def write_silent_clip(path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=8)
+        video.width = video.height = 64
+        audio = container.add_stream("aac", rate=16000, layout="mono")
+        for shade in range(8):
+            picture = np.full((64, 64, 3), 20 * shade, dtype=np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(video.encode())
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 16000), dtype=np.float32), format="fltp", layout="mono")
+        silence.sample_rate = 16000
+        container.mux(audio.encode(silence))
+        container.mux(audio.encode())
+
+
+def test_bad_clips_among_good_ones_are_masked_with_one_counted_warning(
+    corpus: Path, home: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(corpus, tmp_path / "bad", ignore=shutil.ignore_patterns("demo.json"))
+    clips = sorted((tmp_path / "bad" / "train_splits").glob("*.mp4"))
+    missing, truncated, empty, text, silent = clips[:5]
+    missing.unlink()
+    truncated.write_bytes(truncated.read_bytes()[:3000])
+    empty.write_bytes(b"")
+    text.write_text("not media\n" * 100)
+    write_silent_clip(silent)
+    tested = next((tmp_path / "bad" / "output_repeated_splits_test").glob("*.mp4"))
+    tested.write_bytes(b"")
+    words = ["--dataset", "meld", "--data_dir", str(tmp_path / "bad"), *SMALL, "--num_train_epochs", "2"]
+    done = start([*words, "--output_dir", "run"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    (told,) = [line for line in done.stderr.splitlines() if "could not be used" in line]
+    assert "5 clip(s) could not be used and were masked out" in told
+    for clip in (truncated, empty, text, silent, tested):
+        # One clip may fail for its sound and for its picture, never more often.
+        assert 1 <= done.stderr.count(str(clip)) <= 2
+    # A file that is not there is known before anything is trained.
+    (gap,) = [line for line in done.stderr.splitlines() if "have no clip" in line]
+    assert "of 24 utterances, 1 have no clip" in gap
+    with (tmp_path / "run" / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 24
+    assert all(row["prediction"] for row in rows)
+
+
+# ---- going on ----
+
+
+def test_resume_goes_on_where_the_run_stopped(train: Train, tmp_path: Path) -> None:
+    run = ["--output_dir", "run", "--save_total_limit", "3"]
+    train(*run)
+    first = last_state(tmp_path / "run")
+    assert first["global_step"] == 6
+    train(*run, "--resume", "--num_train_epochs", "3")
+    state = last_state(tmp_path / "run")
+    assert state["global_step"] == 18
+    evaluated = [entry["step"] for entry in state["log_history"] if "eval_loss" in entry]
+    assert evaluated == [6, 12, 18]
+    assert state["log_history"][: len(first["log_history"])] == first["log_history"]
+
+
+def test_resuming_a_finished_run_changes_nothing(train: Train, tmp_path: Path) -> None:
+    # Words keep their meaning: a vocabulary that is made anew would scramble them.
+    run = ["--output_dir", "run", "--num_train_epochs", "5"]
+    first = train(*run)
+    assert first["test"]["accuracy"] > 0.5
+    weights = load_file(tmp_path / "run" / "model.safetensors")
+    second = train(*run, "--resume")
+    assert second == first
+    again = load_file(tmp_path / "run" / "model.safetensors")
+    assert all(torch.equal(again[name], value) for name, value in weights.items())
+
+
+def test_overwrite_starts_anew(train: Train, tmp_path: Path) -> None:
+    first = train("--output_dir", "run")
+    (tmp_path / "run" / "of_the_first_run.txt").write_text("old")
+    assert train("--output_dir", "run", "--overwrite") == first
+    assert not (tmp_path / "run" / "of_the_first_run.txt").exists()
+
+
+def test_frozen_features_are_computed_in_the_first_run_alone(
+    train: Train, home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bert, tokenizer = FRESH["text"]([" ".join(words) for words in WORDS.values()])
+    AutoModel.from_config(bert).save_pretrained(tmp_path / "bert")
+    tokenizer.save_pretrained(tmp_path / "bert")
+    command = f"--text_encoder {tmp_path / 'bert'} --feature_cache {tmp_path / 'cache'} --num_train_epochs 2 --use_cpu"
+    config = str(SCRIPT.parent / "configs" / "meld_text.yaml")
+    capfd.readouterr()
+    first = train(*command.split(), config=config)
+    assert "text features" in capfd.readouterr().err
+    stored = content(tmp_path / "cache")
+    assert len(stored) == 1
+    assert train(*command.split(), config=config) == first
+    assert "text features" not in capfd.readouterr().err
+    assert content(tmp_path / "cache") == stored
+    config_of_run = json.loads((tmp_path / "runs" / "meld_text-002" / "config.json").read_text())
+    assert config_of_run["frozen_modalities"] == ["text"]
+    # What was cached is in the saved model all the same.
+    model = ErcForSequenceClassification.from_pretrained(tmp_path / "runs" / "meld_text-001")
+    saved = AutoModel.from_pretrained(tmp_path / "bert").state_dict()
+    own = model.erc.encoders["text"].backbone.state_dict()
+    assert own
+    assert all(torch.equal(value, saved[name]) for name, value in own.items())
+
+
+def test_features_are_kept_in_the_hugging_face_cache(train: Train, home: Path) -> None:
+    train("--frozen_modalities", "text")
+    assert list((home / "erc-features").glob("text-*/*.safetensors"))
+
+
+# ---- honesty ----
+
+
+def test_dev_alone_chooses(train: Train, words_alone: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(words_alone, other)
+
+    def rotate(rows: list[list[str]]) -> None:
+        for row in rows[1:]:
+            row[EMOTION] = EMOTIONS[(EMOTIONS.index(row[EMOTION]) + 1) % len(EMOTIONS)]
+
+    run = ["--num_train_epochs", "8", "--early_stopping_patience", "3"]
+    first = train(*run, "--output_dir", "a", data_dir=other)
+    edit(other / "test_sent_emo.csv", rotate)
+    second = train(*run, "--output_dir", "b", data_dir=other)
+    evaluated = [entry for entry in last_state(tmp_path / "a")["log_history"] if "eval_weighted_f1" in entry]
+    assert len({entry["eval_weighted_f1"] for entry in evaluated}) > 2, "there was something to choose from"
+    assert first["dev"] == second["dev"]
+    assert first["test"] != second["test"]
+    first_weights, second_weights = (load_file(tmp_path / name / "model.safetensors") for name in "ab")
+    assert all(torch.equal(first_weights[name], value) for name, value in second_weights.items())
+    assert last_state(tmp_path / "a")["best_global_step"] == last_state(tmp_path / "b")["best_global_step"]
+
+
+def test_the_best_dev_score_of_training_is_the_one_reported(train: Train, tmp_path: Path) -> None:
+    metrics = train("--num_train_epochs", "8", "--output_dir", "run", "--save_total_limit", "9")
+    scores = [e["eval_weighted_f1"] for e in last_state(tmp_path / "run")["log_history"] if "eval_weighted_f1" in e]
+    assert len(scores) == 8
+    assert max(scores) > min(scores)
+    assert metrics["dev"]["weighted_f1"] == pytest.approx(max(scores))
+
+
+# ---- several processes ----
+
+
+@pytest.mark.slow
+def test_two_processes_share_one_fresh_folder(words_alone: Path, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(CONFIG)
+    words = ["small.yaml", "--data_dir", str(words_alone), "--frozen_modalities", "text"]
+    done = start(words, tmp_path, launcher=("-m", "torch.distributed.run", "--nproc_per_node", "2"))
+    assert done.returncode == 0, done.stderr
+    assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["small-001"]
+    # Eighteen dialogues in steps of two times three.
+    assert last_state(tmp_path / "runs" / "small-001")["global_step"] == 3
+    metrics = json.loads((tmp_path / "runs" / "small-001" / "metrics.json").read_text())
+    assert sum(row["support"] for row in metrics["test"]["per_class"].values()) == 18
