@@ -73,10 +73,10 @@ class BackboneEncoder(nn.Module, ABC):
             tokens `(N, tokens, width)`, or `(N, layers, tokens, width)` for the layer `"mix"`, and their boolean mask
             `(N, tokens)`.
         """
-        lengths = self.lengths(inputs)
-        if lengths is None or len(lengths) <= GROUP_ROWS:
+        lengths, size = self.lengths(inputs), self.rows_together()
+        if lengths is None or len(lengths) <= size:
             return self.encode(**inputs)
-        groups = alike_lengths(lengths, GROUP_ROWS)
+        groups = alike_lengths(lengths, size)
         outputs = [self.encode(**self.trim(inputs, rows, int(lengths[rows].max()))) for rows in groups]
         tokens = unsplit([tokens for tokens, _ in outputs], groups)
         return tokens, unsplit([mask[..., None] for _, mask in outputs], groups)[..., 0]
@@ -84,6 +84,10 @@ class BackboneEncoder(nn.Module, ABC):
     @abstractmethod
     def encode(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes utterances in one go; the result is that of `forward`."""
+
+    def rows_together(self) -> int:
+        """How many rows the backbone reads at once."""
+        return GROUP_ROWS
 
     def lengths(self, inputs: dict[str, Tensor]) -> Tensor | None:
         """How long each row's input really is, `(N,)`; `None` where all are of one length."""
@@ -189,6 +193,11 @@ class AudioEncoder(BackboneEncoder):
                 tokens = self.run_backbone(**{name: values})
                 token_mask = tokens.new_ones(tokens.shape[0], tokens.shape[-2], dtype=torch.bool)
         return pool_tokens(tokens, token_mask, self.stride)
+
+    def rows_together(self) -> int:
+        """One by one where a norm of the front-end runs over time: padding would change a clip by half and more."""
+        over_time = getattr(self.backbone.config, "feat_extract_norm", None) == "group"
+        return 1 if over_time else super().rows_together()
 
     def lengths(self, inputs: dict[str, Tensor]) -> Tensor | None:
         """Samples or frames of each row, if the front-end pads."""

@@ -25,6 +25,7 @@ import train_hf
 from datasets_scripts import LABEL_SETS
 from datasets_scripts.demo_corpus import DemoRecipe, ensure_demo_corpus
 from modeling_erc import ErcForSequenceClassification
+from modeling_erc.encoders_erc import TextEncoder
 from modeling_erc.training.fresh import FRESH
 
 SCRIPT = Path(train_hf.__file__)
@@ -285,7 +286,8 @@ def test_bad_clips_among_good_ones_are_masked_with_one_counted_warning(
     tested = next((tmp_path / "bad" / "output_repeated_splits_test").glob("*.mp4"))
     tested.write_bytes(b"")
     words = ["--dataset", "meld", "--data_dir", str(tmp_path / "bad"), *SMALL, "--num_train_epochs", "2"]
-    done = start([*words, "--output_dir", "run"], tmp_path)
+    # Sound is decoded for the cache of features, pictures while training.
+    done = start([*words, "--frozen_modalities", "audio", "--output_dir", "run"], tmp_path)
     assert done.returncode == 0, done.stderr
     (told,) = [line for line in done.stderr.splitlines() if "could not be used" in line]
     assert "5 clip(s) could not be used and were masked out" in told
@@ -337,8 +339,16 @@ def test_overwrite_starts_anew(train: Train, tmp_path: Path) -> None:
 
 
 def test_frozen_features_are_computed_in_the_first_run_alone(
-    train: Train, home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    read = []
+    encode = TextEncoder.encode
+
+    def counted(self: TextEncoder, **inputs: torch.Tensor) -> Any:
+        read.append(len(inputs["input_ids"]))
+        return encode(self, **inputs)
+
+    monkeypatch.setattr(TextEncoder, "encode", counted)
     bert, tokenizer = FRESH["text"]([" ".join(words) for words in WORDS.values()])
     AutoModel.from_config(bert).save_pretrained(tmp_path / "bert")
     tokenizer.save_pretrained(tmp_path / "bert")
@@ -349,9 +359,11 @@ def test_frozen_features_are_computed_in_the_first_run_alone(
     assert "text features" in capfd.readouterr().err
     stored = content(tmp_path / "cache")
     assert len(stored) == 1
+    assert sum(read) == 90, "every utterance once, however many epochs"
     assert train(*command.split(), config=config) == first
     assert "text features" not in capfd.readouterr().err
     assert content(tmp_path / "cache") == stored
+    assert sum(read) == 90
     config_of_run = json.loads((tmp_path / "runs" / "meld_text-002" / "config.json").read_text())
     assert config_of_run["frozen_modalities"] == ["text"]
     # What was cached is in the saved model all the same.

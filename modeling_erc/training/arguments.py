@@ -94,7 +94,8 @@ class ErcTrainingArguments(TrainingArguments):
 
 def _config_fields() -> list[tuple[str, Any, Any]]:
     """The plain settings of `ErcConfig` as argument fields, with its docstring as help: said once, used twice."""
-    told = dict(re.findall(r"^        (\w+): (.*?)(?=^        \w+: |^\n|\Z)", _args_section(), re.M | re.S))
+    documented = inspect.cleandoc(ErcConfig.__doc__ or "").partition("Args:")[2].partition("Example:")[0]
+    told = dict(re.findall(r"^    (\w+): (.*?)(?=^    \w+: |\Z)", documented, re.M | re.S))
     inherited = {f.name for f in fields(ErcConfig.__mro__[1])}
     computed = {"text_config", "audio_config", "vision_config", "feature_sizes", "class_weights"}
     entries = []
@@ -105,15 +106,6 @@ def _config_fields() -> list[tuple[str, Any, Any]]:
         default = None if entry.default is MISSING else entry.default
         entries.append((entry.name, _argument_type(entry.type), field(default=default, metadata={"help": help_text})))
     return entries
-
-
-def _args_section() -> str:
-    return (
-        inspect.cleandoc(ErcConfig.__doc__ or "")
-        .partition("Args:")[2]
-        .partition("Example:")[0]
-        .replace("\n    ", "\n        ")
-    )
 
 
 def _argument_type(annotation: Any) -> Any:

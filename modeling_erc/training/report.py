@@ -87,7 +87,7 @@ def prediction_rows(
                     utterance.get("text"),
                     "" if label is None else corpus_labels[label],
                     model_labels[int(logits[index, place].argmax())],
-                    *(f"{score:.4f}" for score in scores[index, place]),
+                    *(f"{score:.6f}" for score in scores[index, place]),
                 ]
             )
     return rows

@@ -128,6 +128,22 @@ def test_order_and_distance_matter(feature_config: MakeConfig) -> None:
     assert not torch.allclose(context(swapped, mask, speakers)[:, 5], context(hidden, mask, speakers)[:, 5], atol=1e-4)
 
 
+@pytest.mark.parametrize(("same", "distance"), [(0, -1), (0, 2), (1, -2), (1, 1)])
+def test_a_bias_belongs_to_one_relation_and_distance(same: int, distance: int, feature_config: MakeConfig) -> None:
+    context, hidden, mask = fresh(feature_config), states(), torch.ones(3, 6, dtype=torch.bool)
+    assert isinstance(context, TransformerContext)
+    nn.init.constant_(context.bias, -1e4)  # with this one place left, everyone hears of one other only
+    context.bias.data[same * (2 * context.max_distance + 1) + context.max_distance + distance] = 0.0
+    for speakers, heard in ((torch.zeros(6).long(), same == 1), (torch.arange(6), same == 0)):
+        output = context(hidden, mask, speakers.expand(3, 6))
+        other = hidden.clone()
+        other[:, 3] = torch.randn(3, 32)
+        changed = (context(other, mask, speakers.expand(3, 6)) - output).abs().amax(dim=(0, 2)) > 1e-5
+        for place in range(6):
+            alone = heard and 0 <= place + distance < 6  # else nobody is preferred
+            assert changed[place] == (not alone or place == 3 or place + distance == 3)
+
+
 def test_two_hundred_utterances_share_the_bias_of_far_ones(feature_config: MakeConfig) -> None:
     context = fresh(feature_config)
     hidden, mask = states(200), torch.ones(3, 200, dtype=torch.bool)

@@ -70,6 +70,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "whisper": ("audio", WHISPER),
     "wav2vec2": ("audio", {"model_type": "wav2vec2", **WAVES, "do_stable_layer_norm": True}),
     "hubert": ("audio", {"model_type": "hubert", **WAVES}),
+    "hubert with a norm over time": ("audio", {"model_type": "hubert", **WAVES, "feat_extract_norm": "group"}),
     "wavlm": ("audio", {"model_type": "wavlm", **WAVES}),
     "ast": ("audio", {"model_type": "audio-spectrogram-transformer", **WIDTH, "num_mel_bins": 16, "max_length": 64}),
     "vit over log-mel images": ("audio", {"model_type": "vit", **PICTURES}),
@@ -89,8 +90,12 @@ def config_for(kind: str, **settings: Any) -> ErcConfig:
 
 
 def encoder_for(kind: str, **settings: Any) -> BackboneEncoder:
+    """With no parameter at its first value: biases at zero and norms at one hide what they do."""
     torch.manual_seed(0)
-    return ENCODERS[KINDS[kind][0]](config_for(kind, **settings), KINDS[kind][0]).eval()
+    encoder = ENCODERS[KINDS[kind][0]](config_for(kind, **settings), KINDS[kind][0]).eval()
+    for parameter in encoder.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return encoder
 
 
 @pytest.fixture
@@ -290,12 +295,19 @@ def test_whisper_tokens_are_its_encoders_own(frames: int) -> None:
     torch.manual_seed(0)
     config = ErcConfig(audio_config={**WHISPER, "max_source_positions": 20}, audio_layer="mix")
     encoder = AudioEncoder(config, "audio").eval()
+    for parameter in encoder.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
     mel = torch.randn(2, 16, 40)
     mask = torch.arange(40) < torch.tensor([[frames], [40]])
     tokens, token_mask = encoder(audio_values=mel.masked_fill(~mask[:, None], 1e4), audio_attention_mask=mask.long())
     expected = encoder.backbone(mel, output_hidden_states=True).hidden_states
     assert torch.allclose(tokens[1], torch.cat([states[1:] for states in expected]), atol=1e-5)
     assert token_mask.sum(dim=1).tolist() == [(frames + 1) // 2, 20]
+    alone, _ = encoder(audio_values=mel[:1, :, :frames], audio_attention_mask=mask[:1, :frames].long())
+    assert torch.allclose(tokens[0][:, token_mask[0]], alone[0], atol=1e-5)
+    whisper, gelu = encoder.backbone, torch.nn.functional.gelu
+    heard = gelu(whisper.conv2(gelu(whisper.conv1(mel[0, :, :frames]))))
+    assert torch.allclose(alone[0, 0], heard.T + whisper.embed_positions.weight[: heard.shape[1]], atol=1e-5)
 
 
 def test_neighbours_words_are_context_and_only_own_tokens_are_handed_on() -> None:

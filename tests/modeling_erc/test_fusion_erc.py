@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from modeling_erc import ErcConfig, ErcModel
-from modeling_erc.fusion_erc import FUSIONS, Fusion, FusionOutput, JointVectorFusion
+from modeling_erc.fusion_erc import FUSIONS, ConcatFusion, Fusion, FusionOutput, JointVectorFusion
 
 MakeConfig = Callable[..., ErcConfig]
 Inputs = tuple[dict[str, Tensor], dict[str, Tensor], Tensor]
@@ -19,8 +19,12 @@ every_subset = pytest.mark.parametrize("modalities", [("text",), ("audio", "visi
 
 
 def fresh(name: str, make_config: MakeConfig, *modalities: str) -> Fusion:
+    """With no parameter at its first value: biases at zero and norms at one hide what they do."""
     torch.manual_seed(0)
-    return ErcModel(make_config(*modalities, fusion=name)).fusion.eval()
+    fusion = ErcModel(make_config(*modalities, fusion=name)).fusion.eval()
+    for parameter in fusion.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return fusion
 
 
 def inputs_for(fusion: Fusion) -> Inputs:
@@ -164,6 +168,15 @@ def test_joint_vectors_equal_a_plain_loop_over_utterances_and_their_modalities(f
         for m, states in own.items():
             expected = fusion.modality_norms[m](states.mean(dim=1))[0]
             assert torch.allclose(output.per_modality[m][row], expected, atol=1e-5)
+
+
+def test_concatenation_takes_absent_modalities_for_zeros(feature_config: MakeConfig) -> None:
+    fusion = cast(ConcatFusion, fresh("concat", feature_config))
+    tokens, token_mask, present = inputs_for(fusion)
+    output = fusion(tokens, token_mask, present)
+    side_by_side = [output.per_modality[m] * present[:, column, None] for column, m in enumerate(fusion.modalities)]
+    assert torch.allclose(output.joint, fusion.merge(torch.cat(side_by_side, dim=1)), atol=1e-6)
+    assert all(output.per_modality[m][~present[:, column]].any() for column, m in enumerate(fusion.modalities))
 
 
 @pytest.mark.parametrize(

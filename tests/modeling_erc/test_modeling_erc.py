@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from modeling_erc import ErcConfig, ErcForSequenceClassification, ErcModel, modeling_erc
-from modeling_erc.context_erc import CONTEXTS
+from modeling_erc.context_erc import CONTEXTS, TransformerContext
 from modeling_erc.fusion_erc import FUSIONS
 from modeling_erc.losses_erc import ErcLoss
 from modeling_erc.processing_erc import FEATURE_NAMES, ErcProcessor
@@ -23,12 +23,14 @@ every_subset = pytest.mark.parametrize("modalities", [("text",), ("audio", "visi
 
 
 def fresh(config: ErcConfig) -> ErcForSequenceClassification:
-    """An untrained model, whose biases for distance and speaker are made to count."""
+    """With no parameter at its first value: biases at zero and norms at one hide what they do."""
     torch.manual_seed(0)
     model = ErcForSequenceClassification(config).eval()
-    for name, parameter in model.named_parameters():
-        if name.endswith(".bias") and "context" in name and parameter.dim() == 2:
-            torch.nn.init.normal_(parameter)
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    for module in model.modules():
+        if isinstance(module, TransformerContext):
+            torch.nn.init.normal_(module.bias)  # every distance and relation counts
     return model
 
 
@@ -207,6 +209,22 @@ def test_speakers_matter_only_up_to_renaming(
     assert not torch.allclose(model(**one).logits[mask], logits, atol=1e-5)
     del inputs["speaker_ids"]  # by default there is one speaker
     assert torch.equal(model(**inputs).logits, model(**one).logits)
+
+
+@every_position
+def test_who_lacks_a_modality_is_nobodys_context_in_it(
+    position: str, feature_config: MakeConfig, feature_dialogues: Dialogues
+) -> None:
+    config = feature_config("text", context_position=position)
+    model = fresh(config)
+    for utterance in feature_dialogues[0]:
+        utterance["text_features"] = torch.randn(2, 6).numpy()
+    del feature_dialogues[0][1]["text_features"]
+    before = model(**pack(config, feature_dialogues)).logits[0]
+    feature_dialogues[0][1]["speaker"] = feature_dialogues[0][0]["speaker"]
+    changed = (model(**pack(config, feature_dialogues)).logits[0] - before).abs().amax(dim=-1) > 1e-6
+    # Only the context after the fusion knows of utterances that have nothing; the first and third speaker are one.
+    assert changed.tolist() == [position != "before" and column < 3 for column in range(5)]
 
 
 @every_fusion

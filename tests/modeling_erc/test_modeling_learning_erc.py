@@ -193,7 +193,12 @@ def test_modality_dropout_is_fair_and_spares_the_last(feature_config: MakeConfig
 def test_a_dropped_modality_is_as_if_it_were_absent(feature_config: MakeConfig, feature_dialogues: Dialogues) -> None:
     config = feature_config(modality_dropout=0.6)
     model, inputs = fresh(config).train(), pack(config, feature_dialogues)
+    seen: list[Any] = []
+    hook = model.erc.fusion.register_forward_pre_hook(lambda module, args: seen.extend(args))
     dropped = model(**inputs)
+    hook.remove()
+    _, token_mask, present = seen
+    assert all(torch.equal(mask.any(dim=1), present[:, i]) for i, mask in enumerate(token_mask.values()))
     assert not torch.equal(dropped.modality_mask, inputs["modality_mask"])
     left = dict(inputs)
     for index, name in enumerate(("text_features", "audio_features", "visual_features")):

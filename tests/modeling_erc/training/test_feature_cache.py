@@ -180,6 +180,20 @@ def test_a_broken_clip_is_masked_and_reported(own_clips: datasets.DatasetDict, m
     torch.testing.assert_close(logits(own_clips, parts, cached), logits(own_clips, parts, []), atol=1e-5, rtol=0)
 
 
+def test_a_cached_modality_s_raw_inputs_are_not_opened_again(
+    own_clips: datasets.DatasetDict, make_parts: Any, tmp_path: Path
+) -> None:
+    Path(own_clips["dev"][0]["utterances"][1]["audio_path"]).write_bytes(b"")
+    parts = make_parts(own_clips, modalities=["audio", "vision"], frozen_modalities=["audio"])
+    cached, _ = fill(own_clips, parts, tmp_path / "cache")
+    utterances = cached[0](own_clips["dev"][0]["utterances"])
+    assert [utterance["audio_features"] is None for utterance in utterances] == [False, True, False, False]
+    for utterance in utterances:
+        assert not {"audio", "audio_path"} & set(utterance)
+        # The other modality still needs its clip.
+        assert utterance["video_path"]
+
+
 def keys_of(turns: list[tuple[str, str]], past: int, future: int, parts: Any, store: FeatureStore) -> list[str]:
     parts.processor.text_past, parts.processor.text_future = past, future
     utterances = [{"speaker": speaker, "text": text} for speaker, text in turns]

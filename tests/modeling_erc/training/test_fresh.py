@@ -47,15 +47,22 @@ def test_the_same_texts_give_the_same_vocabulary() -> None:
     texts = [f"word{i % 37} and letter{i % 11}, {'xyz'[i % 3]}{i}" for i in range(300)]
     first, second = (FRESH["text"](texts)[1].get_vocab() for _ in range(2))
     assert first == second
-    reordered = FRESH["text"](reversed(texts))[1].get_vocab()
-    assert reordered == first
+    assert FRESH["text"](reversed(texts))[1].get_vocab() == first
+
+
+def test_its_pieces_are_letters_then_words_by_frequency() -> None:
+    tokenizer = FRESH["text"](["Zoo, bee bee", "zoo owl zoo"])[1]
+    pieces = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
+    letters = [",", *"belowz"]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    assert pieces == [*special, *letters, *(f"##{letter}" for letter in letters), "zoo", "bee", "owl"]
 
 
 def test_of_many_words_the_most_frequent_are_kept_whole() -> None:
-    texts = [f"w{i}q" for i in range(5000)] + ["soup soup"]
+    texts = [f"w{i}q" for i in range(5000)] + ["zoup zoup"]
     config, tokenizer = FRESH["text"](texts)
     assert config.vocab_size == len(tokenizer) == 2000
-    assert tokenizer.tokenize("soup") == ["soup"]
+    assert tokenizer.tokenize("zoup") == ["zoup"]
     assert tokenizer.tokenize("w4999q") == ["w", "##4", "##9", "##9", "##9", "##q"]
 
 

@@ -181,6 +181,7 @@ def test_a_frozen_backbone_never_changes(splits: datasets.DatasetDict, make_trai
     trainer.train()
     moved = differing(before, state_of(trainer.model))
     assert not {name for name in moved if name.startswith("erc.encoders.text")}
+    assert not any(p.requires_grad for p in trainer.model.erc.encoders["text"].parameters())
     assert {name for name in moved if name.startswith("erc.encoders.vision")}
     assert "classifier.weight" in moved
 
