@@ -303,6 +303,25 @@ def test_bad_clips_among_good_ones_are_masked_with_one_counted_warning(
     assert all(row["prediction"] for row in rows)
 
 
+def test_odd_dialogues_are_trained_on_and_predicted(train: Train, words_alone: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "odd"
+    shutil.copytree(words_alone, odd)
+    long = [["neka mo", "A", "neutral", "90", str(number)] for number in range(200)]
+    others = [
+        ["word " * 2500, "A", "joy", "91", "0"],
+        ["", "A", "joy", "92", "0"],
+        ["\U0001f600", "B", "fear", "93", "0"],
+    ]
+    for split in ("train", "test"):
+        edit(odd / f"{split}_sent_emo.csv", lambda rows: rows.extend([*long, *others]))
+    metrics = train("--text_past", "2", "--output_dir", "run", data_dir=odd)
+    assert sum(row["support"] for row in metrics["test"]["per_class"].values()) == 18 + 203
+    with (tmp_path / "run" / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    assert len(rows) == 18 + 203
+    assert all(sum(float(row[emotion]) for emotion in EMOTIONS) == pytest.approx(1, abs=1e-5) for row in rows)
+
+
 # ---- going on ----
 
 

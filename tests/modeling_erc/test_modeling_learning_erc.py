@@ -94,7 +94,7 @@ def test_it_learns_one_batch_by_heart(
     config = feature_config(*modalities, fusion=fusion, context=context, initializer_range=0.02)
     model, inputs = fresh(config).train(), pack(config, feature_dialogues)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    for _step in range(100):
+    for _step in range(200):
         optimizer.zero_grad()
         output = model(**inputs, labels=FEATURE_LABELS)
         if output.loss < 0.05:
@@ -109,7 +109,7 @@ def test_it_learns_one_batch_by_heart(
 def test_it_learns_raw_media_by_heart(raw_config: MakeConfig, processor: ErcProcessor, dialogues: Dialogues) -> None:
     model, inputs = fresh(raw_config(initializer_range=0.02)).train(), processor(dialogues)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _step in range(60):
+    for _step in range(100):
         optimizer.zero_grad()
         output = model(**inputs, labels=RAW_LABELS)
         if output.loss < 0.05:
