@@ -59,7 +59,7 @@ class TransformerLayer(GradientCheckpointingLayer):
 class AttentionPool(nn.Module):
     """One vector for a row of tokens: each head's learned weighted mean of its share of the width.
 
-    It starts as the plain mean and learns which tokens matter (cf. Yang et al. 2016, hierarchical attention networks).
+    It starts near the plain mean and learns which tokens matter (cf. hierarchical attention, Yang et al. 2016).
 
     Args:
         config: gives `hidden_size` and `num_attention_heads`.
