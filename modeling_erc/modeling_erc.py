@@ -85,7 +85,8 @@ class ErcPreTrainedModel(PreTrainedModel):
         for modality, source in sources.items():
             config = self.config.backbone_config(modality)
             # A multi-tower checkpoint (CLIP) is loaded as the one tower, a single one as what its config says.
-            self.erc_model.encoder(modality).set_backbone(AutoModel.from_pretrained(source, config=config))
+            backbone = AutoModel.from_pretrained(source, config=config, dtype=self.dtype)
+            self.erc_model.encoder(modality).set_backbone(backbone)
 
     def merge_lora(self) -> None:
         """Folds low-rank adapters into their backbones, so that the checkpoint loads without peft."""
