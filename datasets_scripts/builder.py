@@ -57,6 +57,12 @@ class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
     """
 
     SPLITS: ClassVar[tuple[str, ...]] = ("train", "dev", "test")
+    # Where the corpus comes from and on what terms; a copy on the Hub is refused unless the terms allow one.
+    HOMEPAGE: ClassVar[str] = ""
+    LICENSE: ClassVar[str] = "unknown"
+    REDISTRIBUTABLE: ClassVar[bool] = False
+    # Columns of an utterance beyond those of every corpus.
+    EXTRA_COLUMNS: ClassVar[Mapping[str, datasets.Value]] = {}
     # Columns whose nulls are worth a warning, and the word for what is missing.
     GAPS: ClassVar[Mapping[str, str]] = {"text": "text", "audio_path": "audio", "video_path": "video"}
 
@@ -120,7 +126,8 @@ class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
         return data
 
     def _info(self) -> datasets.DatasetInfo:
-        return datasets.DatasetInfo(features=dialogue_features(self.label_set.names, self.feature_sizes))
+        features = dialogue_features(self.label_set.names, self.feature_sizes, self.EXTRA_COLUMNS)
+        return datasets.DatasetInfo(features=features, homepage=self.HOMEPAGE, license=self.LICENSE)
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         return [datasets.SplitGenerator(name=split, gen_kwargs={"split": split}) for split in self.SPLITS]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
 
@@ -28,6 +28,9 @@ class Demo(Meld):
     """
 
     BUILDER_CONFIG_CLASS = DemoConfig
+    HOMEPAGE: ClassVar[str] = ""
+    LICENSE: ClassVar[str] = "Apache-2.0, as this package, which writes it"
+    REDISTRIBUTABLE: ClassVar[bool] = True
 
     @classmethod
     def locate(cls, data_dir: str | Path | None, options: Mapping[str, Any]) -> Path:

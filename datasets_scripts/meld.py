@@ -48,6 +48,8 @@ class Meld(ErcBuilder):
     """
 
     BUILDER_CONFIG_CLASS = MeldConfig
+    HOMEPAGE: ClassVar[str] = "https://github.com/declare-lab/MELD"
+    LICENSE: ClassVar[str] = "GPL-3.0 for the annotations; the clips are of a television series, whose owners hold them"
     # One file carries both picture and sound.
     GAPS: ClassVar[dict[str, str]] = {"text": "text", "video_path": "clip"}
 

@@ -8,6 +8,9 @@ from datasets import ClassLabel, Features, List, Value
 # The column of precomputed features of each modality.
 FEATURE_COLUMNS = {"text": "text_features", "audio": "audio_features", "vision": "visual_features"}
 
+# Where an utterance is in a video that is cut otherwise than its sound (one recording beside a wav a turn).
+VIDEO_COLUMNS = {"video_start": Value("float64"), "video_end": Value("float64"), "video_half": Value("string")}
+
 
 class Utterance(TypedDict):
     """One turn of a dialogue.
@@ -15,6 +18,9 @@ class Utterance(TypedDict):
     `start` and `end` are seconds inside the media file, None for the whole file. `label` is a class name, in a dataset
     its index; None marks an utterance that is context only (`ClassLabel` refuses -100 unless it comes first in a list,
     so the collator writes the -100). The feature columns exist in corpora of precomputed features alone.
+
+    `video_start` and `video_end` (seconds) take the place of `start` and `end` for the video where the sound has a file
+    of its own; `video_half` is "left" or "right" where two people are filmed side by side.
     """
 
     utterance_id: str
@@ -25,6 +31,9 @@ class Utterance(TypedDict):
     start: float | None
     end: float | None
     label: str | None
+    video_start: NotRequired[float | None]
+    video_end: NotRequired[float | None]
+    video_half: NotRequired[str | None]
     text_features: NotRequired[Sequence[float] | None]
     audio_features: NotRequired[Sequence[float] | None]
     visual_features: NotRequired[Sequence[float] | None]
@@ -37,12 +46,17 @@ class Dialogue(TypedDict):
     utterances: list[Utterance]
 
 
-def dialogue_features(label_names: Sequence[str], feature_sizes: Mapping[str, int] | None = None) -> Features:
+def dialogue_features(
+    label_names: Sequence[str],
+    feature_sizes: Mapping[str, int] | None = None,
+    extra_columns: Mapping[str, Value] | None = None,
+) -> Features:
     """The `datasets.Features` of a dialogue.
 
     Args:
         label_names: class names in the order of their indices.
         feature_sizes: width of the precomputed features of each modality that has them, keys from `FEATURE_COLUMNS`.
+        extra_columns: further columns of an utterance, such as `VIDEO_COLUMNS`.
 
     Raises:
         ValueError: where `feature_sizes` names no modality.
@@ -66,6 +80,7 @@ def dialogue_features(label_names: Sequence[str], feature_sizes: Mapping[str, in
         "start": Value("float64"),
         "end": Value("float64"),
         "label": ClassLabel(names=list(label_names)),
+        **(extra_columns or {}),
     }
     for modality, column in FEATURE_COLUMNS.items():
         if modality in sizes:
