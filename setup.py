@@ -27,11 +27,14 @@ REQUIRED = [
     "transformers>=5.23,<6",
 ]
 LORA = ["peft>=0.21"]
+# OpenCV 5 has no face detector inside.
+FACES = ["opencv-python-headless>=4.12,<5"]
 EXTRAS = {
+    "faces": FACES,
     "hub-demo": ["gradio>=6.31"],
     "logging": ["tensorboard>=2.20", "trackio>=0.43"],
     "lora": LORA,
-    "test": [*LORA, "mypy>=2", "pytest>=9", "pytest-xdist>=3.8", "ruff>=0.17", "types-PyYAML>=6.0.12"],
+    "test": [*FACES, *LORA, "mypy>=2", "pytest>=9", "pytest-xdist>=3.8", "ruff>=0.17", "types-PyYAML>=6.0.12"],
 }
 
 setup(

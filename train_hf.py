@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import datasets
 import torch
 from transformers import set_seed
 
@@ -42,7 +41,7 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
 
     # 2. The corpus, one row a dialogue. The first process prepares it, the others read what it prepared.
     with args.main_process_first(desc="preparing the corpus"):
-        splits = load_erc_dataset(data_args.dataset, data_args.data_dir)
+        splits = load_erc_dataset(data_args.dataset, data_args.data_dir, **data_args.corpus_options)
     labels = label_names(splits["train"])
 
     # 3. The model and its processor, with pretrained or fresh backbones.
@@ -50,11 +49,9 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
     model.config.class_weights = class_weights(splits["train"], len(labels), args.class_weighting)
     checkpoint = prepare_run_folder(args, stem=config_path.stem)
 
-    # 4. What frozen backbones say never changes, so it is computed once.
-    cache = Path(data_args.feature_cache or datasets.config.HF_CACHE_HOME) / "erc-features"
-    with args.main_process_first(desc="features of frozen backbones"):
-        cached, broken = cache_frozen_features(splits, model.to(args.device), processor, cache)
-
+    # 4. What frozen backbones say never changes, so it is computed once, each process its share.
+    workers = args.dataloader_num_workers
+    cached, broken = cache_frozen_features(splits, model.to(args.device), processor, data_args.feature_folder, workers)
     decoded = DecodedMedia(processor, budget=data_args.decoded_cache_mb * 2**20)
 
     # 5. Training; dev alone chooses the checkpoint.

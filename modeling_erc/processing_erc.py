@@ -19,6 +19,7 @@ from transformers.utils import logging
 
 from .audio_image_erc import LogMelImageFeatureExtractor
 from .configuration_erc import MODALITIES
+from .faces_erc import crop_face
 from .media_erc import MediaError, load_audio, load_frames
 from .text_context_erc import encode_in_context
 
@@ -44,9 +45,10 @@ class ErcProcessor(ProcessorMixin):
     """Turns dialogues into model inputs: tokenizer, audio feature extractor and image processor in one.
 
     An utterance is a dict of `speaker`, `text`, `audio` (a path, bytes of a media file, or `(array, rate in Hz)`),
-    `video` (a path or bytes), `start` and `end` (seconds inside the media), all optional; `audio_path` and `video_path`
-    of the dataset's rows are read too. Precomputed `text_features`, `audio_features` or `visual_features` take the
-    place of raw inputs. What an utterance lacks, or what cannot be decoded, becomes a masked-out modality.
+    `video` (a path or bytes), `start` and `end` (seconds inside the media), all optional; `audio_path`, `video_path`,
+    `video_start`, `video_end` and `video_half` of the dataset's rows are read too. Precomputed `text_features`,
+    `audio_features` or `visual_features` take the place of raw inputs. What an utterance lacks, or what cannot be
+    decoded, becomes a masked-out modality.
 
     Args:
         tokenizer: for the text backbone.
@@ -58,6 +60,7 @@ class ErcProcessor(ProcessorMixin):
         text_future: utterances after it, likewise.
         max_audio_seconds: longer clips are cut (seconds).
         num_frames: frames read of each video clip.
+        face_crop: cut the frames to the largest face (needs the extra `faces`); without one they stay whole.
 
     Example:
         >>> processor = AutoProcessor.from_pretrained("runs/demo-001", trust_remote_code=True)  # doctest: +SKIP
@@ -84,6 +87,7 @@ class ErcProcessor(ProcessorMixin):
         text_future: int = 0,
         max_audio_seconds: float = 12.0,
         num_frames: int = 4,
+        face_crop: bool = False,
     ) -> None:
         self.tokenizer = tokenizer
         self.feature_extractor = feature_extractor
@@ -95,6 +99,7 @@ class ErcProcessor(ProcessorMixin):
         self.text_future = text_future
         self.max_audio_seconds = max_audio_seconds
         self.num_frames = num_frames
+        self.face_crop = face_crop
 
     @classmethod
     def _get_arguments_from_pretrained(
@@ -215,7 +220,7 @@ class ErcProcessor(ProcessorMixin):
                 source,
                 rate,
                 max_seconds=self.max_audio_seconds,
-                **_range_of(utterance, source),
+                **_range_of(utterance, source, "audio"),
             )
             # Clip by clip, so that a clip's frames do not depend on what else is in the batch.
             frames = extractor(  # type: ignore[operator,misc]
@@ -239,7 +244,9 @@ class ErcProcessor(ProcessorMixin):
         clips = []
 
         def encode(utterance: Utterance, source: Any) -> None:
-            frames = load_frames(source, self.num_frames, **_range_of(utterance, source))
+            frames = load_frames(source, self.num_frames, **_range_of(utterance, source, "vision"))
+            if self.face_crop:
+                frames = crop_face(frames)
             pixels = self.image_processor(list(frames), return_tensors="np")["pixel_values"]
             clips.append(np.asarray(pixels))
 
@@ -276,10 +283,25 @@ def _utterances_of(dialogue: Dialogue, index: int) -> list[Utterance]:
     return list(utterances)
 
 
-def _range_of(utterance: Utterance, source: Any) -> dict[str, Any]:
-    """`start` and `end` point into a media file; samples and frames that are given as arrays are the range already."""
-    inside = isinstance(source, str | bytes | PathLike)
-    return {name: utterance.get(name) if inside else None for name in ("start", "end")}
+def clip_settings(utterance: Utterance, modality: str) -> dict[str, Any]:
+    """Where in its file an utterance's clip is, as `load_audio` and `load_frames` take it.
+
+    Args:
+        utterance: `start` and `end` (seconds); for the video `video_start` and `video_end`, where one is given, take
+            their place, and `video_half` says which half of the picture.
+        modality: audio or vision.
+    """
+    start, end = utterance.get("start"), utterance.get("end")
+    if modality == "audio":
+        return {"start": start, "end": end}
+    if utterance.get("video_start") is not None or utterance.get("video_end") is not None:
+        start, end = utterance.get("video_start"), utterance.get("video_end")
+    return {"start": start, "end": end, "half": utterance.get("video_half")}
+
+
+def _range_of(utterance: Utterance, source: Any, modality: str) -> dict[str, Any]:
+    """The part of a media file; samples and frames that are given as arrays are that part already."""
+    return clip_settings(utterance, modality) if isinstance(source, str | bytes | PathLike) else {}
 
 
 def _encode_features(

@@ -4,7 +4,8 @@ from .arguments import DataArguments, ErcArgumentParser, ErcTrainingArguments, M
 from .build import build, class_weights
 from .collator import ErcCollator
 from .decoded_media import DecodedMedia
-from .feature_cache import FeatureStore, cache_frozen_features
+from .feature_cache import cache_frozen_features
+from .feature_store import FeatureStore
 from .metrics import ErcMetric
 from .report import write_report
 from .run_folder import RunFolderError, prepare_run_folder

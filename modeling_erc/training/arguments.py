@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import inspect
+import json
 import re
 import types
 import typing
@@ -10,6 +11,7 @@ from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+import datasets
 import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
@@ -23,11 +25,20 @@ class DataArguments:
 
     dataset: str = field(default="demo", metadata={"help": "name of the corpus: demo, meld, ..."})
     data_dir: str | None = field(default=None, metadata={"help": "folder of the raw corpus"})
+    dataset_options: dict | str | None = field(
+        default=None,
+        metadata={
+            "help": 'options of the corpus, as JSON: \'{"setting": "4way", "dev_seed": 1}\', or a mapping in YAML'
+        },
+    )
     text_past: int = field(default=0, metadata={"help": "utterances before it that the text backbone reads too"})
     text_future: int = field(default=0, metadata={"help": "utterances after it that the text backbone reads too"})
     max_text_length: int = field(default=128, metadata={"help": "tokens an utterance at most, neighbours included"})
     max_audio_seconds: float = field(default=12.0, metadata={"help": "longer clips are cut (seconds)"})
     num_frames: int = field(default=4, metadata={"help": "frames read of each video clip"})
+    face_crop: bool = field(
+        default=False, metadata={"help": "cut frames to the largest face (needs the extra 'faces')"}
+    )
     decoded_cache_mb: int = field(
         default=256,
         metadata={"help": "memory for decoded clips of backbones that are trained (MB a data-loader worker)"},
@@ -36,6 +47,27 @@ class DataArguments:
         default=None,
         metadata={"help": "folder for the features of frozen backbones; default: in the Hugging Face cache folder"},
     )
+
+    @property
+    def corpus_options(self) -> dict[str, Any]:
+        """Options of the corpus as keyword arguments.
+
+        Raises:
+            ValueError: they are neither a mapping nor the JSON of one.
+        """
+        given = self.dataset_options or {}
+        try:
+            options = json.loads(given) if isinstance(given, str) else given
+        except json.JSONDecodeError as error:
+            raise ValueError(f"--dataset_options {given!r} is not JSON: {error}") from error
+        if not isinstance(options, dict):
+            raise ValueError(f'--dataset_options {given!r}: expected {{"option": value}}')
+        return options
+
+    @property
+    def feature_folder(self) -> Path:
+        """Folder of the caches of all frozen backbones."""
+        return Path(self.feature_cache or datasets.config.HF_CACHE_HOME) / "erc-features"
 
 
 @dataclass
@@ -89,6 +121,8 @@ class ErcTrainingArguments(TrainingArguments):
     def __post_init__(self) -> None:
         # What was asked for, before `TrainingArguments` fills in the rest.
         self.as_given = dict(vars(self))
+        # Without it several processes on a machine without accelerator would each train alone, and say nothing.
+        self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
         super().__post_init__()
 
 

@@ -91,6 +91,7 @@ def build(
         text_future=data_args.text_future,
         max_audio_seconds=data_args.max_audio_seconds,
         num_frames=data_args.num_frames,
+        face_crop=data_args.face_crop,
     )
     return model, processor
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..media_erc import MediaError, load_audio, load_frames
-from ..processing_erc import ErcProcessor
+from ..processing_erc import ErcProcessor, clip_settings
 
 
 class DecodedMedia:
@@ -34,22 +34,25 @@ class DecodedMedia:
         if extractor is None or utterance.get("audio_path") is None:
             return {}
         load = partial(load_audio, sampling_rate=extractor.sampling_rate, max_seconds=self.processor.max_audio_seconds)
-        wave = self._decode(utterance, "audio_path", load)
+        wave = self._decode(utterance, "audio", "audio_path", load)
         return {} if wave is None else {"audio": (wave, extractor.sampling_rate)}
 
     def _video(self, utterance: dict[str, Any]) -> dict[str, Any]:
         if self.processor.image_processor is None or utterance.get("video_path") is None:
             return {}
-        frames = self._decode(utterance, "video_path", partial(load_frames, num_frames=self.processor.num_frames))
+        load = partial(load_frames, num_frames=self.processor.num_frames)
+        frames = self._decode(utterance, "vision", "video_path", load)
         return {} if frames is None else {"video": frames}
 
-    def _decode(self, utterance: dict[str, Any], name: str, load: Callable[..., np.ndarray]) -> np.ndarray | None:
-        start, end = utterance.get("start"), utterance.get("end")
-        key = (name, utterance[name], start, end)
+    def _decode(
+        self, utterance: dict[str, Any], modality: str, name: str, load: Callable[..., np.ndarray]
+    ) -> np.ndarray | None:
+        settings = clip_settings(utterance, modality)
+        key = (name, utterance[name], *settings.values())
         if key in self._kept:
             return self._kept[key]
         try:
-            value = load(utterance[name], start=start, end=end)
+            value = load(utterance[name], **settings)
         except MediaError:
             return None
         if value.nbytes <= self.budget:

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from modeling_erc import ErcConfig
-from modeling_erc.training import ErcArgumentParser, changed_settings
+from modeling_erc.training import DataArguments, ErcArgumentParser, changed_settings
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 NOT_PLAIN = {"text_config", "audio_config", "vision_config", "feature_sizes", "class_weights"}
@@ -196,3 +196,15 @@ def test_where_a_run_went_and_its_secrets_are_not_written_down(parse: Parse, tmp
 
 def test_memory_is_pinned_only_for_an_accelerator(parse: Parse) -> None:
     assert parse("")[2].dataloader_pin_memory == torch.accelerator.is_available()
+
+
+@pytest.mark.parametrize("given", ['{"setting": "4way", "dev_seed": 1}', {"setting": "4way", "dev_seed": 1}])
+def test_options_of_the_corpus_come_as_json_or_mapping(given: Any) -> None:
+    assert DataArguments(dataset_options=given).corpus_options == {"setting": "4way", "dev_seed": 1}
+    assert DataArguments().corpus_options == {}
+
+
+@pytest.mark.parametrize("given", ["setting=4way", "[1]"])
+def test_options_that_are_no_mapping_are_refused(given: str) -> None:
+    with pytest.raises(ValueError, match="dataset_options"):
+        _ = DataArguments(dataset_options=given).corpus_options

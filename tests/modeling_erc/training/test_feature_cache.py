@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from datasets_scripts import label_names
-from modeling_erc.training import ErcCollator, FeatureStore, cache_frozen_features, feature_cache
+from modeling_erc.training import ErcCollator, FeatureStore, cache_frozen_features, extraction
 from modeling_erc.training.feature_cache import CachedFeatures, encoder_fingerprint
 
 ROOT = Path(__file__).parents[3]
@@ -131,17 +131,20 @@ def test_what_is_said_twice_is_computed_once(make_splits: MakeSplits, make_parts
     assert rows.taken() == 1
 
 
-def test_changed_words_recompute_their_dialogue_alone(make_splits: MakeSplits, make_parts: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("past", "recomputed"), [(0, 1), (1, 2)], ids=["utterance", "dialogue with neighbours"])
+def test_changed_words_recompute_what_they_change_alone(
+    make_splits: MakeSplits, make_parts: Any, tmp_path: Path, past: int, recomputed: int
+) -> None:
     def corpus(word: str) -> datasets.DatasetDict:
         return make_splits({"train": [[{"text": "hello"}, {"text": word}], [{"text": f"no {i}"} for i in range(9)]]})
 
-    parts = make_parts(corpus("hooray"), frozen_modalities=["text"])
+    parts = make_parts(corpus("hooray"), frozen_modalities=["text"], text_past=past)
     rows = Rows(parts, "text")
     fill(corpus("hooray"), parts, tmp_path)
     assert rows.taken() == 11
     changed = corpus("hello no")
     cached, _ = fill(changed, parts, tmp_path)
-    assert rows.taken() == 2
+    assert rows.taken() == recomputed
     assert torch.allclose(
         logits(changed, parts, cached, "train"), logits(changed, parts, [], "train"), atol=1e-5, rtol=0
     )
@@ -318,8 +321,8 @@ def test_a_store_gives_back_what_was_written(tmp_path: Path) -> None:
 def test_a_corpus_larger_than_a_shard_is_stored_in_several(
     splits: datasets.DatasetDict, make_parts: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feature_cache, "SHARD_UTTERANCES", 10)
-    monkeypatch.setattr(feature_cache, "BATCH_UTTERANCES", 6)
+    monkeypatch.setattr(extraction, "SHARD_BYTES", 10_000)
+    monkeypatch.setattr(extraction, "BATCH_UTTERANCES", 6)
     parts = make_parts(splits, modalities=["text", "audio"], frozen_modalities=["text", "audio"])
     cached, _ = fill(splits, parts, tmp_path)
     assert all(len(list(folder.glob("*.safetensors"))) > 2 for folder in tmp_path.iterdir())

@@ -1,0 +1,29 @@
+"""`python -m modeling_erc COMMAND ...`: what there is to do with corpora and checkpoints beside training."""
+
+import sys
+from importlib import import_module
+
+# Each is a module of `modeling_erc.commands` with a function `main(argv)`; they are imported only when called for.
+COMMANDS = {
+    "extract": "compute and store the features of frozen backbones, so that training starts at once",
+}
+
+
+def main(argv: list[str]) -> None:
+    """Runs one command; an error of the user's is told without a traceback."""
+    if not argv or argv[0] in ("-h", "--help"):
+        width = max(map(len, COMMANDS))
+        print("usage: python -m modeling_erc COMMAND ...\n")
+        print("\n".join(f"  {name:{width}}  {told}" for name, told in COMMANDS.items()))
+        print("\n`python -m modeling_erc COMMAND --help` says more.")
+        return
+    if argv[0] not in COMMANDS:
+        sys.exit(f"unknown command {argv[0]!r}: choose one of {', '.join(COMMANDS)}")
+    try:
+        import_module(f"modeling_erc.commands.{argv[0]}").main(argv[1:])
+    except (ValueError, ImportError, FileNotFoundError, FileExistsError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

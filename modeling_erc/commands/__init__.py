@@ -1,0 +1,1 @@
+"""The commands of `python -m modeling_erc`, one a file."""

@@ -1,0 +1,91 @@
+"""Token features by content key, on disk as safetensors shards and memory-mapped when read."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+class FeatureStore(Mapping[str, Tensor]):
+    """A folder of shards.
+
+    A shard appears under its name only when it is whole (written aside, then renamed), so neither a kill in the middle
+    of writing nor another process that writes at the same time can leave half of one.
+
+    Args:
+        folder: made if it is not there.
+
+    Example:
+        >>> store = FeatureStore(tmp_path)  # doctest: +SKIP
+        >>> store.write({"a": torch.zeros(3, 8)})  # doctest: +SKIP
+        >>> store["a"].shape  # doctest: +SKIP
+        torch.Size([3, 8])
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._shards: list[str] = []
+        self._places: dict[bytes, tuple[int, int, int]] = {}
+        self._tokens: dict[int, Tensor] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Finds the shards that other processes have written since."""
+        for shard in sorted(self.folder.glob("*.safetensors")):
+            if shard.name not in self._shards:
+                self._index(shard.name)
+
+    def _index(self, shard: str) -> None:
+        with safe_open(self.folder / shard, framework="pt") as file:
+            keys = json.loads(file.metadata()["keys"])
+            ends = file.get_tensor("ends").tolist()
+        number = len(self._shards)
+        self._shards.append(shard)
+        for key, start, end in zip(keys, [0, *ends], ends, strict=False):
+            self._places[key.encode()] = (number, start, end)
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and key.encode() in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return (key.decode() for key in self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, key: str) -> Tensor:
+        """Features `(tokens, width)` or `(layers, tokens, width)`."""
+        shard, start, end = self._places[key.encode()]
+        if shard not in self._tokens:
+            with safe_open(self.folder / self._shards[shard], framework="pt") as file:
+                # A view of the mapped file: pages come as they are read.
+                self._tokens[shard] = file.get_tensor("tokens")
+        return self._tokens[shard][start:end].movedim(0, -2)
+
+    def write(self, features: dict[str, Tensor]) -> None:
+        """Adds a shard of features, each `([layers,] tokens, width)`."""
+        lengths = torch.tensor([value.shape[-2] for value in features.values()])
+        # Tokens first, so that an utterance is one slice of the file.
+        tokens = torch.cat([value.movedim(-2, 0) for value in features.values()]).contiguous()
+        name = hashlib.sha256("".join(features).encode()).hexdigest()[:16] + ".safetensors"
+        handle, aside = tempfile.mkstemp(dir=self.folder, suffix=".writing")
+        os.close(handle)
+        try:
+            save_file({"tokens": tokens, "ends": lengths.cumsum(0)}, aside, metadata={"keys": json.dumps([*features])})
+            os.replace(aside, self.folder / name)
+        finally:
+            Path(aside).unlink(missing_ok=True)
+        self._index(name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A data-loader worker maps the files itself.
+        return {**self.__dict__, "_tokens": {}}

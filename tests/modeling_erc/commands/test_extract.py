@@ -1,0 +1,75 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from modeling_erc.training import FeatureStore
+
+ROOT = Path(__file__).parents[3]
+HEADER = "Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID\n"
+RECIPE = ["configs/meld_text.yaml", "--text_encoder", "tiny"]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """24 utterances in MELD's layout, of which two are the same."""
+    folder = tmp_path / "meld"
+    folder.mkdir()
+    for split in ("train", "dev", "test"):
+        lines = [f"Line {number} of {split}.,Ann,joy,{number // 4},{number % 4}\n" for number in range(7)]
+        (folder / f"{split}_sent_emo.csv").write_text(HEADER + "".join(lines) + "Yes.,Bob,anger,1,3\n")
+    return folder
+
+
+def run(tmp_path: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env={**os.environ, "HF_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def test_two_processes_share_the_work_of_one(corpus: Path, tmp_path: Path) -> None:
+    options = [*RECIPE, "--data_dir", str(corpus), "--feature_cache"]
+    alone = run(tmp_path, "modeling_erc", "extract", *options, str(tmp_path / "one"))
+    assert "text: 22 utterances" in alone.stdout, alone.stderr
+    launch = ["accelerate.commands.launch", "--config_file", "configs/accelerate/cpu_2.yaml", "-m"]
+    both = run(tmp_path, *launch, "modeling_erc", "extract", *options, str(tmp_path / "two"))
+    assert "text: 22 utterances" in both.stdout, both.stderr
+
+    (one,), (two,) = (list((tmp_path / name / "erc-features").iterdir()) for name in ("one", "two"))
+    assert one.name == two.name
+    shares = [set(FeatureStore(link(tmp_path, shard))) for shard in two.glob("*.safetensors")]
+    assert len(shares) == 2
+    assert not shares[0] & shares[1]
+    expected = FeatureStore(one)
+    for key, value in FeatureStore(two).items():
+        torch.testing.assert_close(value, expected[key], atol=1e-5, rtol=0)
+
+
+def link(tmp_path: Path, shard: Path) -> Path:
+    """A folder that holds this shard alone."""
+    folder = tmp_path / shard.stem
+    folder.mkdir()
+    (folder / shard.name).hardlink_to(shard)
+    return folder
+
+
+def test_a_recipe_without_a_frozen_backbone_is_refused(corpus: Path, tmp_path: Path) -> None:
+    options = [*RECIPE, "--data_dir", str(corpus), "--frozen_modalities", "audio"]
+    done = run(tmp_path, "modeling_erc", "extract", *options)
+    assert done.returncode == 1
+    assert "no frozen backbone" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_command_names_the_known_ones(tmp_path: Path) -> None:
+    done = run(tmp_path, "modeling_erc", "extrakt")
+    assert done.returncode == 1
+    assert "'extrakt': choose one of extract" in done.stderr
