@@ -8,12 +8,17 @@ import datasets
 
 from .builder import CorpusError, ErcBuilder
 from .demo import Demo
+from .iemocap import Iemocap
 from .labels import LABEL_SETS, SHARED_EMOTIONS, LabelSet
 from .meld import Meld
 from .schema import FEATURE_COLUMNS, Dialogue, Utterance, dialogue_features, label_names
 
 # To add a corpus: one file with a subclass of ErcBuilder, one entry here.
-CORPORA: dict[str, type[ErcBuilder]] = {"demo": Demo, "meld": Meld}
+CORPORA: dict[str, type[ErcBuilder]] = {
+    "demo": Demo,
+    "iemocap": Iemocap,
+    "meld": Meld,
+}
 
 __all__ = [
     "CORPORA",

@@ -37,7 +37,8 @@ def fingerprint(files: Iterable[Path]) -> str:
 
 
 @functools.cache
-def _warn_once(message: str) -> None:
+def warn_once(message: str) -> None:
+    """Warns, unless the very same has been said in this process."""
     logger.warning(message)
 
 
@@ -114,7 +115,7 @@ class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
             super().download_and_prepare(*args, **kwargs)
         except DatasetGenerationError as error:
             # `datasets` says no more than "An error occurred"; the reader needs file, row and value.
-            if isinstance(error.__cause__, CorpusError):
+            if isinstance(error.__cause__, ValueError | FileNotFoundError):
                 raise error.__cause__ from None
             raise
 
@@ -150,17 +151,26 @@ class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
         return encoded
 
     def _warn_of_gaps(self, dataset: datasets.Dataset) -> None:
-        dialogue_ids = dataset.data.column("dialogue_id")
-        column = dataset.data.column("utterances").combine_chunks()
-        parents, utterances = pc.list_parent_indices(column), column.flatten()
-        gaps = []
-        for name, word in self.GAPS.items():
-            missing = pc.indices_nonzero(pc.is_null(utterances.field(name))).to_pylist()
-            examples = [f"{dialogue_ids[parents[i].as_py()]}/{utterances[i]['utterance_id']}" for i in missing[:3]]
-            if missing:
-                gaps.append(f"{len(missing)} have no {word} ({', '.join(examples)}{', ...' * (len(missing) > 3)})")
+        missing: dict[str, int] = dict.fromkeys(self.GAPS.values(), 0)
+        examples: dict[str, list[str]] = {word: [] for word in missing}
+        total = 0
+        # Batch by batch: in one piece the column would be copied into memory.
+        for batch in dataset.data.table.select(["dialogue_id", "utterances"]).to_batches():
+            ids, column = batch.column("dialogue_id"), batch.column("utterances")
+            parents, utterances = pc.list_parent_indices(column), column.flatten()
+            total += len(utterances)
+            for name, word in self.GAPS.items():
+                absent = pc.indices_nonzero(pc.is_null(utterances.field(name))).to_pylist()
+                missing[word] += len(absent)
+                for i in absent[: 3 - len(examples[word])]:
+                    examples[word].append(f"{ids[parents[i].as_py()]}/{utterances.field('utterance_id')[i]}")
+        gaps = [
+            f"{count} have no {word} ({', '.join(examples[word])}{', ...' * (count > 3)})"
+            for word, count in missing.items()
+            if count
+        ]
         if gaps:
-            _warn_once(
-                f"{self.dataset_name} {dataset.split}: of {len(utterances)} utterances, {'; '.join(gaps)}. "
+            warn_once(
+                f"{self.dataset_name} {dataset.split}: of {total} utterances, {'; '.join(gaps)}. "
                 f"They stay in their dialogues without it. Raw files: {self.root}"
             )

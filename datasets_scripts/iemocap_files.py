@@ -1,0 +1,164 @@
+"""The official IEMOCAP release on disk: the files of a dialogue, and what its label file and its transcript say."""
+
+import codecs
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .builder import CorpusError, warn_once
+
+SESSIONS = (1, 2, 3, 4, 5)
+RAW_LABELS = ("fru", "neu", "ang", "sad", "exc", "hap", "sur", "fea", "oth", "dis", "xxx")
+
+_TURN = r"(?P<turn>Ses\d\d[FM]_\w+_(?P<speaker>[FM])[^\W_]+)"
+_TIMES = r"\[\s*(?P<start>-?\d+(?:\.\d+)?)\s*-\s*(?P<end>-?\d+(?:\.\d+)?)\s*\]"
+# `[6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 2.5000]`; what each rater said follows.
+_LABEL_LINE = re.compile(rf"{_TIMES}\s+{_TURN}\s+(?P<value>\S+)\s+\[[^\]]*\]")
+# `Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.`; lines such as `M: Yeah.` belong to no turn.
+_SPOKEN_LINE = re.compile(rf"{_TURN}\s*(?:{_TIMES})?\s*:\s*(?P<value>.*)")
+
+
+@dataclass(frozen=True)
+class DialogueFiles:
+    """Where the parts of one dialogue are.
+
+    Args:
+        name: such as `Ses01F_impro01`.
+        session: 1 to 5.
+        labels: its file in `dialog/EmoEvaluation`.
+        transcript: its file in `dialog/transcriptions`, None where there is none.
+        wav_folder: where its turns' wavs would be; it may not exist.
+        avi: the recording of both actors side by side, None where there is none.
+    """
+
+    name: str
+    session: int
+    labels: Path
+    transcript: Path | None
+    wav_folder: Path
+    avi: Path | None
+
+    def wavs(self) -> dict[str, Path]:
+        """The wavs of single turns, by the turn's name."""
+        return _files_in(self.wav_folder, ".wav")
+
+
+@dataclass(frozen=True)
+class TurnLine:
+    """What one line says of a turn.
+
+    Args:
+        speaker: `F` or `M`.
+        value: the raw label in a label file, the words in a transcript.
+        start: seconds on the dialogue's recording, as written, None where the line has no times.
+        end: the same; nothing says that it comes after `start`.
+    """
+
+    speaker: str
+    value: str
+    start: float | None
+    end: float | None
+
+
+def find_dialogues(root: Path) -> list[DialogueFiles]:
+    """Every dialogue that has a label file, ordered by name.
+
+    Raises:
+        FileNotFoundError: where there is no label file at all.
+    """
+    dialogues = []
+    for session in SESSIONS:
+        folder = root / f"Session{session}"
+        transcripts = _files_in(folder / "dialog" / "transcriptions", ".txt")
+        # The release keeps the recordings in DivX; copies also have them one folder up.
+        avis = _files_in(folder / "dialog" / "avi", ".avi") | _files_in(folder / "dialog" / "avi" / "DivX", ".avi")
+        for name, labels in _files_in(folder / "dialog" / "EmoEvaluation", ".txt").items():
+            if re.fullmatch(rf"Ses0{session}[FM]_\w+", name):
+                wavs = folder / "sentences" / "wav" / name
+                dialogues.append(DialogueFiles(name, session, labels, transcripts.get(name), wavs, avis.get(name)))
+    if not dialogues:
+        held = sorted(entry.name for entry in root.iterdir())
+        raise FileNotFoundError(
+            f"IEMOCAP's labels are Session1..5/dialog/EmoEvaluation/Ses*.txt, and {root} has none of them; it holds "
+            f"{', '.join(held[:20]) or 'nothing'}{', ...' * (len(held) > 20)}. Unpack the full release, which USC "
+            "sends on request, and pass the folder of Session1 to Session5 or the one above it."
+        )
+    return dialogues
+
+
+def read_labels(path: Path) -> dict[str, TurnLine]:
+    """The turns of a label file by name, in file order.
+
+    Raises:
+        CorpusError: where it cannot be read or has no turn, or a line is malformed, repeats a turn or has an unknown
+            label.
+    """
+    turns: dict[str, TurnLine] = {}
+    for place, line in _lines(path):
+        if not line.startswith("["):
+            continue
+        name, turn = _parse(_LABEL_LINE, line, place, "[start - end] turn label [valence, activation, dominance]")
+        if turn.value not in RAW_LABELS:
+            raise CorpusError(f"{place}: label {turn.value!r} is none of {', '.join(RAW_LABELS)}: correct the line")
+        _add(turns, name, turn, place)
+    if not turns:
+        raise CorpusError(f"{path} has no line of a turn: take the file from the release unchanged")
+    return turns
+
+
+def read_transcript(path: Path) -> dict[str, TurnLine]:
+    """The named turns of a transcript, labelled ones and others (`..._FXX0`), in file order.
+
+    Raises:
+        CorpusError: where it cannot be read, or the line of a turn is malformed or repeats a turn.
+    """
+    turns: dict[str, TurnLine] = {}
+    for place, line in _lines(path):
+        if line.startswith("Ses0"):
+            _add(turns, *_parse(_SPOKEN_LINE, line, place, "turn [start-end]: words"), place)
+    return turns
+
+
+def _parse(pattern: re.Pattern[str], line: str, place: str, form: str) -> tuple[str, TurnLine]:
+    match = pattern.fullmatch(line)
+    if match is None:
+        raise CorpusError(f"{place}: {line[:80]!r} does not read `{form}`: correct the line")
+    start, end = (None if match[edge] is None else float(match[edge]) for edge in ("start", "end"))
+    return match["turn"], TurnLine(match["speaker"], match["value"], start, end)
+
+
+def _add(turns: dict[str, TurnLine], name: str, turn: TurnLine, place: str) -> None:
+    if name in turns:
+        raise CorpusError(f"{place}: turn {name} stands in this file already: keep one of the two lines")
+    turns[name] = turn
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """The place of each line, for errors, and the line without what surrounds it."""
+    try:
+        raw = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    except OSError as error:
+        raise CorpusError(
+            f"{path} cannot be read ({error.strerror}): correct its permissions, or copy it anew"
+        ) from error
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")
+    # Not splitlines, which also breaks at what latin-1 makes of an ellipsis in cp1252.
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
+        yield f"{path}, line {number}", line.strip(" \t")
+
+
+def _files_in(folder: Path, ending: str) -> dict[str, Path]:
+    """Files of a folder by name without ending, sorted; none where it is missing or, with a warning, unreadable."""
+    try:
+        # macOS leaves a `._name.wav` beside `name.wav`; folders, pipes and links that lead nowhere are no files.
+        files = [file for file in sorted(folder.iterdir()) if file.suffix == ending and file.name[0] != "."]
+        return {file.stem: file for file in files if file.is_file()}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        warn_once(f"{folder} cannot be read ({error.strerror}): its files are taken as missing.")
+        return {}

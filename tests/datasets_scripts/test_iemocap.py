@@ -1,0 +1,470 @@
+import logging
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from datasets_scripts import CorpusError, iemocap, label_names
+from datasets_scripts.iemocap import CLASSES, EXPECTED_COUNTS, Iemocap, IemocapConfig
+
+RATE = 16000
+# Name without the dialogue's, start, end, raw label, words.
+Turn = tuple[str, float, float, str, str]
+DIALOGUES: dict[str, list[Turn]] = {
+    # The woman wears the markers. Not in the order of time, two at once.
+    "Ses01F_impro01": [
+        ("M000", 1.0, 2.0, "fru", "No."),
+        ("F001", 2.25, 3.0, "xxx", "Well."),
+        ("F000", 0.0, 1.0, "neu", "I\u2019m here."),
+        ("F002", 1.0, 1.5, "hap", "Oh."),
+    ],
+    "Ses02M_script01_1": [("M000", 0.5, 1.5, "exc", "Great!")],
+    "Ses03F_impro02": [("F000", 0.5, 1.5, "xxx", "Hm."), ("M000", 1.5, 2.5, "oth", "Hm?")],
+    "Ses04M_impro03": [("M000", 0.5, 1.5, "sad", "Gone."), ("F000", 2.0, 2.5, "fru", "Gone?")],
+    # The man wears the markers.
+    "Ses05M_script01_1b": [("F000", 0.5, 1.5, "ang", "Out!"), ("M000", 1.5, 2.5, "sur", "What?")],
+}
+OTHERS = (
+    "M: Yeah.\n"
+    "Ses01F_impro01_FXX0 [000.5000-000.7500]: [LAUGHTER]\n"
+    "Ses01F_impro01_MXX0: Mhm.\n"
+)  # fmt: skip
+
+
+def write_dialogue(root: Path, name: str, turns: list[Turn], others: str = "") -> None:
+    """The label file and the transcript of a dialogue."""
+    dialog = root / f"Session{name[4]}" / "dialog"
+    labels = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n" + "".join(
+        f"[{start:.4f} - {end:.4f}]\t{name}_{turn}\t{label}\t[2.5000, 2.5000, 2.5000]\nC-E2:\tNeutral;\t()\n\n"
+        for turn, start, end, label, _ in turns
+    )
+    transcript = others + "".join(
+        f"{name}_{turn} [{start:08.4f}-{end:08.4f}]: {words}\n" for turn, start, end, _, words in turns
+    )
+    for folder, text in (("EmoEvaluation", labels), ("transcriptions", transcript)):
+        (dialog / folder).mkdir(parents=True, exist_ok=True)
+        (dialog / folder / f"{name}.txt").write_text(text, encoding="utf-8")
+
+
+def write_empty(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
+def label_file(root: Path, name: str) -> Path:
+    return root / f"Session{name[4]}" / "dialog" / "EmoEvaluation" / f"{name}.txt"
+
+
+def wav_of(root: Path, turn: str) -> Path:
+    return root / f"Session{turn[4]}" / "sentences" / "wav" / turn.rsplit("_", 1)[0] / f"{turn}.wav"
+
+
+def avi_of(root: Path, name: str, folder: str = "avi/DivX") -> Path:
+    return root / f"Session{name[4]}" / "dialog" / folder / f"{name}.avi"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "IEMOCAP_full_release"
+    for name, turns in DIALOGUES.items():
+        write_dialogue(folder, name, turns, OTHERS if name == "Ses01F_impro01" else "")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def full_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """151 dialogues of one turn: 120 in sessions 1 to 4, 31 in session 5."""
+    folder = tmp_path_factory.mktemp("full")
+    for session, count in {1: 28, 2: 30, 3: 32, 4: 30, 5: 31}.items():
+        for number in range(count):
+            write_dialogue(folder, f"Ses0{session}F_impro{number:02d}", [("F000", 0.0, 1.0, "neu", "Hm.")])
+    return folder
+
+
+def load(root: Path, **options: Any) -> Any:
+    builder = Iemocap(data_dir=root, cache_dir=root.parent / "cache", **{"dev_dialogues": 1, **options})
+    builder.download_and_prepare()
+    return builder.as_dataset()
+
+
+def stream(root: Path, **options: Any) -> Any:
+    return Iemocap(data_dir=root, **{"dev_dialogues": 1, **options}).as_streaming_dataset()
+
+
+def every_row(splits: Any) -> Iterator[dict[str, Any]]:
+    for rows in splits.values():
+        yield from rows
+
+
+def turns(root: Path, **options: Any) -> dict[str, dict[str, Any]]:
+    """Utterances of all splits by id, in the order in which the rows have them."""
+    return {
+        turn["utterance_id"]: turn for row in every_row(stream(root, **options)) for turn in row["utterances"]
+    }  # fmt: skip
+
+
+def said(caplog: pytest.LogCaptureFixture, words: str) -> list[str]:
+    return [record.getMessage() for record in caplog.records if words in record.getMessage()]
+
+
+def test_one_row_is_one_dialogue_ordered_by_time_and_then_name(root: Path) -> None:
+    splits = load(root)
+    assert list(splits) == ["train", "dev", "test"]
+    assert splits["train"]["dialogue_id"][:] == ["Ses01F_impro01", "Ses02M_script01_1"]
+    assert splits["dev"]["dialogue_id"][:] == ["Ses04M_impro03"]
+    assert splits["test"]["dialogue_id"][:] == ["Ses05M_script01_1b"]
+    names = label_names(splits)
+    assert names == ["happy", "sad", "neutral", "angry", "excited", "frustrated"]
+    assert [
+        (turn["utterance_id"], turn["speaker"], turn["text"], names[turn["label"]])
+        for turn in splits["train"][0]["utterances"]
+    ] == [
+        ("Ses01F_impro01_F000", "Ses01_F", "I'm here.", "neutral"),
+        ("Ses01F_impro01_F002", "Ses01_F", "Oh.", "happy"),
+        ("Ses01F_impro01_M000", "Ses01_M", "No.", "frustrated"),
+    ]
+
+
+def test_four_way_setting_puts_excited_with_happy_and_leaves_frustrated_out(root: Path) -> None:
+    splits = stream(root, setting="4way")
+    names = label_names(splits)
+    labels = {turn["utterance_id"]: names[turn["label"]] for row in every_row(splits) for turn in row["utterances"]}
+    assert labels == {
+        "Ses01F_impro01_F000": "neutral",
+        "Ses01F_impro01_F002": "happy",
+        "Ses02M_script01_1_M000": "happy",
+        "Ses04M_impro03_M000": "sad",
+        "Ses05M_script01_1b_F000": "angry",
+    }
+
+
+def test_other_labels_and_timed_unlabelled_turns_can_stay_as_context(root: Path) -> None:
+    kept = turns(root, other_labels="context")
+    assert [(name, kept[name]["label"]) for name in kept if name.startswith("Ses01")] == [
+        ("Ses01F_impro01_F000", 2),
+        ("Ses01F_impro01_FXX0", None),
+        ("Ses01F_impro01_F002", 0),
+        ("Ses01F_impro01_M000", 5),
+        ("Ses01F_impro01_F001", None),
+    ]
+    assert kept["Ses01F_impro01_FXX0"]["text"] == "[LAUGHTER]"
+    assert (kept["Ses01F_impro01_FXX0"]["video_start"], kept["Ses01F_impro01_FXX0"]["video_end"]) == (0.5, 0.75)
+
+
+@pytest.mark.parametrize("other_labels", ["drop", "context"])
+def test_dialogue_with_nothing_to_score_is_left_out(root: Path, other_labels: str) -> None:
+    rows = every_row(stream(root, other_labels=other_labels))
+    assert {row["dialogue_id"] for row in rows} == DIALOGUES.keys() - {"Ses03F_impro02"}
+
+
+def test_stream_yields_the_rows_of_the_prepared_dataset(root: Path) -> None:
+    write_empty(avi_of(root, "Ses01F_impro01"), wav_of(root, "Ses01F_impro01_F000"))
+    prepared, streamed = load(root, other_labels="context"), stream(root, other_labels="context")
+    assert label_names(streamed) == label_names(prepared)
+    for split in ("train", "dev", "test"):
+        assert list(streamed[split]) == list(prepared[split])
+
+
+def test_files_are_read_dialogue_by_dialogue(root: Path) -> None:
+    rows = Iemocap(data_dir=root, dev_dialogues=1).dialogues("train")
+    assert next(rows)["dialogue_id"] == "Ses01F_impro01"
+    label_file(root, "Ses02M_script01_1").write_text("[broken")
+    with pytest.raises(CorpusError, match=r"Ses02M_script01_1\.txt, line 1"):
+        next(rows)
+
+
+def test_wav_of_a_turn_is_taken_whole_and_the_recording_gives_the_picture(root: Path) -> None:
+    wav, avi = wav_of(root, "Ses01F_impro01_F000"), avi_of(root, "Ses01F_impro01")
+    write_empty(wav, avi)
+    turn = turns(root)["Ses01F_impro01_F000"]
+    assert (turn["audio_path"], turn["start"], turn["end"]) == (str(wav), None, None)
+    assert (turn["video_path"], turn["video_start"], turn["video_end"]) == (str(avi), 0.0, 1.0)
+
+
+@pytest.mark.parametrize("folder", ["avi", "avi/DivX"])
+def test_recording_gives_the_sound_where_there_is_no_wav(root: Path, folder: str) -> None:
+    avi = avi_of(root, "Ses01F_impro01", folder)
+    write_empty(avi)
+    turn = turns(root)["Ses01F_impro01_M000"]
+    assert (turn["audio_path"], turn["start"], turn["end"]) == (str(avi), 1.0, 2.0)
+    assert (turn["video_path"], turn["video_start"], turn["video_end"]) == (str(avi), 1.0, 2.0)
+
+
+def test_turn_without_media_keeps_its_times(root: Path) -> None:
+    turn = turns(root)["Ses01F_impro01_M000"]
+    empty = ("audio_path", "start", "end", "video_path", "video_half")
+    assert [turn[column] for column in empty] == [None] * 5
+    assert (turn["video_start"], turn["video_end"]) == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("option", "halves"),
+    [
+        ("marked_left", ["left", "right", "right"]),
+        ("marked_right", ["right", "left", "left"]),
+        ("whole", [None, None, None]),
+    ],
+)
+def test_half_follows_who_wears_the_markers(root: Path, option: str, halves: list[str | None]) -> None:
+    write_empty(avi_of(root, "Ses01F_impro01"), avi_of(root, "Ses05M_script01_1b"))
+    rows = turns(root, video_half=option)
+    names = ("Ses01F_impro01_F000", "Ses01F_impro01_M000", "Ses05M_script01_1b_F000")
+    assert [rows[name]["video_half"] for name in names] == halves
+
+
+@pytest.mark.parametrize("option", ["setting", "test_session", "other_labels", "video_half"])
+def test_unknown_choice_is_refused_with_the_known_ones(root: Path, option: str) -> None:
+    message = {
+        "setting": "'6way', '4way'",
+        "test_session": "1, 2, 3, 4, 5",
+        "other_labels": "'drop', 'context'",
+        "video_half": "'marked_left', 'marked_right', 'whole'",
+    }
+    with pytest.raises(ValueError, match=f"{option} is '7': choose one of {message[option]}"):
+        Iemocap(data_dir=root, **{option: "7"})
+
+
+def test_text_normalization_is_a_setting(root: Path) -> None:
+    assert turns(root, normalize_text=False)["Ses01F_impro01_F000"]["text"] == "I\u2019m here."
+
+
+def test_words_of_one_byte_a_letter_become_plain_text(root: Path) -> None:
+    path = root / "Session1" / "dialog" / "transcriptions" / "Ses01F_impro01.txt"
+    path.write_bytes(path.read_text(encoding="utf-8").encode("cp1252").replace(b"\n", b"\r\n"))
+    assert turns(root)["Ses01F_impro01_F000"]["text"] == "I'm here."
+
+
+def test_folder_above_the_release_will_do(root: Path) -> None:
+    above = [row["dialogue_id"] for row in stream(root.parent)["test"]]
+    assert above == [row["dialogue_id"] for row in stream(root)["test"]] == ["Ses05M_script01_1b"]
+
+
+def test_raw_files_are_labels_transcripts_wavs_and_recordings(root: Path) -> None:
+    wav, avi = wav_of(root, "Ses05M_script01_1b_F000"), avi_of(root, "Ses05M_script01_1b")
+    write_empty(
+        wav, avi, wav.with_name("notes.txt"), label_file(root, "Ses05M_script01_1b").parent / "Categorical/x.txt"
+    )
+    for file in list(root.rglob("Ses0*.*")):
+        file.with_name(f"._{file.name}").write_bytes(b"\x00\x05\x16\x07")
+    texts = [
+        root / f"Session{name[4]}" / "dialog" / folder / f"{name}.txt"
+        for name in DIALOGUES
+        for folder in ("EmoEvaluation", "transcriptions")
+    ]
+    assert Iemocap.raw_files(root) == sorted([*texts, wav, avi])
+    assert turns(root)["Ses05M_script01_1b_F000"]["audio_path"] == str(wav)
+
+
+def test_new_wav_and_changed_transcript_are_noticed(root: Path) -> None:
+    def turn() -> dict[str, Any]:
+        found: dict[str, Any] = load(root)["test"][0]["utterances"][0]
+        return found
+
+    assert (turn()["audio_path"], turn()["text"]) == (None, "Out!")
+    wav = wav_of(root, "Ses05M_script01_1b_F000")
+    write_empty(wav)
+    assert turn()["audio_path"] == str(wav)
+    write_dialogue(root, "Ses05M_script01_1b", [("F000", 0.5, 1.5, "ang", "Off!")])
+    assert turn()["text"] == "Off!"
+
+
+def test_what_is_missing_is_counted_and_said_once_a_split(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (root / "Session5" / "dialog" / "transcriptions" / "Ses05M_script01_1b.txt").unlink()
+    write_empty(*(wav_of(root, f"{name}_{turn[0]}") for name in DIALOGUES for turn in DIALOGUES[name]))
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        assert load(root)["test"][0]["utterances"][0]["text"] is None
+        load(root)
+    (message,) = said(caplog, "iemocap test:")
+    place = r"Ses05M_script01_1b/Ses05M_script01_1b_F000"
+    assert f"of 1 utterances, 1 have no text ({place}); 1 have no video ({place})." in message
+
+
+@pytest.mark.parametrize(("start", "end"), [(1.0, 1.0), (2.0, 1.0), (-0.5, 1.0)])
+def test_turn_with_impossible_times_stays_without_a_cut(
+    root: Path, caplog: pytest.LogCaptureFixture, start: float, end: float
+) -> None:
+    broken: list[Turn] = [(name, start, end, "ang", "Out!") for name in ("F000", "F001")]
+    write_dialogue(root, "Ses05M_script01_1b", [*broken, ("M000", 3.0, 4.0, "sad", "What?")])
+    wav = wav_of(root, "Ses05M_script01_1b_F001")
+    write_empty(avi_of(root, "Ses05M_script01_1b"), wav)
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        rows = load(root)["test"][0]["utterances"]
+    assert [turn["utterance_id"][-4:] for turn in rows] == ["F000", "F001", "M000"]
+    assert [turn["audio_path"] for turn in rows[:2]] == [None, str(wav)]
+    for column in ("video_path", "video_start", "video_end", "video_half", "start", "end"):
+        assert [turn[column] for turn in rows[:2]] == [None, None]
+    (message,) = said(caplog, "do not end after they start")
+    assert message.startswith("iemocap test: 2 turns")
+    assert "(Ses05M_script01_1b_F000, Ses05M_script01_1b_F001)" in message
+
+
+def test_counts_other_than_the_full_release_are_said_in_one_warning(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        load(root)
+    (message,) = said(caplog, "is not the full release")
+    for part in ("dialogues 5 instead of 151", "labelled turns 11 instead of 10,039", "6way turns 7 instead of 7,380"):
+        assert part in message
+    assert "4way turns 5 instead of 5,531" in message
+    assert "fru 2 instead of 1,849" in message
+    assert "oth 1 instead of 3" in message
+    assert "dis 0 instead of 2" in message
+
+
+@pytest.mark.parametrize("surplus", [0, 1])
+def test_only_a_count_that_differs_is_said(
+    root: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, surplus: int
+) -> None:
+    counts = {"dialogues": 5, "labelled turns": 11, "6way turns": 7, "4way turns": 5}
+    labels = {"fru": 2, "neu": 1, "ang": 1, "sad": 1, "exc": 1, "hap": 1, "sur": 1, "oth": 1, "xxx": 2, "fea": 0}
+    monkeypatch.setattr(iemocap, "EXPECTED_COUNTS", {**counts, **labels, "dis": surplus})
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        stream(root)
+    messages = said(caplog, "is not the full release")
+    assert [message.split(": ", 1)[1] for message in messages] == ["dis 0 instead of 1. It is read as it is."] * surplus
+
+
+def test_published_counts_agree_with_each_other() -> None:
+    labels = {name: count for name, count in EXPECTED_COUNTS.items() if len(name) == 3}
+    assert sum(labels.values()) == EXPECTED_COUNTS["labelled turns"]
+    for setting, classes in CLASSES.items():
+        assert sum(labels[label] for label in classes) == EXPECTED_COUNTS[f"{setting} turns"]
+
+
+@pytest.mark.parametrize(("dev_dialogues", "train"), [(12, 108), (20, 100)])
+def test_seeded_dev_split_is_taken_out_of_sessions_one_to_four(
+    full_tree: Path, tmp_path: Path, dev_dialogues: int, train: int
+) -> None:
+    def ids(**options: Any) -> dict[str, set[str]]:
+        splits = stream(full_tree, dev_dialogues=dev_dialogues, **options)
+        return {split: {row["dialogue_id"] for row in rows} for split, rows in splits.items()}
+
+    first = ids()
+    assert {split: len(names) for split, names in first.items()} == {"train": train, "dev": dev_dialogues, "test": 31}
+    assert len(set.union(*first.values())) == 151
+    assert {name[:5] for name in first["test"]} == {"Ses05"}
+    assert ids(setting="4way") == first
+    other = ids(dev_seed=1)
+    assert other["dev"] != first["dev"]
+    assert other["test"] == first["test"]
+
+
+@pytest.mark.parametrize("session", [1, 2, 3, 4, 5])
+def test_any_session_can_be_left_out_for_testing(root: Path, session: int) -> None:
+    # A scored turn in session 3 too.
+    write_dialogue(root, "Ses03F_impro02", [("F000", 0.5, 1.5, "sad", "Hm.")])
+    splits = {
+        split: {row["dialogue_id"][:5] for row in rows} for split, rows in stream(root, test_session=session).items()
+    }
+    assert splits["test"] == {f"Ses0{session}"}
+    assert splits["train"] | splits["dev"] == {f"Ses0{number}" for number in range(1, 6)} - splits["test"]
+    assert len(splits["dev"]) == 1
+    assert not splits["train"] & splits["dev"]
+
+
+def test_split_with_nothing_to_score_is_refused(root: Path) -> None:
+    write_dialogue(root, "Ses05M_script01_1b", [("F000", 0.5, 1.5, "xxx", "Out!")])
+    with pytest.raises(
+        CorpusError, match=r"test would be empty: none of its 1 dialogues \(Ses05M_script01_1b, .* 6way"
+    ):
+        load(root)
+
+
+def test_official_split_is_the_default() -> None:
+    config = IemocapConfig()
+    assert (config.test_session, config.dev_dialogues, config.setting, config.other_labels) == (5, 12, "6way", "drop")
+
+
+def test_release_without_labels_is_refused_with_what_it_holds(tmp_path: Path) -> None:
+    write_empty(wav_of(tmp_path, "Ses01F_impro01_F000"))
+    with pytest.raises(FileNotFoundError, match=r"EmoEvaluation/Ses\*\.txt.* it holds Session1"):
+        Iemocap(data_dir=tmp_path)
+
+
+def test_missing_test_session_is_named_with_those_found(root: Path) -> None:
+    label_file(root, "Ses05M_script01_1b").unlink()
+    with pytest.raises(FileNotFoundError, match=r"test_session is 5 .* of session 1, 2, 3, 4 alone"):
+        load(root)
+
+
+@pytest.mark.parametrize(
+    ("count", "message"), [(4, "4 of 4 training dialogues for dev"), (0, "dev_dialogues is 0: at least 1")]
+)
+def test_split_without_training_or_dev_dialogues_is_refused(root: Path, count: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load(root, dev_dialogues=count)
+
+
+@pytest.mark.parametrize("read", [load, stream])
+def test_wrong_label_is_refused_with_file_and_line(root: Path, read: Any) -> None:
+    path = label_file(root, "Ses04M_impro03")
+    path.write_text(path.read_text().replace("\tsad\t", "\tsob\t"))
+    with pytest.raises(CorpusError, match=r"Ses04M_impro03\.txt, line 3: label 'sob' is none of"):
+        read(root)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_wrong_transcript_is_refused_with_file_and_line(root: Path, streaming: bool) -> None:
+    path = root / "Session4" / "dialog" / "transcriptions" / "Ses04M_impro03.txt"
+    path.write_text(path.read_text() * 2)
+    with pytest.raises(CorpusError, match=r"Ses04M_impro03\.txt, line 3: turn Ses04M_impro03_M000 stands in"):
+        list(every_row(stream(root))) if streaming else load(root)
+
+
+def test_copies_on_the_hub_are_not_allowed() -> None:
+    assert not Iemocap.REDISTRIBUTABLE
+
+
+def write_recording(path: Path) -> None:
+    """Two seconds, loud and then soft: red beside blue in the first, green beside white in the second."""
+    av = pytest.importorskip("av")
+    colours = [((255, 0, 0), (0, 0, 255)), ((0, 255, 0), (255, 255, 255))]
+    path.parent.mkdir(parents=True)
+    with av.open(str(path), "w") as container:
+        video, audio = container.add_stream("mpeg4", rate=10), container.add_stream("pcm_s16le", rate=RATE)
+        video.width, video.height, video.pix_fmt, audio.layout = 64, 32, "yuv420p", "mono"
+        for number in range(20):
+            picture = np.repeat(np.array(colours[number // 10], dtype=np.uint8), 32, axis=0)[None].repeat(32, axis=0)
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        tone = np.sin(np.arange(2 * RATE) / 10) * np.repeat([16000, 1600], RATE)
+        piece = av.AudioFrame.from_ndarray(tone.astype(np.int16)[None], "s16", "mono")
+        piece.sample_rate, piece.pts, piece.time_base = RATE, 0, Fraction(1, RATE)
+        container.mux(audio.encode(piece))
+        container.mux(audio.encode(None))
+
+
+def test_rows_cut_the_right_moment_and_person_out_of_a_recording(root: Path) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    pytest.importorskip("soxr")
+    from modeling_erc.media_erc import load_audio, load_frames
+
+    write_recording(avi_of(root, "Ses01F_impro01"))
+    wav = wav_of(root, "Ses01F_impro01_F000")
+    wav.parent.mkdir(parents=True)
+    soundfile.write(wav, np.sin(np.arange(12000) / 10), RATE)
+    rows = turns(root)
+
+    def colour(turn: dict[str, Any]) -> list[int]:
+        start, end = turn["video_start"], turn["video_end"]
+        frames = load_frames(turn["video_path"], 2, start=start, end=end, half=turn["video_half"])
+        assert frames.shape == (2, 32, 32, 3)
+        return [round(float(level) / 255) for level in frames[:, :, 4:-4].mean(axis=(0, 1, 2))]
+
+    woman, man = rows["Ses01F_impro01_F000"], rows["Ses01F_impro01_M000"]
+    assert colour(woman) == [1, 0, 0]  # first second, left
+    assert colour(man) == [1, 1, 1]  # second second, right
+    assert colour(turns(root, video_half="marked_right")["Ses01F_impro01_F000"]) == [0, 0, 1]
+
+    own = load_audio(woman["audio_path"], RATE, start=woman["start"], end=woman["end"])
+    assert own.shape == (12000,)
+    cut = load_audio(man["audio_path"], RATE, start=man["start"], end=man["end"])
+    assert cut.shape == (RATE,)
+    assert np.abs(cut).max() == pytest.approx(1600 / 32768, rel=0.01)
