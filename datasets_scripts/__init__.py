@@ -7,17 +7,23 @@ from typing import Any
 import datasets
 
 from .builder import CorpusError, ErcBuilder
+from .dailydialog import DailyDialog
 from .demo import Demo
+from .emorynlp import EmoryNlp
 from .iemocap import Iemocap
 from .labels import LABEL_SETS, SHARED_EMOTIONS, LabelSet
 from .meld import Meld
 from .schema import FEATURE_COLUMNS, Dialogue, Utterance, dialogue_features, label_names
+from .table import Table
 
 # To add a corpus: one file with a subclass of ErcBuilder, one entry here.
 CORPORA: dict[str, type[ErcBuilder]] = {
+    "dailydialog": DailyDialog,
     "demo": Demo,
+    "emorynlp": EmoryNlp,
     "iemocap": Iemocap,
     "meld": Meld,
+    "table": Table,
 }
 
 __all__ = [

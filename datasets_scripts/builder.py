@@ -72,7 +72,7 @@ class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
         super().__init__(
             cache_dir=None if cache_dir is None else str(Path(cache_dir).expanduser()),
             data_dir=str(self.root),
-            hash=fingerprint(self.raw_files(self.root)),
+            hash=fingerprint(self.files_behind()),
             **options,
         )
 
@@ -90,6 +90,10 @@ class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
     @abc.abstractmethod
     def raw_files(cls, root: Path) -> list[Path]:
         """Every file under `root` that the rows depend on."""
+
+    def files_behind(self) -> list[Path]:
+        """What names the cache folder: `raw_files`, and what else the options make the rows depend on."""
+        return self.raw_files(self.root)
 
     @property
     @abc.abstractmethod

@@ -1,6 +1,5 @@
 """MELD (Poria et al. 2019): dialogues of a television series, official CSVs and, where they are there, the clips."""
 
-import csv
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,8 +9,10 @@ from typing import ClassVar
 import datasets
 
 from .builder import CorpusError, ErcBuilder
+from .csv_rows import Row, group_rows, index_rows, read_csv, whole_numbers
 from .labels import LABEL_SETS, LabelSet
 from .schema import Dialogue, Utterance
+from .split_files import find_split_files
 from .text_normalization import normalize_text
 
 COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
@@ -44,7 +45,8 @@ class Meld(ErcBuilder):
 
     Raises:
         FileNotFoundError: where one of the CSVs is missing.
-        CorpusError: where a CSV lacks a column, or a row has an unknown emotion, a broken id or an id taken before.
+        CorpusError: where a CSV lacks a column, a row has an unknown emotion, a broken id or an id taken before, or the
+            rows of a dialogue do not stand together.
     """
 
     BUILDER_CONFIG_CLASS = MeldConfig
@@ -68,28 +70,20 @@ class Meld(ErcBuilder):
         """Dialogues of a split in the order of the CSV, utterances in the order of their ids."""
         clean: Callable[[str], str] = normalize_text if self.config.normalize_text else str
         clips = find_clips(self.root, split)
-        for dialogue, rows in read_table(find_tables(self.root)[split], self.label_set).items():
+        for dialogue, rows in read_dialogues(find_tables(self.root)[split], self.label_set):
             utterances = [
-                to_utterance(number, row, clips.get((dialogue, number)), clean) for number, row in sorted(rows.items())
+                to_utterance(number, rows[number].cells, clips.get((dialogue, number)), clean)
+                for number in sorted(rows)
             ]
             yield Dialogue(dialogue_id=f"{split}_{dialogue}", utterances=utterances)
 
 
 def find_tables(root: Path) -> dict[str, Path]:
     """The CSV of each split."""
-    found: dict[str, Path] = {}
-    for split in CLIP_FOLDERS:
-        for folder in (root, root / split):
-            if (folder / f"{split}_sent_emo.csv").is_file():
-                found.setdefault(split, folder / f"{split}_sent_emo.csv")
-    missing = [f"{split}_sent_emo.csv" for split in CLIP_FOLDERS if split not in found]
-    if missing:
-        held = sorted(entry.name for entry in root.iterdir())
-        raise FileNotFoundError(
-            f"MELD needs {', '.join(missing)} in {root}, which holds {', '.join(held[:20]) or 'nothing'}"
-            f"{', ...' * (len(held) > 20)}. The CSVs are in data/MELD of the repository declare-lab/MELD."
-        )
-    return found
+    names = {split: f"{split}_sent_emo.csv" for split in CLIP_FOLDERS}
+    candidates = {split: [name, f"{split}/{name}"] for split, name in names.items()}
+    remedy = "The CSVs are in data/MELD of the repository declare-lab/MELD."
+    return find_split_files(root, candidates, "MELD", remedy)
 
 
 def find_clips(root: Path, split: str) -> dict[tuple[int, int], Path]:
@@ -103,51 +97,24 @@ def find_clips(root: Path, split: str) -> dict[tuple[int, int], Path]:
     return clips
 
 
-def read_table(path: Path, label_set: LabelSet) -> dict[int, dict[int, dict[str, str]]]:
-    """Checked rows of a CSV by dialogue id and utterance id; in errors a row's number is its line in the file."""
-    dialogues: dict[int, dict[int, dict[str, str]]] = {}
-    row_of: dict[tuple[int, int], int] = {}
-    try:
-        # utf-8-sig drops the mark that spreadsheet programs put first; newline="" leaves CRLF to the csv module.
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-            lacking = [name for name in COLUMNS if name not in reader.fieldnames]
-            if lacking:
-                raise CorpusError(
-                    f"{path}: no column {', '.join(lacking)}; found {', '.join(reader.fieldnames) or 'none'}, "
-                    f"needed {', '.join(COLUMNS)}. Take the file from declare-lab/MELD unchanged."
-                )
-            for row in reader:
-                place = f"{path}, row {reader.line_num}"
-                key = parse_ids(row, place)
-                if row["Emotion"] not in label_set.names:
-                    allowed = ", ".join(label_set.names)
-                    raise CorpusError(f"{place}: Emotion {row['Emotion']!r} is none of {allowed}: correct the row")
-                if key in row_of:
-                    raise CorpusError(
-                        f"{place}: Dialogue_ID {key[0]}, Utterance_ID {key[1]} stands in row {row_of[key]} already: "
-                        "keep one of the two rows"
-                    )
-                row_of[key] = reader.line_num
-                dialogues.setdefault(key[0], {})[key[1]] = row
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CorpusError(f"{path} is no CSV in UTF-8 ({error}): take it from declare-lab/MELD unchanged") from error
-    if not dialogues:
-        raise CorpusError(f"{path} has a header and no rows: take it from declare-lab/MELD unchanged")
-    return dialogues
+def read_dialogues(path: Path, label_set: LabelSet) -> Iterator[tuple[int, dict[int, Row]]]:
+    """Dialogue id and rows by utterance id, one dialogue of a CSV at a time; the release keeps their rows together."""
+    rows = (checked(row, label_set) for row in read_csv(path, COLUMNS, "take it from declare-lab/MELD unchanged"))
+    for dialogue, members in group_rows(rows, lambda row: row_ids(row)[0]):
+        yield dialogue, index_rows(members, lambda row: row_ids(row)[1], f"Dialogue_ID {dialogue}, Utterance_ID")
 
 
-def parse_ids(row: dict[str, str], place: str) -> tuple[int, int]:
-    """(dialogue id, utterance id) of a row that has all its columns."""
-    short = [name for name in COLUMNS if row[name] is None]
-    if short:
-        raise CorpusError(f"{place} ends before {', '.join(short)}: is a quotation mark open, or the file cut off?")
-    try:
-        return int(row["Dialogue_ID"]), int(row["Utterance_ID"])
-    except ValueError:
-        found = f"Dialogue_ID {row['Dialogue_ID']!r}, Utterance_ID {row['Utterance_ID']!r}"
-        raise CorpusError(f"{place}: {found}: both have to be whole numbers") from None
+def checked(row: Row, label_set: LabelSet) -> Row:
+    """The row, if its emotion is one of the corpus."""
+    if row.cells["Emotion"] not in label_set.names:
+        allowed = ", ".join(label_set.names)
+        raise CorpusError(f"{row.place}: Emotion {row.cells['Emotion']!r} is none of {allowed}: correct the row")
+    return row
+
+
+def row_ids(row: Row) -> tuple[int, ...]:
+    """(dialogue id, utterance id) of a row."""
+    return whole_numbers(row, ("Dialogue_ID", "Utterance_ID"))
 
 
 def to_utterance(number: int, row: dict[str, str], clip: Path | None, clean: Callable[[str], str]) -> Utterance:

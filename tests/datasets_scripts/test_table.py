@@ -1,0 +1,306 @@
+import csv
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from datasets_scripts import CorpusError, label_names
+from datasets_scripts.table import Table
+
+Cells = dict[str, Any]
+ROWS: list[Cells] = [
+    {"dialogue_id": "a", "speaker": "Ann", "text": "Hi, Bo.", "label": "glad", "start": 0.5, "end": 2},
+    {"dialogue_id": "a", "speaker": "Bo", "text": None, "label": None, "start": None, "end": None},
+    {"dialogue_id": "b", "speaker": "Ann", "text": "Oh\u2026", "label": "calm", "start": 3, "end": None},
+]
+PLAIN = [{"dialogue_id": "a", "text": "Hi.", "label": "glad"}, {"dialogue_id": "b", "text": "Oh.", "label": "calm"}]
+
+
+def write(path: Path, rows: list[Cells]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
+            writer.writeheader()
+            writer.writerows(rows)
+    return path
+
+
+def load(path: Path, cache_dir: Path, **options: Any) -> Any:
+    builder = Table(data_dir=path, cache_dir=cache_dir / "cache", **options)
+    builder.download_and_prepare()
+    return builder.as_dataset()
+
+
+def turns(splits: Any, split: str = "train") -> list[Cells]:
+    return [turn for row in splits[split] for turn in row["utterances"]]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("streaming", [False, True])
+def test_all_formats_give_the_same_dialogues(tmp_path: Path, suffix: str, streaming: bool) -> None:
+    path = write(tmp_path / f"talk{suffix}", ROWS)
+    data = Table(path, tmp_path).as_streaming_dataset() if streaming else load(path, tmp_path)
+    assert label_names(data) == ["calm", "glad"]
+    assert [(row["dialogue_id"], len(row["utterances"])) for row in data["train"]] == [("a", 2), ("b", 1)]
+    columns = ("utterance_id", "speaker", "text", "audio_path", "video_path", "start", "end", "label")
+    assert [tuple(turn[column] for column in columns) for turn in turns(data)] == [
+        ("0", "Ann", "Hi, Bo.", None, None, 0.5, 2.0, 1),
+        ("1", "Bo", None, None, None, None, None, None),
+        ("0", "Ann", "Oh\u2026", None, None, 3.0, None, 0),
+    ]
+
+
+def test_columns_of_other_names_are_mapped(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", [{"Scene": 1, "Line": "Hi.", "text": "wrong", "Mood": "glad"}])
+    data = load(path, tmp_path, columns={"dialogue_id": "Scene", "text": "Line", "label": "Mood"})
+    assert (data["train"][0]["dialogue_id"], turns(data)[0]["text"]) == ("1", "Hi.")
+
+
+def test_file_without_splits_is_all_training(tmp_path: Path) -> None:
+    assert list(load(write(tmp_path / "t.csv", PLAIN), tmp_path)) == ["train"]
+
+
+def test_split_column_makes_the_splits_that_occur(tmp_path: Path) -> None:
+    named = [{**PLAIN[0], "dialogue_id": name, "split": name} for name in ("Valid", "test", "val", "dev")]
+    data = load(write(tmp_path / "t.jsonl", named), tmp_path)
+    assert {split: rows["dialogue_id"][:] for split, rows in data.items()} == {
+        "dev": ["Valid", "val", "dev"],
+        "test": ["test"],
+    }
+
+
+def test_folder_of_a_file_a_split_may_repeat_dialogue_ids(tmp_path: Path) -> None:
+    write(tmp_path / "talks" / "train.csv", PLAIN)
+    write(tmp_path / "talks" / "validation.jsonl", PLAIN[:1])
+    write(tmp_path / "talks" / "speakers.csv", [{"name": "Ann"}])
+    (tmp_path / "talks" / "._test.csv").write_bytes(b"\0\5\x16\7")
+    data = load(tmp_path / "talks", tmp_path)
+    assert {split: rows["dialogue_id"][:] for split, rows in data.items()} == {
+        "train": ["train_a", "train_b"],
+        "dev": ["dev_a"],
+    }
+
+
+def test_folder_of_one_table_is_that_table(tmp_path: Path) -> None:
+    write(tmp_path / "talks" / "mine.csv", PLAIN)
+    (tmp_path / "talks" / "notes.txt").write_text("notes")
+    assert load(tmp_path / "talks", tmp_path)["train"]["dialogue_id"][:] == ["a", "b"]
+
+
+def test_order_sorts_the_utterances_of_a_dialogue(tmp_path: Path) -> None:
+    rows = [{"dialogue_id": "a", "text": text, "order": order} for text, order in [("c", 10), ("b", 9), ("a", -1.5)]]
+    data = load(write(tmp_path / "t.csv", rows), tmp_path, labels=["calm"])
+    assert [(turn["utterance_id"], turn["text"]) for turn in turns(data)] == [("0", "a"), ("1", "b"), ("2", "c")]
+
+
+def test_given_labels_fix_the_order_of_the_classes(tmp_path: Path) -> None:
+    data = load(write(tmp_path / "t.csv", PLAIN), tmp_path, labels=["glad", "sad", "calm"])
+    assert label_names(data) == ["glad", "sad", "calm"]
+    assert [turn["label"] for turn in turns(data)] == [0, 2]
+
+
+def test_numbers_as_labels_are_names(tmp_path: Path) -> None:
+    rows = [{"dialogue_id": "a", "text": "Hi.", "label": label} for label in (10, 9)]
+    assert label_names(load(write(tmp_path / "t.jsonl", rows), tmp_path)) == ["10", "9"]
+    with pytest.raises(CorpusError, match=r"row 1: label '10' is none of calm, glad, which are compared as text"):
+        load(tmp_path / "t.jsonl", tmp_path, labels=["calm", "glad"])
+
+
+def test_text_normalization_is_a_setting(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", ROWS)
+    assert turns(load(path, tmp_path, normalize_text=True))[2]["text"] == "Oh..."
+
+
+def test_nan_and_blank_cells_are_empty(tmp_path: Path) -> None:
+    row = {"dialogue_id": "a", "text": " ", "audio": "", "label": "glad", "start": float("nan"), "end": None}
+    data = load(write(tmp_path / "t.parquet", [row, {**row, "text": "Hi."}]), tmp_path)
+    assert [(turn["text"], turn["audio_path"], turn["start"]) for turn in turns(data)] == [
+        (None, None, None),
+        ("Hi.", None, None),
+    ]
+
+
+def test_range_of_no_length_is_left_to_the_media_layer(tmp_path: Path) -> None:
+    row = {"dialogue_id": "a", "text": "Hi.", "label": "glad", "start": 2, "end": 1}
+    assert turns(load(write(tmp_path / "t.csv", [row]), tmp_path))[0]["end"] == 1.0
+
+
+def media_table(folder: Path) -> Path:
+    write(folder / "t.csv", [{"dialogue_id": "a", "audio": f"clips/{n}.wav", "label": "glad"} for n in range(5)])
+    (folder / "clips").mkdir(exist_ok=True)
+    (folder / "clips" / "0.wav").write_bytes(b"")
+    return folder / "t.csv"
+
+
+def test_media_paths_start_from_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    media_table(tmp_path / "here")
+    monkeypatch.chdir(tmp_path)
+    data = load(Path("here/t.csv"), tmp_path)
+    clip = str(tmp_path / "here" / "clips" / "0.wav")
+    assert [turn["audio_path"] for turn in turns(data)] == [clip, None, None, None, None]
+
+
+def test_media_paths_start_from_media_dir_or_are_absolute(tmp_path: Path) -> None:
+    media_table(tmp_path / "there")
+    clip = tmp_path / "there" / "clips" / "0.wav"
+    rows = [{"dialogue_id": "a", "audio": "clips/0.wav", "video": str(clip), "label": "glad"}]
+    turn = turns(load(write(tmp_path / "t.csv", rows), tmp_path, media_dir=str(tmp_path / "there")))[0]
+    assert (turn["audio_path"], turn["video_path"]) == (str(clip), str(clip))
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_missing_media_are_counted_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture, streaming: bool) -> None:
+    path = media_table(tmp_path)
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        list((Table(path, tmp_path).as_streaming_dataset() if streaming else load(path, tmp_path))["train"])
+    said = [record.getMessage() for record in caplog.records]
+    named = ", ".join(str(tmp_path / "clips" / f"{number}.wav") for number in (1, 2, 3))
+    assert f"{path}, split train: 4 media files are not there, {named}, ..." in said[0]
+    # There is no text and no video to miss.
+    assert [text for text in said[1:] if "text" in text or "video" in text] == []
+
+
+def test_medium_that_appears_or_vanishes_is_noticed(tmp_path: Path) -> None:
+    path = media_table(tmp_path)
+
+    def there() -> list[bool]:
+        return [turn["audio_path"] is not None for turn in turns(load(path, tmp_path))]
+
+    assert there() == [True, False, False, False, False]
+    (tmp_path / "clips" / "1.wav").write_bytes(b"")
+    assert there() == [True, True, False, False, False]
+    (tmp_path / "clips" / "0.wav").unlink()
+    assert there() == [False, True, False, False, False]
+
+
+def test_second_load_reads_the_cache_and_another_mapping_does_not(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", [{"dialogue_id": "a", "text": "Hi.", "other": "Oh.", "label": "glad"}])
+    files = [load(path, tmp_path)["train"].cache_files[0]["filename"] for _ in range(2)]
+    assert files[0] == files[1]
+    assert turns(load(path, tmp_path, columns={"text": "other"}))[0]["text"] == "Oh."
+
+
+def test_stream_yields_a_dialogue_before_the_next_one_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", [{**PLAIN[0], "end": ""}, {**PLAIN[1], "end": "soon"}])
+    rows = iter(Table(path, tmp_path).as_streaming_dataset()["train"])
+    assert next(rows)["dialogue_id"] == "a"
+    with pytest.raises(CorpusError, match="row 3: end 'soon' is no number"):
+        next(rows)
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ([{"dialogue_id": ""}], r"row 3 has no dialogue_id, .* columns are dialogue_id, utterance_id, order"),
+        ([{"utterance_id": "u0"}], r"row 3: dialogue 'a', utterance_id u0 stands in row 2 already"),
+        ([{"order": ""}], r"row 3 has no order, as others of its dialogue have"),
+        ([{"order": "first"}], r"row 3: order 'first' is no number"),
+        ([{"start": "0:01"}], r"row 3: start '0:01' is no number: write it like 12\.5"),
+        ([{"end": "inf"}], r"row 3: end 'inf' is no number"),
+        ([{"split": "holdout"}], r"row 3: split 'holdout' is none of train, dev"),
+        ([{"split": ""}], r"row 3: split None is none of train, dev"),
+        ([{"split": "dev"}], r"row 3: split is dev here and train in row 2 of the same dialogue"),
+        ([{"dialogue_id": "b"}, {}], r"row 4: dialogue 'a' comes back after it ended in row 2; .* sort the file"),
+        ([{"label": "rage"}], r"row 3: label 'rage' is none of glad, which are compared as text"),
+    ],
+)
+def test_bad_row_is_refused_with_file_row_and_value(tmp_path: Path, cells: list[Cells], message: str) -> None:
+    good = {"dialogue_id": "a", "utterance_id": "u0", "order": 0, "text": "Hi.", "start": 1, "end": 2}
+    good |= {"label": "glad", "split": "train"}
+    rows = [good, *({**good, "utterance_id": f"u{n}", **changed} for n, changed in enumerate(cells, start=1))]
+    with pytest.raises(CorpusError, match=rf"t\.csv, {message}"):
+        load(write(tmp_path / "t.csv", rows), tmp_path, labels=["glad"])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_missing_column_is_named_with_those_of_the_file(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"t{suffix}", PLAIN)
+    with pytest.raises(
+        CorpusError, match=r"no column words; found dialogue_id, text, label, needed dialogue_id, words"
+    ):
+        load(path, tmp_path, columns={"text": "words"})
+    with pytest.raises(ValueError, match=r"columns maps words: its keys are among dialogue_id, utterance_id, .*split"):
+        load(path, tmp_path, columns={"words": "text"})
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"id": "a", "text": "Hi."}, "no column dialogue_id; found id, text"),
+        ({"dialogue_id": "a", "text": "", "label": "glad"}, "no row has text, audio or video"),
+        ({"dialogue_id": "a", "text": "Hi.", "label": ""}, "no row has a label: map it, .* or pass labels"),
+    ],
+)
+def test_table_of_nothing_to_learn_from_is_refused(tmp_path: Path, row: Cells, message: str) -> None:
+    with pytest.raises(CorpusError, match=message):
+        load(write(tmp_path / "t.csv", [row]), tmp_path)
+
+
+HEAD = b"dialogue_id,text,label\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", b"", "no column dialogue_id; found none"),
+        ("t.csv", HEAD, "has a header and no rows"),
+        ("t.csv", HEAD + "a,caf\u00e9,glad\n".encode("cp1252"), "is no CSV in UTF-8"),
+        ("t.csv", HEAD + b"a,Hi.,glad\na,Hi", "row 3 ends before label"),
+        ("t.csv", HEAD + b"a,Well, no.,glad\n", "row 2 has more cells than the header"),
+        ("t.csv", HEAD.replace(b"label", b"text"), "two columns are called text"),
+        ("t.jsonl", b"\n", "has no rows"),
+        ("t.jsonl", b'{"dialogue_id": "a", "text": "Hi.", "label": "x"}\n{"dialogue_id": "a", "te', "row 2 is no JSON"),
+        ("t.jsonl", b'["a", "Hi."]\n', "row 1 is no JSON object"),
+        (
+            "t.jsonl",
+            b'{"dialogue_id": ["a"], "text": "Hi.", "label": 1}',
+            r"row 1: dialogue_id is .*'a'.*, neither text",
+        ),
+        ("t.jsonl", b"\xff\xfe{}\n", "is no text in UTF-8"),
+        ("t.parquet", b"PAR1 and then nothing", "cannot be read as parquet"),
+        ("t.xlsx", b"PK", r"is no table: its name has to end with one of \.csv"),
+    ],
+)
+def test_broken_file_is_refused_by_name(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CorpusError, match=rf"{name}.* {message}|{name}: {message}"):
+        load(tmp_path / name, tmp_path)
+
+
+def test_byte_order_mark_and_crlf_leave_no_trace(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbf" + HEAD.replace(b"\n", b"\r\n") + b"a,Hi.,glad\r\n\r\n")
+    (tmp_path / "u.jsonl").write_bytes(b'\xef\xbb\xbf{"dialogue_id": "a", "text": "Hi.", "label": "glad"}\r\n\r\n')
+    assert list(load(tmp_path / "t.csv", tmp_path)["train"]) == list(load(tmp_path / "u.jsonl", tmp_path)["train"])
+
+
+def test_folders_that_leave_a_choice_or_nothing_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "loop").symlink_to(tmp_path / "empty" / "loop")
+    (tmp_path / "empty" / "notes.txt").write_text("notes")
+    with pytest.raises(FileNotFoundError, match=r"no table \(.*\) in .*, which holds notes\.txt"):
+        load(tmp_path / "empty", tmp_path)
+    for name in ("one.csv", "two.csv"):
+        write(tmp_path / "several" / name, PLAIN)
+    with pytest.raises(CorpusError, match=r"holds one\.csv, two\.csv: name them train, dev and test"):
+        load(tmp_path / "several", tmp_path)
+    for name in ("dev.csv", "val.csv"):
+        write(tmp_path / "twice" / name, PLAIN)
+    with pytest.raises(CorpusError, match=r"val\.csv and dev\.csv are both of split dev"):
+        load(tmp_path / "twice", tmp_path)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        load(tmp_path / "nowhere", tmp_path)
+
+
+def test_row_that_contradicts_the_name_of_its_file_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "talks" / "train.csv", [{**PLAIN[0], "split": "test"}])
+    with pytest.raises(CorpusError, match=r"train\.csv, row 2: split 'test' in the file of train"):
+        load(tmp_path / "talks", tmp_path)
