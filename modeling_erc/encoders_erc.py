@@ -229,11 +229,12 @@ class AudioEncoder(BackboneEncoder):
         states = nn.functional.dropout(states, encoder.dropout, encoder.training)
         bias = states.new_zeros(token_mask.shape).masked_fill(~token_mask, torch.finfo(states.dtype).min)
         hidden_states = [states]
-        for layer in encoder.layers:
-            states = layer(states, bias[:, None, None])
-            hidden_states.append(states)
-        states = encoder.layer_norm(states)
-        return self.choose_layer(states, (*hidden_states[:-1], states)), token_mask
+        # Layers above the one that is asked for would be computed for nothing.
+        for layer in encoder.layers[: int(self.layer) if self.layer.isdigit() else None]:
+            hidden_states.append(layer(hidden_states[-1], bias[:, None, None]))
+        if len(hidden_states) > len(encoder.layers):
+            hidden_states[-1] = encoder.layer_norm(hidden_states[-1])
+        return self.choose_layer(hidden_states[-1], tuple(hidden_states)), token_mask
 
 
 @ENCODERS.register("vision")
