@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from transformers import set_seed
 
-from datasets_scripts import label_names, load_erc_dataset
+from datasets_scripts import label_names
 from modeling_erc.analysis.model_card import RunFacts
 from modeling_erc.training import (
     DecodedMedia,
@@ -24,6 +24,7 @@ from modeling_erc.training import (
     cache_frozen_features,
     changed_settings,
     class_weights,
+    load_corpus,
     prepare_run_folder,
     write_report,
 )
@@ -41,7 +42,7 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
 
     # 2. The corpus, one row a dialogue. The first process prepares it, the others read what it prepared.
     with args.main_process_first(desc="preparing the corpus"):
-        splits = load_erc_dataset(data_args.dataset, data_args.data_dir, **data_args.corpus_options)
+        splits = load_corpus(data_args, args.seed)
     labels = label_names(splits["train"])
 
     # 3. The model and its processor, with pretrained or fresh backbones.

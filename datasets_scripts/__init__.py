@@ -10,6 +10,7 @@ from .builder import CorpusError, ErcBuilder
 from .dailydialog import DailyDialog
 from .demo import Demo
 from .emorynlp import EmoryNlp
+from .feature_corpora import IemocapFeatures, MeldFeatures, MosiFeatures
 from .iemocap import Iemocap
 from .labels import LABEL_SETS, SHARED_EMOTIONS, LabelSet
 from .meld import Meld
@@ -22,7 +23,10 @@ CORPORA: dict[str, type[ErcBuilder]] = {
     "demo": Demo,
     "emorynlp": EmoryNlp,
     "iemocap": Iemocap,
+    "iemocap_features": IemocapFeatures,
     "meld": Meld,
+    "meld_features": MeldFeatures,
+    "mosi_features": MosiFeatures,
     "table": Table,
 }
 
@@ -37,9 +41,34 @@ __all__ = [
     "LabelSet",
     "Utterance",
     "dialogue_features",
+    "erc_builder",
+    "known_options",
     "label_names",
     "load_erc_dataset",
 ]
+
+
+def known_options(name: str) -> list[str]:
+    """Names of the options of a corpus.
+
+    Raises:
+        ValueError: for an unknown corpus, naming the known ones.
+    """
+    if name not in CORPORA:
+        raise ValueError(f"unknown corpus {name!r}: choose one of {', '.join(CORPORA)}")
+    inherited = {field.name for field in dataclasses.fields(datasets.BuilderConfig)}
+    return [f.name for f in dataclasses.fields(CORPORA[name].BUILDER_CONFIG_CLASS) if f.name not in inherited]
+
+
+def erc_builder(
+    name: str, data_dir: str | Path | None = None, *, cache_dir: str | Path | None = None, **options: Any
+) -> ErcBuilder:
+    """The builder of a corpus, its name and options checked; arguments and errors as of [`load_erc_dataset`]."""
+    known = known_options(name)
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise ValueError(f"corpus {name!r} has no option {', '.join(unknown)}: it knows {', '.join(known) or 'none'}")
+    return CORPORA[name](data_dir=data_dir, cache_dir=cache_dir, **options)
 
 
 def load_erc_dataset(
@@ -70,15 +99,7 @@ def load_erc_dataset(
         >>> splits = load_erc_dataset("demo")
         >>> splits["train"][0]["utterances"][0]["speaker"]
     """
-    if name not in CORPORA:
-        raise ValueError(f"unknown corpus {name!r}: choose one of {', '.join(CORPORA)}")
-    builder_class = CORPORA[name]
-    inherited = {field.name for field in dataclasses.fields(datasets.BuilderConfig)}
-    known = [f.name for f in dataclasses.fields(builder_class.BUILDER_CONFIG_CLASS) if f.name not in inherited]
-    unknown = [option for option in options if option not in known]
-    if unknown:
-        raise ValueError(f"corpus {name!r} has no option {', '.join(unknown)}: it knows {', '.join(known) or 'none'}")
-    builder = builder_class(data_dir=data_dir, cache_dir=cache_dir, **options)
+    builder = erc_builder(name, data_dir, cache_dir=cache_dir, **options)
     if streaming:
         return builder.as_streaming_dataset()
     builder.download_and_prepare()

@@ -67,6 +67,8 @@ LABEL_SETS: dict[str, LabelSet] = {
                 "scared": "fear",
             },
         ),
+        # Of an opinion, not emotions.
+        _label_set("mosi2", {"negative": None, "positive": None}),
         _label_set(
             "dailydialog",
             {

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from transformers import set_seed
 
-from datasets_scripts import label_names, load_erc_dataset
+from datasets_scripts import label_names
 
-from ..training import ErcArgumentParser, build, cache_frozen_features
+from ..training import ErcArgumentParser, build, cache_frozen_features, load_corpus
 
 DEFAULT_CONFIG = Path("configs/meld_text.yaml")
 
@@ -24,7 +24,7 @@ def main(argv: list[str]) -> None:
     model_args, data_args, args, config = ErcArgumentParser().parse(argv, default_config=DEFAULT_CONFIG)
     set_seed(args.seed)
     with args.main_process_first(desc="preparing the corpus"):
-        splits = load_erc_dataset(data_args.dataset, data_args.data_dir, **data_args.corpus_options)
+        splits = load_corpus(data_args, args.seed)
     model, processor = build(model_args, data_args, splits, label_names(splits))
     if not set(model.config.frozen_modalities or []) & set(model.erc_model.encoders):
         raise ValueError(f"{config}: no frozen backbone, so there is nothing to store: name one in --frozen_modalities")

@@ -3,6 +3,7 @@
 from .arguments import DataArguments, ErcArgumentParser, ErcTrainingArguments, ModelArguments, changed_settings
 from .build import build, class_weights
 from .collator import ErcCollator
+from .corpus import load_corpus
 from .decoded_media import DecodedMedia
 from .feature_cache import cache_frozen_features
 from .feature_store import FeatureStore
@@ -26,6 +27,7 @@ __all__ = [
     "cache_frozen_features",
     "changed_settings",
     "class_weights",
+    "load_corpus",
     "prepare_run_folder",
     "write_report",
 ]

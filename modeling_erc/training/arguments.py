@@ -122,7 +122,8 @@ class ErcTrainingArguments(TrainingArguments):
         # What was asked for, before `TrainingArguments` fills in the rest.
         self.as_given = dict(vars(self))
         # Without it several processes on a machine without accelerator would each train alone, and say nothing.
-        self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
+        if not torch.accelerator.is_available():
+            self.use_cpu = True
         super().__post_init__()
 
 

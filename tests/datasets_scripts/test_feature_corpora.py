@@ -1,0 +1,218 @@
+import collections
+import logging
+import pickle
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+
+from datasets_scripts import CorpusError, ErcBuilder, label_names
+from datasets_scripts.feature_corpora import FeaturePickleBuilder, IemocapFeatures, MeldFeatures, MosiFeatures
+from datasets_scripts.held_out import hold_out
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+DIALOGUES = [f"video{number}" for number in range(8)]
+TRAIN, TEST = DIALOGUES[:6], DIALOGUES[6:]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_CACHE_HOME", tmp_path / "home")
+
+
+def members(texts: int = 1, classes: int = 2) -> list[Any]:
+    """A pickle's members: 8 dialogues of 3 utterances, text features 4 wide, audio 3 and no visual ones."""
+
+    def vectors(width: int, start: float) -> dict[str, Any]:
+        return {d: [np.full(width, start + n + row / 10) for row in range(3)] for n, d in enumerate(DIALOGUES)}
+
+    return [
+        {d: [f"{d}_{row}" for row in range(3)] for d in DIALOGUES},
+        {d: ["M", "F", "M"] for d in DIALOGUES},
+        {d: [(n + row) % classes for row in range(3)] for n, d in enumerate(DIALOGUES)},
+        *(vectors(4, 100 * table) for table in range(texts)),
+        vectors(3, 0.5),
+        {},
+        {d: ["It\u2019s", "", "fine"] for d in DIALOGUES},
+        TRAIN,
+        TEST,
+    ]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write(tmp_path, members())
+
+
+def write(folder: Path, content: Any) -> Path:
+    root = folder / "corpus"
+    root.mkdir(exist_ok=True)
+    (root / "features.pkl").write_bytes(pickle.dumps(content, 2))
+    return root
+
+
+def make(root: Path, kind: type[FeaturePickleBuilder] = MosiFeatures, **options: Any) -> ErcBuilder:
+    return kind(data_dir=root, cache_dir=root.parent / "cache", **{"dev_dialogues": 2, **options})
+
+
+def load(root: Path, kind: type[FeaturePickleBuilder] = MosiFeatures, **options: Any) -> Any:
+    builder = make(root, kind, **options)
+    builder.download_and_prepare()
+    return builder.as_dataset()
+
+
+def test_dialogues_carry_features_and_no_media(root: Path) -> None:
+    splits = load(root)
+    assert label_names(splits) == ["negative", "positive"]
+    assert splits["test"]["dialogue_id"][:] == TEST
+    first, second, _ = splits["test"][0]["utterances"]
+    assert {key: value for key, value in first.items() if "features" not in key} == {
+        "utterance_id": "video6_0",
+        "speaker": "M",
+        "text": "It's",
+        "audio_path": None,
+        "video_path": None,
+        "start": None,
+        "end": None,
+        "label": 0,
+    }
+    assert second["text"] is None
+    assert [turn["text_features"] for turn in (first, second)] == [[6.0] * 4, [np.float32(6.1)] * 4]
+    assert first["audio_features"] == [6.5] * 3
+    assert "visual_features" not in first
+
+
+def test_stream_yields_the_rows_of_the_prepared_dataset(root: Path) -> None:
+    prepared, stream = load(root), make(root).as_streaming_dataset()
+    for split in ("train", "dev", "test"):
+        assert list(stream[split]) == list(prepared[split])
+
+
+def test_file_and_folder_are_the_same_corpus(root: Path) -> None:
+    (root / "._features.pkl").write_bytes(b"macOS")
+    assert load(root / "features.pkl")["train"][:] == load(root)["train"][:]
+
+
+def test_dev_is_drawn_from_train_by_seed(root: Path) -> None:
+    for seed in (0, 1):
+        splits = load(root, dev_dialogues=3, dev_seed=seed)
+        assert set(splits["dev"]["dialogue_id"]) == hold_out(TRAIN, 3, seed)
+        assert sorted([*splits["dev"]["dialogue_id"], *splits["train"]["dialogue_id"]]) == TRAIN
+
+
+def test_dev_of_the_pickle_goes_before_one_drawn(tmp_path: Path) -> None:
+    splits = load(write(tmp_path, [*members()[:-2], TRAIN[:4], TEST, TRAIN[4:]]), dev_dialogues=1)
+    assert splits["dev"]["dialogue_id"][:] == TRAIN[4:]
+    assert splits["train"]["dialogue_id"][:] == TRAIN[:4]
+
+
+@pytest.mark.parametrize("count", [0, 6])
+def test_impossible_dev_is_refused_with_what_is_possible(root: Path, count: int) -> None:
+    with pytest.raises(CorpusError, match=rf"features\.pkl has 6 training dialogues .* 1 to 5, not {count}"):
+        load(root, dev_dialogues=count)
+
+
+def test_one_of_several_text_tables_is_chosen(tmp_path: Path) -> None:
+    root = write(tmp_path, members(texts=4))
+    for number in (0, 3):
+        splits = load(root, text_table=number)
+        assert splits["test"][0]["utterances"][0]["text_features"] == [100.0 * number + 6] * 4
+        assert splits["test"][0]["utterances"][0]["audio_features"] == [6.5] * 3
+    with pytest.raises(CorpusError, match=r"text tables text_0, .* text_3: text_table cannot be 4"):
+        load(root, text_table=4)
+
+
+def test_text_normalization_is_a_setting(root: Path) -> None:
+    assert load(root, normalize_text=False)["test"][0]["utterances"][0]["text"] == "It\u2019s"
+
+
+def test_features_that_are_not_finite_are_null_and_counted_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = members()
+    content[4]["video7"][1] = np.array([0, np.nan, 0])
+    root = write(tmp_path, content)
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        turns = load(root)["test"][1]["utterances"]
+        assert list(make(root).as_streaming_dataset()["test"])[1]["utterances"] == turns
+    assert [turn["audio_features"] is None for turn in turns] == [False, True, False]
+    assert turns[1]["text_features"] is not None
+    said = [record.getMessage() for record in caplog.records if "NaN" in record.getMessage()]
+    assert len(said) == 1
+    assert "features.pkl: 1 of 24 utterances have NaN, infinite or no audio features (video7/video7_1)" in said[0]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_label_outside_the_set_is_refused_with_its_place(tmp_path: Path, streaming: bool) -> None:
+    content = members()
+    content[2]["video6"][1] = 2
+    root = write(tmp_path, content)
+    with pytest.raises(CorpusError, match=r"pkl, dialogue video6, utterance video6_1: label 2 is none of 0 to 1 \(neg"):
+        list(make(root).as_streaming_dataset()["test"]) if streaming else load(root)
+
+
+@pytest.mark.parametrize("kind", [MosiFeatures, IemocapFeatures, MeldFeatures])
+def test_class_numbers_are_those_of_the_field(tmp_path: Path, kind: type[FeaturePickleBuilder]) -> None:
+    names = {
+        MosiFeatures: ["negative", "positive"],
+        IemocapFeatures: ["happy", "sad", "neutral", "angry", "excited", "frustrated"],
+        MeldFeatures: ["neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger"],
+    }[kind]
+    splits = load(write(tmp_path, members(classes=len(names))), kind)
+    assert label_names(splits) == names
+    assert [turn["label"] for turn in splits["test"][0]["utterances"]] == [(6 + n) % len(names) for n in range(3)]
+
+
+def test_changed_pickle_is_read_anew(root: Path) -> None:
+    assert load(root)["test"][0]["utterances"][0]["speaker"] == "M"
+    content = members()
+    content[1]["video6"] = ["F", "F", "F"]
+    write(root.parent, content)
+    assert load(root)["test"][0]["utterances"][0]["speaker"] == "F"
+
+
+def test_folder_without_or_with_several_pickles_is_refused(tmp_path: Path, root: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no \.pkl in .*nothing"):
+        load(tmp_path / "nothing")
+    (root / "other.pkl").write_bytes(b"")
+    with pytest.raises(CorpusError, match=r"holds features\.pkl, other\.pkl: pass"):
+        load(root)
+
+
+def count(splits: Any) -> dict[str, tuple[int, int]]:
+    return {split: (len(rows), sum(len(row["utterances"]) for row in rows)) for split, rows in splits.items()}
+
+
+def real(path: Path) -> Path:
+    if not path.is_file():
+        pytest.skip(f"{path.name} is not beside this checkout")
+    return path
+
+
+def test_mosi_has_the_published_counts(tmp_path: Path) -> None:
+    builder = MosiFeatures(data_dir=real(SHARED / "cmu_mosi" / "MOSI_features.pkl"), cache_dir=tmp_path)
+    builder.download_and_prepare()
+    counts = count(builder.as_dataset())
+    assert builder.feature_sizes == {"text": 100, "audio": 73, "vision": 100}
+    assert counts["dev"][0] == 10
+    assert tuple(np.add(counts["train"], counts["dev"])) == (62, 1447)
+    assert counts["test"] == (31, 752)
+
+
+def test_iemocap_has_the_published_counts(tmp_path: Path) -> None:
+    path = real(SHARED / "iemocap_features" / "IEMOCAP_features.pkl")
+    builder = IemocapFeatures(data_dir=path.parent, cache_dir=tmp_path)
+    builder.download_and_prepare()
+    splits = builder.as_dataset()
+    counts = count(splits)
+    assert builder.feature_sizes == {"text": 768, "audio": 47}
+    assert (counts["train"][0], counts["dev"][0], counts["test"][0]) == (108, 12, 31)
+    assert sum(turns for _, turns in counts.values()) == 7380
+    labels = collections.Counter(
+        turn["label"] for rows in splits.values() for row in rows for turn in row["utterances"]
+    )
+    # happy, sad, neutral, angry, excited, frustrated
+    assert [labels[number] for number in range(6)] == [595, 1084, 1708, 1103, 1041, 1849]
