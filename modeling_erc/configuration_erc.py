@@ -33,26 +33,28 @@ class ErcConfig(PreTrainedConfig):
         lora_rank: rank of the adapters.
         hidden_size: width H of fusion, context and heads.
         num_attention_heads: attention heads in fusion and context.
-        intermediate_size: width of the feed-forward layers in fusion and context.
+        intermediate_size: width of the feed-forward layers in fusion (see `MatchedFusion`) and context.
         hidden_dropout_prob: dropout in projections, fusion, context and heads.
-        fusion: name in the fusion registry, `"joint_vector"` or `"concat"`.
+        fusion: name in the fusion registry, `"joint_vector"`, `"concat"`, `"cross_attention"`, `"tensor"` or `"gated"`.
         num_joint_vectors: J, trainable joint vectors of `joint_vector`.
         num_fusion_layers: L, fusion layers.
-        context: name in the context registry, `"transformer"` or `"none"`.
+        context: name in the context registry, `"transformer"`, `"gru"` or `"none"`.
         context_position: `"before"` fusion (the context vector is added to each modality's tokens), `"after"` it (on
             the joint feature), or `"both"`.
         num_context_layers: layers of the dialogue context.
         context_causal: whether an utterance sees the past only.
         context_window: how many utterances away it sees at most; `None` is the whole dialogue.
         modality_dropout: chance to mask a present modality of an utterance in training (never its last one).
-        classification_loss: name in the registry of classification losses, `"cross_entropy"`.
+        classification_loss: name in the registry of classification losses, `"cross_entropy"` or `"focal"`.
+        focal_gamma: gamma of `focal`: the larger, the less an utterance counts that is already sure (0: cross-entropy).
         class_weights: a weight a class for the classification loss, in the order of `id2label`, or `None`.
         label_smoothing: label smoothing of the classification loss.
         modality_loss_weight: weight of the mean classification loss of the single modalities' heads.
-        contrastive: name in the registry of contrastive losses, `"inter_class"` or `"none"`.
+        contrastive: name in the registry of contrastive losses, `"inter_class"`, `"supcon"` or `"none"`.
         contrastive_weight: weight of the contrastive loss.
         contrastive_temperature: tau of the contrastive loss.
         contrastive_size: width of the contrastive projection.
+        contrastive_memory: how many embeddings of earlier batches the contrastive loss compares with as well.
         initializer_range: standard deviation of the initial weights.
 
     Example:
@@ -101,6 +103,7 @@ class ErcConfig(PreTrainedConfig):
     context_window: int | None = None
     modality_dropout: float = 0.0
     classification_loss: str = "cross_entropy"
+    focal_gamma: float = 2.0
     class_weights: list[float] | None = None
     label_smoothing: float = 0.0
     modality_loss_weight: float = 0.2
@@ -108,6 +111,7 @@ class ErcConfig(PreTrainedConfig):
     contrastive_weight: float = 0.1
     contrastive_temperature: float = 0.1
     contrastive_size: int = 64
+    contrastive_memory: int = 0
     initializer_range: float = 0.05
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -130,6 +134,9 @@ class ErcConfig(PreTrainedConfig):
             raise ValueError(f"context_position {self.context_position!r}: choose before, after or both")
         if self.class_weights is not None and len(self.class_weights) != self.num_labels:
             raise ValueError(f"{len(self.class_weights)} class_weights for {self.num_labels} labels")
+        for setting in ("focal_gamma", "contrastive_memory"):
+            if getattr(self, setting) < 0:
+                raise ValueError(f"{setting} {getattr(self, setting)}: it cannot be negative")
 
     @property
     def modalities(self) -> tuple[str, ...]:

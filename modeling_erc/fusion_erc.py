@@ -1,6 +1,7 @@
 """Fusion of the modalities of one utterance. One small interface, one registry: `FUSIONS`."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -27,22 +28,28 @@ class FusionOutput:
 class Fusion(nn.Module, ABC):
     """Interface of a fusion: tokens of every modality in, one joint feature an utterance out.
 
-    A fusion must not let an absent modality or a masked token change its output.
+    A fusion implements `fuse`, and must not let an absent modality or a masked token change its output.
     """
 
     def __init__(self, config: ErcConfig) -> None:
         super().__init__()
         self.modalities = config.modalities
 
-    @abstractmethod
     def forward(self, tokens: dict[str, Tensor], token_mask: dict[str, Tensor], modality_mask: Tensor) -> FusionOutput:
         """Fuses.
 
         Args:
-            tokens: `(N, tokens, hidden)` for each modality.
+            tokens: `(N, tokens, hidden)` for each modality; masked ones may hold anything, NaN as well.
             token_mask: boolean `(N, tokens)` for each modality, False everywhere in rows that lack it.
             modality_mask: boolean `(N, modalities)`.
         """
+        # A weight of zero alone would not do: zero times NaN is NaN.
+        tokens = {m: tokens[m].masked_fill(~token_mask[m][..., None], 0.0) for m in self.modalities}
+        return self.fuse(tokens, token_mask, modality_mask)
+
+    @abstractmethod
+    def fuse(self, tokens: dict[str, Tensor], token_mask: dict[str, Tensor], modality_mask: Tensor) -> FusionOutput:
+        """What `forward` does, with masked tokens set to zero."""
 
 
 FUSIONS: Registry[type[Fusion]] = Registry("fusion")
@@ -69,8 +76,8 @@ class JointVectorFusion(Fusion):
         self.joint_norm = nn.LayerNorm(config.hidden_size)
         self.modality_norms = nn.ModuleDict({m: nn.LayerNorm(config.hidden_size) for m in self.modalities})
 
-    def forward(self, tokens: dict[str, Tensor], token_mask: dict[str, Tensor], modality_mask: Tensor) -> FusionOutput:
-        """See [`Fusion.forward`]."""
+    def fuse(self, tokens: dict[str, Tensor], token_mask: dict[str, Tensor], modality_mask: Tensor) -> FusionOutput:
+        """See [`Fusion.fuse`]."""
         utterances = modality_mask.shape[0]
         joint = self.joint_vectors.expand(utterances, -1, -1)
         always = modality_mask.new_ones(utterances, joint.shape[1])
@@ -94,38 +101,108 @@ class JointVectorFusion(Fusion):
         return FusionOutput(joint=self.joint_norm(joint.mean(dim=1)), per_modality=per_modality)
 
 
-@FUSIONS.register("concat")
-class ConcatFusion(Fusion):
-    """Simple concatenation, the baseline: each modality's mean token, side by side, through a feed-forward net.
+def matched_width(parameters_of: Callable[[int], int], target: int) -> int:
+    """The width whose parameter count is nearest to the target.
 
-    Absent modalities enter as zeros. Each modality first runs the same number of own transformer layers as
-    `joint_vector` has, so that a comparison compares the exchange and not the depth.
+    Args:
+        parameters_of: gives the count at a width. It must grow linearly, as it does where the width is that of
+            hidden layers between fixed ends.
+        target: the count to meet.
+
+    Returns:
+        the width, 1 at least.
+
+    Example:
+        >>> matched_width(lambda width: 100 + 20 * width, target=250)
+        8
+    """
+    narrow, step = parameters_of(1), parameters_of(2) - parameters_of(1)
+    return max(1, 1 + (2 * (target - narrow) + step) // (2 * step))
+
+
+def num_parameters(module: nn.Module) -> int:
+    """All its parameters, trained or not."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+class MatchedFusion(Fusion):
+    """A fusion with as many parameters as `joint_vector`, so that a comparison compares the idea and not the size.
+
+    The width rule: every hidden layer of the fusion (in the feed-forward nets of its layers and where it merges) has
+    the same inner width, in place of `intermediate_size`: the one with which the count comes nearest to that of
+    `joint_vector` for the same config. So each fusion pays for its own means of exchange with the width of its layers.
+    The width depends on nothing but the config.
+
+    Args:
+        config: the model's.
+        width: the inner width; default: by the rule. A subclass takes it too, and reads `self.width`.
     """
 
-    def __init__(self, config: ErcConfig) -> None:
+    def __init__(self, config: ErcConfig, width: int | None = None) -> None:
         super().__init__(config)
+        if width is None:
+            with torch.device("meta"):
+                target = num_parameters(JointVectorFusion(config))
+                width = matched_width(lambda width: num_parameters(type(self)(config, width)), target)
+        self.width = width
+
+
+class LateFusion(MatchedFusion):
+    """Merges one vector a modality, the mean of its tokens, after layers in which each modality is by itself.
+
+    Each modality runs the same number of own transformer layers as in `joint_vector`, so that a comparison compares the
+    exchange and not the depth.
+    """
+
+    def __init__(self, config: ErcConfig, width: int | None = None) -> None:
+        super().__init__(config, width)
         self.layers = nn.ModuleList(
-            nn.ModuleDict({m: TransformerLayer(config) for m in self.modalities})
+            nn.ModuleDict({m: TransformerLayer(config, self.width) for m in self.modalities})
             for _ in range(config.num_fusion_layers)
         )
         self.modality_norms = nn.ModuleDict({m: nn.LayerNorm(config.hidden_size) for m in self.modalities})
-        self.merge = nn.Sequential(
-            nn.Linear(len(self.modalities) * config.hidden_size, config.hidden_size),
-            nn.GELU(),
-            nn.Dropout(config.hidden_dropout_prob),
-            nn.Linear(config.hidden_size, config.hidden_size),
-            nn.LayerNorm(config.hidden_size),
-        )
 
-    def forward(self, tokens: dict[str, Tensor], token_mask: dict[str, Tensor], modality_mask: Tensor) -> FusionOutput:
-        """See [`Fusion.forward`]."""
+    def fuse(self, tokens: dict[str, Tensor], token_mask: dict[str, Tensor], modality_mask: Tensor) -> FusionOutput:
+        """See [`Fusion.fuse`]."""
         per_modality = {}
-        for index, m in enumerate(self.modalities):
+        for m in self.modalities:
             states = tokens[m]
-            # A row without the modality still needs a position to look at: it sees its own zeros and is masked below.
-            attention = (token_mask[m] | ~modality_mask[:, index, None])[:, None, None]
+            # A row without tokens still needs a position to look at: it sees its own zeros, and its mean is zero.
+            seen = (token_mask[m] | ~token_mask[m].any(dim=1, keepdim=True))[:, None, None]
             for layer in self.layers:
-                states = layer[m](states, attention)  # type: ignore[index]
+                states = layer[m](states, seen)  # type: ignore[index]
             per_modality[m] = self.modality_norms[m](masked_mean(states, token_mask[m], dim=1))
-        side_by_side = [per_modality[m] * modality_mask[:, i, None] for i, m in enumerate(self.modalities)]
-        return FusionOutput(joint=self.merge(torch.cat(side_by_side, dim=1)), per_modality=per_modality)
+        side_by_side = torch.stack([per_modality[m] for m in self.modalities], dim=1) * modality_mask[..., None]
+        return FusionOutput(joint=self.merge(side_by_side, modality_mask), per_modality=per_modality)
+
+    @abstractmethod
+    def merge(self, states: Tensor, modality_mask: Tensor) -> Tensor:
+        """Merges `(N, modalities, hidden)`, zero where `modality_mask` `(N, modalities)` is False, to `(N, hidden)`."""
+
+
+def concat_net(config: ErcConfig, width: int) -> nn.Sequential:
+    """Feed-forward net of the inner width from the modalities side by side, `(N, modalities * hidden)`, to one."""
+    return nn.Sequential(
+        nn.Linear(len(config.modalities) * config.hidden_size, width),
+        nn.GELU(),
+        nn.Dropout(config.hidden_dropout_prob),
+        nn.Linear(width, config.hidden_size),
+        nn.LayerNorm(config.hidden_size),
+    )
+
+
+@FUSIONS.register("concat")
+class ConcatFusion(LateFusion):
+    """Simple concatenation, the baseline: each modality's mean token, side by side, through a feed-forward net.
+
+    Absent modalities enter as zeros.
+    """
+
+    def __init__(self, config: ErcConfig, width: int | None = None) -> None:
+        super().__init__(config, width)
+        self.net = concat_net(config, self.width)
+
+    def merge(self, states: Tensor, modality_mask: Tensor) -> Tensor:
+        """See [`LateFusion.merge`]."""
+        joint: Tensor = self.net(states.flatten(1))
+        return joint

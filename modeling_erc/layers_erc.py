@@ -12,22 +12,17 @@ class TransformerLayer(GradientCheckpointingLayer):
 
     Args:
         config: gives `hidden_size`, `num_attention_heads`, `intermediate_size` and `hidden_dropout_prob`.
+        intermediate_size: width of the feed-forward net; default: the config's.
     """
 
-    def __init__(self, config: ErcConfig) -> None:
+    def __init__(self, config: ErcConfig, intermediate_size: int | None = None) -> None:
         super().__init__()
         self.num_heads = config.num_attention_heads
         self.dropout_prob = config.hidden_dropout_prob
         self.attention_norm = nn.LayerNorm(config.hidden_size)
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.attention_output = nn.Linear(config.hidden_size, config.hidden_size)
-        self.feed_forward = nn.Sequential(
-            nn.LayerNorm(config.hidden_size),
-            nn.Linear(config.hidden_size, config.intermediate_size),
-            nn.GELU(),
-            nn.Dropout(config.hidden_dropout_prob),
-            nn.Linear(config.intermediate_size, config.hidden_size),
-        )
+        self.feed_forward = feed_forward(config, intermediate_size or config.intermediate_size)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden_states: Tensor, attention_mask: Tensor) -> Tensor:
@@ -54,6 +49,17 @@ class TransformerLayer(GradientCheckpointingLayer):
         mixed = mixed.transpose(1, 2).reshape(batch, length, hidden)
         hidden_states = hidden_states + self.dropout(self.attention_output(mixed))
         return hidden_states + self.dropout(self.feed_forward(hidden_states))
+
+
+def feed_forward(config: ErcConfig, intermediate_size: int) -> nn.Sequential:
+    """The feed-forward half of a pre-norm transformer layer, its norm included, for `(..., hidden)`."""
+    return nn.Sequential(
+        nn.LayerNorm(config.hidden_size),
+        nn.Linear(config.hidden_size, intermediate_size),
+        nn.GELU(),
+        nn.Dropout(config.hidden_dropout_prob),
+        nn.Linear(intermediate_size, config.hidden_size),
+    )
 
 
 class AttentionPool(nn.Module):

@@ -8,44 +8,74 @@ import torch
 from torch import Tensor
 
 from .configuration_erc import ErcConfig
+from .memory_erc import ContrastiveMemory
 from .registry_erc import Registry
 
 IGNORE_INDEX = -100
 
-ClassificationLoss = Callable[[Tensor, Tensor, Tensor | None, float], Tensor]
-ContrastiveLoss = Callable[[Tensor, Tensor, Tensor, float], Tensor]
+ClassificationLoss = Callable[[Tensor, Tensor, Tensor | None, ErcConfig], Tensor]
+
+
+class ContrastiveLoss(Protocol):
+    """What a contrastive loss is called with: see [`inter_class`]."""
+
+    def __call__(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        prototypes: Tensor,
+        temperature: float,
+        past: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor: ...
+
 
 CLASSIFICATION_LOSSES: Registry[ClassificationLoss] = Registry("classification loss")
 CONTRASTIVE_LOSSES: Registry[ContrastiveLoss] = Registry("contrastive loss")
 
 
 @CLASSIFICATION_LOSSES.register("cross_entropy")
-def cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None, label_smoothing: float) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None, config: ErcConfig) -> Tensor:
     """Cross-entropy of each utterance, times its class' weight.
 
     Args:
         logits: `(n, classes)`.
         labels: `(n,)`, none of them ignored.
         weight: `(classes,)` or `None`.
-        label_smoothing: share of the target spread over all classes.
+        config: its `label_smoothing` is the share of the target spread over all classes.
 
     Returns:
-        `(n,)`.
+        `(n,)`, in float32 at least.
     """
-    loss = torch.nn.functional.cross_entropy(
-        logits.float(), labels, weight=weight, label_smoothing=label_smoothing, reduction="none"
+    scores = at_least_float32(logits)
+    return torch.nn.functional.cross_entropy(
+        scores,
+        labels,
+        weight=None if weight is None else weight.to(scores.dtype),
+        label_smoothing=config.label_smoothing,
+        reduction="none",
     )
-    return loss
 
 
 @CONTRASTIVE_LOSSES.register("none")
-def no_contrast(embeddings: Tensor, labels: Tensor, prototypes: Tensor, temperature: float) -> Tensor:
+def no_contrast(
+    embeddings: Tensor,
+    labels: Tensor,
+    prototypes: Tensor,
+    temperature: float,
+    past: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
     """No contrastive loss: zero for every anchor."""
     return embeddings.new_zeros(embeddings.shape[0])
 
 
 @CONTRASTIVE_LOSSES.register("inter_class")
-def inter_class(embeddings: Tensor, labels: Tensor, prototypes: Tensor, temperature: float) -> Tensor:
+def inter_class(
+    embeddings: Tensor,
+    labels: Tensor,
+    prototypes: Tensor,
+    temperature: float,
+    past: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
     """Supervised inter-class contrastive loss, after Shi et al. 2024 (arXiv 2405.17900).
 
     For an anchor i of class y, P(i) the other members of y together with y's prototype, and B_c the members of class c
@@ -64,9 +94,10 @@ def inter_class(embeddings: Tensor, labels: Tensor, prototypes: Tensor, temperat
         labels: `(n,)`, none of them ignored.
         prototypes: `(classes, width)`, unit norm.
         temperature: tau.
+        past: embeddings `(k, width)` and labels `(k,)` of earlier batches: further members of P(i) and B_c, no anchors.
 
     Returns:
-        `(n,)`, the loss of each anchor, in float32.
+        `(n,)`, the loss of each anchor, in float32 at least.
 
     Example:
         >>> z = torch.nn.functional.normalize(torch.randn(6, 8), dim=1)
@@ -76,22 +107,45 @@ def inter_class(embeddings: Tensor, labels: Tensor, prototypes: Tensor, temperat
     """
     # autocast would turn the similarities back to bf16, whose rounding tau magnifies.
     with torch.autocast(embeddings.device.type, enabled=False):
-        anchors, classes = embeddings.shape[0], prototypes.shape[0]
-        dtype = torch.promote_types(embeddings.dtype, torch.float32)
-        others = torch.cat([embeddings, prototypes]).to(dtype)
-        similarity = embeddings.to(dtype) @ others.T / temperature
-        other_labels = torch.cat([labels, torch.arange(classes, device=labels.device)])
-        same_class = labels[:, None] == other_labels[None, :]
-        itself = torch.arange(anchors, device=labels.device)[:, None] == torch.arange(
-            anchors + classes, device=labels.device
-        )
+        classes = prototypes.shape[0]
+        past_embeddings, past_labels = past or (embeddings.detach()[:0], labels[:0])
+        others = at_least_float32(torch.cat([embeddings, prototypes, past_embeddings]))
+        other_labels = torch.cat([labels, torch.arange(classes, device=labels.device), past_labels])
         members = torch.bincount(other_labels, minlength=classes)[other_labels]
-        class_sizes = (members[None, :] - same_class.long()).clamp(min=1).to(dtype)
+        # From here on each anchor has its own row.
+        similarity, same_class, itself = compare(embeddings, labels, others, other_labels, temperature)
         # The anchor's own class is one smaller for it, since the anchor is left out.
+        class_sizes = (members[None, :] - same_class.long()).clamp(min=1).to(similarity.dtype)
         balanced = (similarity - class_sizes.log()).masked_fill(itself, -torch.inf)
         denominator = torch.logsumexp(balanced, dim=1)
         positives = same_class & ~itself
         return denominator - (similarity * positives).sum(dim=1) / positives.sum(dim=1)
+
+
+def compare(
+    embeddings: Tensor, labels: Tensor, others: Tensor, other_labels: Tensor, temperature: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Holds every anchor against every other.
+
+    Args:
+        embeddings: `(n, width)`, the anchors.
+        labels: `(n,)`.
+        others: `(m, width)`, of which the first n are the anchors themselves.
+        other_labels: `(m,)`.
+        temperature: tau.
+
+    Returns:
+        three `(n, m)`: z_i.z_k/tau in the dtype of `others`; whether k is of i's class; whether k is i.
+    """
+    similarity = embeddings.to(others.dtype) @ others.T / temperature
+    same_class = labels[:, None] == other_labels[None, :]
+    places = torch.arange(others.shape[0], device=labels.device)
+    return similarity, same_class, places[: embeddings.shape[0], None] == places
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """bf16 and fp16 become float32: their rounding is too coarse for a loss."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 class LossInputs(Protocol):
@@ -118,6 +172,9 @@ class ErcLoss:
 
     Args:
         config: names and weights of the three terms.
+        memory: embeddings of earlier batches, the classifier's `contrastive_memory`. While it is in training mode each
+            call contrasts with what it holds and then puts this batch's in; in evaluation it is not touched, so that
+            the loss there depends on the batch alone.
 
     Example:
         >>> from modeling_erc import ErcConfig, ErcForSequenceClassification
@@ -128,6 +185,7 @@ class ErcLoss:
     """
 
     config: ErcConfig
+    memory: ContrastiveMemory | None = None
 
     def __call__(self, output: LossInputs, labels: Tensor, num_items: Tensor | int | None = None) -> Tensor:
         """The loss.
@@ -139,7 +197,7 @@ class ErcLoss:
                 default is this batch's own. With it, the losses of the parts add up to that of the whole.
 
         Returns:
-            a scalar in float32; zero, with zero gradient, if everything is ignored.
+            a scalar in float32 at least; zero, with zero gradient, if everything is ignored.
 
         Raises:
             ValueError: a label is outside the classes.
@@ -152,17 +210,22 @@ class ErcLoss:
         items = torch.as_tensor(targets.numel() if num_items is None else num_items, device=logits.device).clamp(min=1)
         weight = None if config.class_weights is None else logits.new_tensor(config.class_weights, dtype=torch.float32)
         classify = CLASSIFICATION_LOSSES[config.classification_loss]
-        loss = classify(logits[scored], targets, weight, config.label_smoothing).sum()
+        loss = classify(logits[scored], targets, weight, config).sum()
         if output.modality_logits is not None and output.modality_mask is not None and config.modality_loss_weight:
             present = output.modality_mask[scored]
             repeated = targets[:, None].expand_as(present)[present]
-            own = classify(output.modality_logits[scored][present], repeated, weight, config.label_smoothing)
+            own = classify(output.modality_logits[scored][present], repeated, weight, config)
             share = (1.0 / present.sum(dim=1, keepdim=True).clamp(min=1)).expand_as(present)[present]
             loss = loss + config.modality_loss_weight * (own * share).sum()
         if output.embeddings is not None and output.prototypes is not None:
             contrast = CONTRASTIVE_LOSSES[config.contrastive]
-            anchors = contrast(output.embeddings[scored], targets, output.prototypes, config.contrastive_temperature)
+            memory = self.memory if self.memory is not None and self.memory.training else None
+            past = None if memory is None else memory.read()
+            embeddings = output.embeddings[scored]
+            anchors = contrast(embeddings, targets, output.prototypes, config.contrastive_temperature, past)
             loss = loss + config.contrastive_weight * anchors.sum()
+            if memory is not None:
+                memory.push(embeddings, targets)
         return loss / items
 
 

@@ -10,13 +10,20 @@ from transformers import initialization as init
 
 from .configuration_erc import ErcConfig
 from .context_erc import CONTEXTS, TransformerContext
+from .cross_attention_fusion_erc import CrossAttentionFusion  # noqa: F401 (its import registers it)
 from .encoders_erc import ENCODERS, BackboneEncoder
+from .focal_loss_erc import focal  # noqa: F401
 from .fusion_erc import FUSIONS, FusionOutput, JointVectorFusion
+from .gated_fusion_erc import GatedFusion  # noqa: F401
+from .gru_context_erc import GruContext  # noqa: F401
 from .layers_erc import AttentionPool, alike_lengths, scatter_rows, unsplit
 from .lora_erc import merge_lora
 from .losses_erc import ErcLoss
+from .memory_erc import EMPTY, ContrastiveMemory
 from .outputs_erc import ErcClassifierOutput, ErcModelOutput
 from .projection_erc import ModalityProjection
+from .supcon_loss_erc import supcon  # noqa: F401
+from .tensor_fusion_erc import TensorFusion  # noqa: F401
 
 # Utterances that are fused together: few enough to be of alike length.
 FUSION_ROWS = 64
@@ -41,6 +48,9 @@ class ErcPreTrainedModel(PreTrainedModel):
             init.normal_(module.joint_vectors, std=1.0)
         elif isinstance(module, TransformerContext):
             init.copy_(module.bias, module.initial_bias())
+        elif isinstance(module, nn.GRU):
+            for weight in module.parameters():
+                init.uniform_(weight, -(module.hidden_size**-0.5), module.hidden_size**-0.5)
         elif isinstance(module, ModalityProjection):
             init.zeros_(module.feature_mean)
             init.ones_(module.feature_scale)
@@ -48,6 +58,10 @@ class ErcPreTrainedModel(PreTrainedModel):
                 init.zeros_(module.layer_weights)
         elif isinstance(module, ContrastiveHead):
             init.normal_(module.prototypes)
+        elif isinstance(module, ContrastiveMemory):
+            init.zeros_(module.embeddings)
+            init.constant_(module.labels, EMPTY)
+            init.zeros_(module.position)
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
@@ -125,6 +139,7 @@ class ErcModel(ErcPreTrainedModel):
         r"^classifier\.",
         r"^modality_classifiers\.",
         r"^contrastive_head\.",
+        r"^contrastive_memory\.",
     ]
 
     def __init__(self, config: ErcConfig) -> None:
@@ -355,12 +370,16 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
             {m: nn.Linear(config.hidden_size, config.num_labels) for m in config.modalities}
         )
         self.contrastive_head = ContrastiveHead(config) if config.contrastive != "none" else None
+        remembers = self.contrastive_head is not None and config.contrastive_memory
+        self.contrastive_memory = ContrastiveMemory(config) if remembers else None
         self.post_init()
 
     def forward(
         self, utterance_mask: Tensor, labels: Tensor | None = None, return_dict: bool | None = None, **inputs: Tensor
     ) -> ErcClassifierOutput | tuple[Tensor, ...]:
         """Classifies.
+
+        With labels and a `contrastive_memory`, each call in training mode also puts its embeddings there.
 
         Args:
             utterance_mask: boolean `(batch, utterances)`, False in padded slots.
@@ -385,7 +404,7 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
             last_hidden_state=hidden,
         )
         if labels is not None:
-            output.loss = ErcLoss(self.config)(output, labels)
+            output.loss = ErcLoss(self.config, self.contrastive_memory)(output, labels)
         return output if return_dict is not False else output.to_tuple()
 
 

@@ -22,7 +22,8 @@ class ErcTrainer(Trainer):
 
     The loss is [`ErcLoss`] as the model's config names it, divided by the labelled utterances of the whole optimizer
     step, so that gradient accumulation and several processes give the same gradient as one large batch (for the
-    classification terms; the contrastive term sees the utterances of its own forward pass).
+    classification terms; the contrastive term sees the utterances of its own forward pass, and those in the model's
+    `contrastive_memory`, which every forward pass of training adds to).
 
     Args:
         model: the classifier.
@@ -50,8 +51,8 @@ class ErcTrainer(Trainer):
         self, outputs: ErcClassifierOutput, labels: Tensor, num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
         """The objective, as the Trainer asks for it: already divided by the step's labelled utterances."""
-        config = self.accelerator.unwrap_model(self.model).config
-        return ErcLoss(config)(outputs, labels, num_items=num_items_in_batch)
+        model = self.accelerator.unwrap_model(self.model)
+        return ErcLoss(model.config, model.contrastive_memory)(outputs, labels, num_items=num_items_in_batch)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """AdamW as the Trainer makes it, with the backbones' own learning rate where one is set."""

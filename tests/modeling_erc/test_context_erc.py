@@ -70,6 +70,8 @@ def test_masked_slots_change_nothing(name: str, causal: bool, garbage: float, fe
 def test_a_dialogue_alone_equals_itself_in_a_batch(
     name: str, settings: dict[str, object], feature_config: MakeConfig
 ) -> None:
+    if name == "gru" and "context_window" in settings:
+        pytest.skip("a recurrence has no window")
     context = fresh(feature_config, name, **settings)
     together = context(states(), MASK, SPEAKERS)
     assert together.shape == (3, 6, 32) and together.isfinite().all()

@@ -8,17 +8,22 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from modeling_erc import ErcConfig
-from modeling_erc.losses_erc import CLASSIFICATION_LOSSES, CONTRASTIVE_LOSSES, ErcLoss, inter_class
+from modeling_erc.losses_erc import CLASSIFICATION_LOSSES, CONTRASTIVE_LOSSES, ErcLoss, cross_entropy, inter_class
 from modeling_erc.outputs_erc import ErcClassifierOutput
 
 MakeConfig = Callable[..., ErcConfig]
+Past = tuple[Tensor, Tensor]
 LABELS = [[0, 0, 1, -100], [2, 0, -100, -100]]
 
 
-def plain_inter_class(embeddings: Tensor, labels: Tensor, prototypes: Tensor, temperature: float) -> list[float]:
+def plain_inter_class(
+    embeddings: Tensor, labels: Tensor, prototypes: Tensor, temperature: float, past: Past | None = None
+) -> list[float]:
     """The formula of the docstring, sum by sum."""
     points = [*embeddings.tolist(), *prototypes.tolist()]
     classes = [*labels.tolist(), *range(len(prototypes))]
+    if past is not None:
+        points, classes = points + past[0].tolist(), classes + past[1].tolist()
     losses = []
     for i in range(len(embeddings)):
         similarity = [math.exp(sum(a * b for a, b in zip(points[i], p, strict=True)) / temperature) for p in points]
@@ -50,9 +55,11 @@ LABELLINGS = {
 @pytest.mark.parametrize("labels", LABELLINGS.values(), ids=LABELLINGS)
 def test_inter_class_equals_the_plain_sums(labels: tuple[list[int], int], temperature: float) -> None:
     embeddings, targets, prototypes = points(*labels)
-    loss = inter_class(embeddings, targets, prototypes, temperature)
-    expected = plain_inter_class(embeddings, targets, prototypes, temperature)
-    assert torch.allclose(loss, torch.tensor(expected, dtype=torch.float64), rtol=1e-10)
+    some = points([0, 0, 1], labels[1])[:2] if labels[1] > 1 else points([0, 0], 1)[:2]
+    for past in (None, some):
+        loss = inter_class(embeddings, targets, prototypes, temperature, past)
+        expected = plain_inter_class(embeddings, targets, prototypes, temperature, past)
+        assert torch.allclose(loss, torch.tensor(expected, dtype=torch.float64), rtol=1e-10)
 
 
 def test_inter_class_of_two_like_points_and_an_orthogonal_class() -> None:
@@ -82,6 +89,12 @@ def test_inter_class_has_the_gradient_of_its_value(labels: tuple[list[int], int]
     embeddings, targets, prototypes = points(*labels)
     inputs = (embeddings.requires_grad_(), prototypes.requires_grad_())
     assert torch.autograd.gradcheck(lambda z, c: inter_class(z, targets, c, 0.3), inputs)
+    past = (points([0, 0, 0], labels[1])[0], torch.tensor([0, 0, labels[1] - 1]))
+
+    def of_any_norm(raw: Tensor, raw_prototypes: Tensor) -> Tensor:
+        return inter_class(normalize(raw, dim=1), targets, normalize(raw_prototypes, dim=1), 0.3, past)
+
+    assert torch.autograd.gradcheck(of_any_norm, tuple((3 * value.detach()).requires_grad_() for value in inputs))
 
 
 @pytest.mark.parametrize("autocast", [False, True])
@@ -99,6 +112,33 @@ def test_every_contrastive_loss_takes_no_anchor_at_all(name: str) -> None:
     embeddings = torch.zeros(0, 5, requires_grad=True)
     loss = CONTRASTIVE_LOSSES[name](embeddings, torch.zeros(0, dtype=torch.long), prototypes, 0.1)
     assert loss.shape == (0,) and loss.sum() == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("case", ["one sample", "one class", "singletons", "all alike", "opposite", "many"])
+@pytest.mark.parametrize("name", sorted(CONTRASTIVE_LOSSES))
+def test_every_contrastive_loss_is_finite_with_a_low_temperature(name: str, case: str, dtype: torch.dtype) -> None:
+    labels = {
+        "one sample": [1],
+        "one class": [0, 0, 0],
+        "singletons": [0, 1, 2],
+        "all alike": [0, 0, 1, 2, 1],
+        "opposite": [0, 0, 1, 1],
+        "many": [0] * 1500 + [1] * 499 + [2],
+    }[case]
+    raw, targets, prototypes = points(labels, 3, torch.float32)
+    if case == "all alike":
+        raw, prototypes = (torch.ones(5).expand_as(value) for value in (raw, prototypes))
+    elif case == "opposite":
+        raw = torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None] * torch.ones(5)
+    raw, prototypes = (value.to(dtype).contiguous().requires_grad_() for value in (raw, prototypes))
+    for past in (None, (torch.ones(2, 5) / 5**0.5, torch.tensor([0, 2]))):
+        loss = CONTRASTIVE_LOSSES[name](normalize(raw, dim=1), targets, normalize(prototypes, dim=1), 0.01, past)
+        assert loss.isfinite().all() and (loss >= -1e-3).all()
+        if name == "none":
+            continue
+        gradients = torch.autograd.grad(loss.sum(), (raw, prototypes))
+        assert all(gradient.isfinite().all() for gradient in gradients)
 
 
 def output_for(config: ErcConfig, dtype: torch.dtype = torch.float32) -> Any:
@@ -124,8 +164,47 @@ def log_loss(scores: Tensor, label: int, weights: list[float], smoothing: float)
     return -sum(w * t * p for w, t, p in zip(weights, target, log_probabilities, strict=True))
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.3])
-@pytest.mark.parametrize("weights", [None, [1.0, 4.0, 0.5]])
+every_smoothing = pytest.mark.parametrize("smoothing", [0.0, 0.3])
+every_weights = pytest.mark.parametrize("weights", [None, [1.0, 4.0, 0.5]])
+
+
+@every_smoothing
+@every_weights
+def test_cross_entropy_equals_the_plain_sums_and_has_their_gradient(
+    weights: list[float] | None, smoothing: float
+) -> None:
+    torch.manual_seed(0)
+    logits, labels = (5 * torch.randn(6, 3, dtype=torch.float64)).requires_grad_(), torch.tensor([0, 2, 1, 1, 0, 0])
+    weight, config = None if weights is None else torch.tensor(weights), ErcConfig(label_smoothing=smoothing)
+    loss = cross_entropy(logits, labels, weight, config)
+    pairs = zip(logits, labels.tolist(), strict=True)
+    expected = [log_loss(row, label, weights or [1.0] * 3, smoothing) for row, label in pairs]
+    assert loss.tolist() == pytest.approx(expected, rel=1e-10)
+    assert torch.autograd.gradcheck(lambda scores: cross_entropy(scores, labels, weight, config), logits)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("name", sorted(CLASSIFICATION_LOSSES))
+@every_smoothing
+def test_every_classification_loss_is_finite_however_sure_the_scores(
+    smoothing: float, name: str, dtype: torch.dtype
+) -> None:
+    weight = torch.tensor([1.0, 4.0, 0.5])
+    for gamma in (0.0, 0.3, 2.0):
+        config = ErcConfig(label_smoothing=smoothing, focal_gamma=gamma)
+        logits = torch.tensor([[6e4, -6e4, 0], [0, 0, 0], [-6e4, 6e4, 0], [20, 0, 0]], dtype=dtype).requires_grad_()
+        loss = CLASSIFICATION_LOSSES[name](logits, torch.tensor([0, 1, 0, 0]), weight, config)
+        assert loss.dtype == torch.float32 and loss.isfinite().all()
+        loss.sum().backward()
+        assert logits.grad is not None and logits.grad.isfinite().all()
+        one_class = torch.ones(2, 1, dtype=dtype, requires_grad=True)
+        alone = CLASSIFICATION_LOSSES[name](one_class, torch.tensor([0, 0]), None, config)
+        assert alone.tolist() == [0.0, 0.0]
+        assert torch.autograd.grad(alone.sum(), one_class)[0].isfinite().all()
+
+
+@every_smoothing
+@every_weights
 def test_the_objective_is_the_sum_of_its_three_terms(
     weights: list[float] | None, smoothing: float, feature_config: MakeConfig
 ) -> None:
@@ -148,6 +227,23 @@ def test_the_objective_is_the_sum_of_its_three_terms(
     expected += 0.3 * sum(plain_inter_class(anchors, labels, output.prototypes, 0.2))
     loss = ErcLoss(config)(output, torch.tensor(LABELS))
     assert loss.shape == () and loss.item() == pytest.approx(expected / len(places), rel=1e-5)
+
+
+@pytest.mark.parametrize("contrastive", sorted(CONTRASTIVE_LOSSES))
+@pytest.mark.parametrize("classification", sorted(CLASSIFICATION_LOSSES))
+def test_the_objective_has_the_gradient_of_its_value(
+    contrastive: str, classification: str, feature_config: MakeConfig
+) -> None:
+    settings = {"contrastive": contrastive, "classification_loss": classification, "class_weights": [1.0, 4.0, 0.5]}
+    config = feature_config("text", "audio", label_smoothing=0.1, contrastive_weight=0.7, **settings)
+    output = output_for(config, torch.float64)
+    names = [name for name, value in output.items() if value.is_floating_point()]
+
+    def objective(*values: Tensor) -> Tensor:
+        changed = {**output, **dict(zip(names, values, strict=True))}
+        return ErcLoss(config)(ErcClassifierOutput(**changed), torch.tensor(LABELS))
+
+    assert torch.autograd.gradcheck(objective, tuple(output[name] for name in names))
 
 
 def without_contrast(feature_config: MakeConfig, **settings: Any) -> ErcConfig:

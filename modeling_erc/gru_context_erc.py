@@ -1,0 +1,94 @@
+"""Conversation context by recurrence: one state for the dialogue, one for each of its speakers."""
+
+import torch
+from torch import Tensor, nn
+
+from .configuration_erc import ErcConfig
+from .context_erc import CONTEXTS
+
+
+@CONTEXTS.register("gru")
+class GruContext(nn.Module):
+    """Gated recurrent units over the dialogue and over each speaker's own turns.
+
+    The first follows the conversation, as in bc-LSTM (Poria et al. 2017), the second how each speaker fares, after the
+    party states of DialogueRNN (Majumder et al. 2019, arXiv 1811.00405), here without their attention. Both run
+    forwards and backwards, or forwards alone where `context_causal` is set. Unlike the transformer's relative
+    distances, a recurrence can tell how far into the dialogue it is. An utterance that is masked out leaves the states
+    as they are, and still reads them.
+
+    Raises:
+        ValueError: with a `context_window`, which a recurrence does not have.
+    """
+
+    def __init__(self, config: ErcConfig) -> None:
+        super().__init__()
+        if config.context_window is not None:
+            raise ValueError("context 'gru' has no window: leave context_window out, or take context 'transformer'")
+        self.directions = 1 if config.context_causal else 2
+        self.input_norm = nn.LayerNorm(config.hidden_size)
+        self.dialogue, self.speaker = (
+            nn.GRU(
+                config.hidden_size,
+                config.hidden_size // self.directions,
+                num_layers=config.num_context_layers,
+                batch_first=True,
+                bidirectional=self.directions == 2,
+            )
+            for _ in range(2)
+        )
+        self.merge = nn.Linear(2 * (config.hidden_size // self.directions) * self.directions, config.hidden_size)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.norm = nn.LayerNorm(config.hidden_size)
+
+    def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:
+        """Context.
+
+        Args:
+            hidden_states: `(batch, utterances, hidden)`.
+            mask: boolean `(batch, utterances)`.
+            speaker_ids: `(batch, utterances)`, any integers, equal for equal speakers of a dialogue.
+
+        Returns:
+            `(batch, utterances, hidden)`.
+        """
+        states, seen = self.dropout(self.input_norm(hidden_states)).flatten(0, 1), mask.flatten()
+        dialogues = torch.arange(len(mask), device=mask.device)[:, None].expand_as(speaker_ids)
+        speakers = torch.stack([dialogues, speaker_ids], dim=-1).flatten(0, 1)
+        turns = torch.unique(speakers, dim=0, return_inverse=True)[1]
+        heard = [
+            self._run(self.dialogue, states, dialogues.flatten(), seen),
+            self._run(self.speaker, states, turns, seen),
+        ]
+        context = self.merge(self.dropout(torch.cat(heard, dim=-1))).view_as(hidden_states)
+        return self.norm(hidden_states + context)
+
+    def _run(self, gru: nn.GRU, states: Tensor, group: Tensor, seen: Tensor) -> Tensor:
+        """Runs over each group's seen states, in their order; every state, seen or not, gets what is known there.
+
+        Args:
+            gru: dialogue's or speaker's.
+            states: `(n, hidden)`.
+            group: `(n,)`, numbers from 0.
+            seen: boolean `(n,)`.
+        """
+        groups = int(group.max()) + 1
+        member = nn.functional.one_hot(group, groups) * seen[:, None]
+        upto = member.cumsum(dim=0).gather(1, group[:, None])[:, 0]
+        before = upto - seen.long()
+        lengths = member.sum(dim=0)
+        rows = states.new_zeros(groups, max(int(lengths.max()), 1), states.shape[-1])
+        rows[group[seen], before[seen]] = states[seen]
+        packed = nn.utils.rnn.pack_padded_sequence(
+            rows, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
+        )
+        output = nn.utils.rnn.pad_packed_sequence(gru(packed)[0], batch_first=True)[0]
+        # A group of which nothing is seen ran over one empty row, which says nothing.
+        output = output * (lengths > 0)[:, None, None]
+        # The forward state is zero before the first seen utterance, the backward one after the last.
+        output = nn.functional.pad(output, (0, 0, 1, 1))
+        forward, *backward = output.chunk(self.directions, dim=-1)
+        return torch.cat([forward[group, upto], *(states[group, before + 1] for states in backward)], dim=-1)
+
+
+__all__ = ["GruContext"]

@@ -1,0 +1,55 @@
+"""Supervised contrastive loss, the baseline of `inter_class`."""
+
+import torch
+from torch import Tensor
+
+from .losses_erc import CONTRASTIVE_LOSSES, at_least_float32, compare
+
+
+@CONTRASTIVE_LOSSES.register("supcon")
+def supcon(
+    embeddings: Tensor,
+    labels: Tensor,
+    prototypes: Tensor,
+    temperature: float,
+    past: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Supervised contrastive loss, Khosla et al. 2020 (arXiv 2004.11362), eq. 2 (L_out).
+
+    For an anchor i, P(i) the other members of its class and A(i) all others:
+
+        L_i = -1/|P(i)| * sum_{p in P(i)} log( exp(z_i.z_p/tau) / sum_{a in A(i)} exp(z_i.z_a/tau) )
+
+    An anchor without positives has no loss. Prototypes play no part: their gradient is zero.
+
+    Args:
+        embeddings: `(n, width)`, unit norm.
+        labels: `(n,)`, none of them ignored.
+        prototypes: `(classes, width)`.
+        temperature: tau.
+        past: embeddings `(k, width)` and labels `(k,)` of earlier batches: further members of P(i) and A(i), no
+            anchors.
+
+    Returns:
+        `(n,)`, the loss of each anchor, in float32 at least.
+
+    Example:
+        >>> z = torch.nn.functional.normalize(torch.randn(4, 8), dim=1)
+        >>> c = torch.nn.functional.normalize(torch.randn(3, 8), dim=1)
+        >>> supcon(z, torch.tensor([0, 0, 0, 1]), c, temperature=0.1)[3].item()
+        0.0
+    """
+    # autocast would turn the similarities back to bf16, whose rounding tau magnifies.
+    with torch.autocast(embeddings.device.type, enabled=False):
+        past_embeddings, past_labels = past or (embeddings.detach()[:0], labels[:0])
+        others = at_least_float32(torch.cat([embeddings, past_embeddings]))
+        other_labels = torch.cat([labels, past_labels])
+        # From here on each anchor has its own row.
+        similarity, same_class, itself = compare(embeddings, labels, others, other_labels, temperature)
+        denominator = torch.logsumexp(similarity.masked_fill(itself, -torch.inf), dim=1)
+        positives = same_class & ~itself
+        count = positives.sum(dim=1)
+        losses = denominator - (similarity * positives).sum(dim=1) / count.clamp(min=1)
+        # A batch's only utterance has no others: `where` takes out its -inf.
+        # DDP waits for a gradient of all that the model's output shows, prototypes too.
+        return losses.where(count > 0, 0.0) + 0.0 * prototypes.sum()
