@@ -5,7 +5,11 @@ from importlib import import_module
 
 # Each is a module of `modeling_erc.commands` with a function `main(argv)`; they are imported only when called for.
 COMMANDS = {
+    "ablate": "train a grid of settings with several seeds, and compare them",
+    "analyse": "where a finished run errs, as one illustrated report",
+    "cross": "train on one corpus, test on another through the emotions that they share",
     "extract": "compute and store the features of frozen backbones, so that training starts at once",
+    "robustness": "what a model loses when modalities are missing or noisy",
 }
 
 

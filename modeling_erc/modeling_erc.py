@@ -230,7 +230,8 @@ class ErcModel(ErcPreTrainedModel):
         }
         modalities = self.config.modalities
         given = {m: features[m][0] is not None or next(iter(raw[m].values())) is not None for m in modalities}
-        if not any(given.values()):
+        # A processor's batch in which nobody has anything says so in its mask.
+        if modality_mask is None and not any(given.values()):
             raise ValueError(f"no input for any of the model's modalities ({', '.join(modalities)})")
         if modality_mask is None:
             here = torch.tensor([given[m] for m in modalities], device=utterance_mask.device)

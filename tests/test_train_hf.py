@@ -401,6 +401,12 @@ def test_features_are_kept_in_the_hugging_face_cache(train: Train, home: Path) -
 # ---- honesty ----
 
 
+def numbers_of(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    """What training logged, but for how long it took."""
+    clock = ("_runtime", "_per_second")
+    return [{name: value for name, value in entry.items() if not name.endswith(clock)} for entry in history]
+
+
 def test_dev_alone_chooses(train: Train, words_alone: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(words_alone, other)
@@ -420,6 +426,9 @@ def test_dev_alone_chooses(train: Train, words_alone: Path, tmp_path: Path) -> N
     first_weights, second_weights = (load_file(tmp_path / name / "model.safetensors") for name in "ab")
     assert all(torch.equal(first_weights[name], value) for name, value in second_weights.items())
     assert last_state(tmp_path / "a")["best_global_step"] == last_state(tmp_path / "b")["best_global_step"]
+    first_history, second_history = (numbers_of(last_state(tmp_path / name)["log_history"]) for name in "ab")
+    assert any("loss" in entry for entry in first_history)
+    assert first_history == second_history
 
 
 def test_the_best_dev_score_of_training_is_the_one_reported(train: Train, tmp_path: Path) -> None:

@@ -98,7 +98,9 @@ def cache_frozen_features(
 def encoder_fingerprint(model: ErcPreTrainedModel, processor: ErcProcessor, modality: str) -> str:
     """Hash of everything but the content that features depend on: weights, layer, stride, processor settings."""
     encoder = model.erc_model.encoder(modality)
-    digest = hashlib.sha256(encoder.backbone.config.to_json_string().encode())
+    # Loading writes the dtype into a config; the weights tell it anyway.
+    config = {key: value for key, value in encoder.backbone.config.to_dict().items() if key != "dtype"}
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, weight in encoder.backbone.state_dict().items():
         digest.update(name.encode())
         digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)

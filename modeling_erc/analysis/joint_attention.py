@@ -1,0 +1,110 @@
+"""How much each joint vector attends to each modality, measured while a model runs."""
+
+from collections import defaultdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..fusion_erc import JointVectorFusion
+from ..layers_erc import TransformerLayer
+
+
+class JointAttentionMeter:
+    """Watches a fusion's layers and adds up the attention of its joint vectors.
+
+    In each layer each modality has its own copy of the joint vectors, which attend to that modality's tokens and to
+    each other. The layers never form these weights, so they are computed again from the same inputs.
+
+    Args:
+        fusion: the model's.
+
+    Example:
+        >>> with JointAttentionMeter(model.erc_model.fusion) as meter:  # doctest: +SKIP
+        ...     model(**inputs)
+        >>> meter.shares().shape  # (layers, joint vectors, modalities)  # doctest: +SKIP
+        (2, 4, 3)
+    """
+
+    def __init__(self, fusion: JointVectorFusion) -> None:
+        self.fusion = fusion
+        self.joint_vectors = len(fusion.joint_vectors)
+        self._sums: dict[tuple[int, str], Tensor] = {}
+        self._even: dict[str, float] = defaultdict(float)
+        self._utterances: dict[str, int] = defaultdict(int)
+        self._hooks: list[Any] = []
+
+    def __enter__(self) -> "JointAttentionMeter":
+        for number, layer in enumerate(self.fusion.layers):
+            for modality in self.fusion.modalities:
+                watch = partial(self._watch, number, modality)
+                self._hooks.append(layer[modality].register_forward_hook(watch))  # type: ignore[index]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def shares(self) -> np.ndarray:
+        """The share of each joint vector's attention that is on a modality's tokens.
+
+        Returns:
+            `(layers, joint vectors, modalities)`, means over heads and over the utterances that have the modality; NaN
+            where none has. The rest of 1 is on the joint vectors themselves.
+        """
+        empty = torch.full((self.joint_vectors,), torch.nan)
+        return np.stack(
+            [
+                np.stack(
+                    [self._mean(number, m) if self._utterances[m] else empty for m in self.fusion.modalities], axis=1
+                )
+                for number in range(len(self.fusion.layers))
+            ]
+        )
+
+    def even_shares(self) -> np.ndarray:
+        """`(modalities,)`: the share if a joint vector looked at all tokens and joint vectors alike."""
+        return np.array(
+            [self._even[m] / self._utterances[m] if self._utterances[m] else np.nan for m in self.fusion.modalities]
+        )
+
+    def _mean(self, number: int, modality: str) -> np.ndarray:
+        return (self._sums[number, modality] / self._utterances[modality]).numpy()
+
+    def _watch(
+        self, number: int, modality: str, layer: TransformerLayer, inputs: tuple[Tensor, Tensor], _: Tensor
+    ) -> None:
+        hidden_states, seen = inputs
+        own = seen[:, 0, 0, : -self.joint_vectors]
+        present = own.any(dim=1)
+        weights = attention_weights(layer, hidden_states[present], seen[present])
+        on_tokens = weights[:, :, -self.joint_vectors :, : -self.joint_vectors].sum(dim=-1).mean(dim=1)
+        total = on_tokens.sum(dim=0).double().cpu()
+        self._sums[number, modality] = self._sums.get((number, modality), torch.zeros_like(total)) + total
+        if number == 0:
+            tokens = own[present].sum(dim=1).double()
+            self._even[modality] += float((tokens / (tokens + self.joint_vectors)).sum())
+            self._utterances[modality] += int(present.sum())
+
+
+@torch.no_grad()
+def attention_weights(layer: TransformerLayer, hidden_states: Tensor, seen: Tensor) -> Tensor:
+    """The attention weights that a layer applies.
+
+    Args:
+        layer: one layer.
+        hidden_states: `(N, length, hidden)`, its input.
+        seen: boolean, broadcastable to `(N, heads, length, length)`.
+
+    Returns:
+        `(N, heads, length, length)`; each row sums to 1, with nothing on positions that are not seen.
+    """
+    batch, length, hidden = hidden_states.shape
+    qkv = layer.qkv(layer.attention_norm(hidden_states)).float()
+    # Its size is not left to be inferred: there may be no rows.
+    heads = qkv.view(batch, length, 3, layer.num_heads, hidden // layer.num_heads)
+    query, key, _ = heads.permute(2, 0, 3, 1, 4)
+    scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+    return scores.masked_fill(~seen, -torch.inf).softmax(dim=-1)

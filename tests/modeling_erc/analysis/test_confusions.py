@@ -1,0 +1,26 @@
+import numpy as np
+
+from modeling_erc.analysis.confusions import ConfusedPair, most_confused
+
+# True class, predicted class, probability of the predicted class.
+ANSWERS = [(0, 1, 0.6), (0, 1, 0.9), (0, 0, 0.8), (0, 1, 0.7), (0, 1, 0.5), (2, 1, 0.9), (1, 1, 0.9), (-100, 2, 0.9)]
+
+
+def found(**limits: int) -> list[ConfusedPair]:
+    probabilities = np.zeros((len(ANSWERS), 3))
+    for row, (_, predicted, share) in zip(probabilities, ANSWERS, strict=True):
+        row[:] = (1 - share) / 2
+        row[predicted] = share
+    return most_confused(np.array([true for true, _, _ in ANSWERS]), probabilities, **limits)
+
+
+def test_pairs_come_by_count_and_their_examples_by_how_sure_the_model_was() -> None:
+    assert found() == [ConfusedPair(0, 1, 4, 0.8, [1, 3, 0]), ConfusedPair(2, 1, 1, 1.0, [5])]
+
+
+def test_limits_hold() -> None:
+    assert found(pairs=1, examples=2) == [ConfusedPair(0, 1, 4, 0.8, [1, 3])]
+
+
+def test_without_errors_there_is_no_pair() -> None:
+    assert most_confused(np.array([0, 1, -100]), np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])) == []
