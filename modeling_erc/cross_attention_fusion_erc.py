@@ -6,7 +6,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration_erc import ErcConfig
 from .fusion_erc import FUSIONS, FusionOutput, MatchedFusion, concat_net
-from .layers_erc import feed_forward, masked_mean
+from .layers_erc import Dropout, feed_forward, masked_mean
 
 
 class CrossmodalLayer(GradientCheckpointingLayer):
@@ -30,7 +30,7 @@ class CrossmodalLayer(GradientCheckpointingLayer):
         self.key_value = nn.Linear(config.hidden_size, 2 * attention_size)
         self.attention_output = nn.Linear(attention_size, config.hidden_size)
         self.feed_forward = feed_forward(config, intermediate_size)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, target: Tensor, source: Tensor, source_mask: Tensor) -> Tensor:
         """One layer.

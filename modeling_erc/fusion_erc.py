@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .configuration_erc import ErcConfig
-from .layers_erc import TransformerLayer, masked_mean
+from .layers_erc import Dropout, TransformerLayer, masked_mean
 from .registry_erc import Registry
 
 
@@ -185,7 +185,7 @@ def concat_net(config: ErcConfig, width: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(len(config.modalities) * config.hidden_size, width),
         nn.GELU(),
-        nn.Dropout(config.hidden_dropout_prob),
+        Dropout(config.hidden_dropout_prob),
         nn.Linear(width, config.hidden_size),
         nn.LayerNorm(config.hidden_size),
     )

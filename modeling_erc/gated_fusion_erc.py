@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from .configuration_erc import ErcConfig
 from .fusion_erc import FUSIONS, LateFusion
+from .layers_erc import Dropout
 
 
 @FUSIONS.register("gated")
@@ -24,7 +25,7 @@ class GatedFusion(LateFusion):
         # A single modality has nothing to choose from.
         self.gates = nn.Linear(count * config.hidden_size, count * self.width) if count > 1 else None
         self.output = nn.Sequential(
-            nn.Dropout(config.hidden_dropout_prob),
+            Dropout(config.hidden_dropout_prob),
             nn.Linear(self.width, config.hidden_size),
             nn.LayerNorm(config.hidden_size),
         )

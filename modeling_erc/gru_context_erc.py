@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from .configuration_erc import ErcConfig
 from .context_erc import CONTEXTS
+from .layers_erc import Dropout
 
 
 @CONTEXTS.register("gru")
@@ -38,7 +39,7 @@ class GruContext(nn.Module):
             for _ in range(2)
         )
         self.merge = nn.Linear(2 * (config.hidden_size // self.directions) * self.directions, config.hidden_size)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
         self.norm = nn.LayerNorm(config.hidden_size)
 
     def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:

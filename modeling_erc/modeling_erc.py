@@ -16,7 +16,7 @@ from .focal_loss_erc import focal  # noqa: F401
 from .fusion_erc import FUSIONS, FusionOutput, JointVectorFusion
 from .gated_fusion_erc import GatedFusion  # noqa: F401
 from .gru_context_erc import GruContext  # noqa: F401
-from .layers_erc import AttentionPool, alike_lengths, scatter_rows, unsplit
+from .layers_erc import AttentionPool, Dropout, alike_lengths, scatter_rows, unsplit
 from .lora_erc import merge_lora
 from .losses_erc import ErcLoss
 from .memory_erc import EMPTY, ContrastiveMemory
@@ -365,7 +365,7 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
     def __init__(self, config: ErcConfig) -> None:
         super().__init__(config)
         self.erc = ErcModel(config)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.modality_classifiers = nn.ModuleDict(
             {m: nn.Linear(config.hidden_size, config.num_labels) for m in config.modalities}

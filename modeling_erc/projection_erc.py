@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
 from .configuration_erc import ErcConfig
+from .layers_erc import Dropout
 
 
 class ModalityProjection(nn.Module):
@@ -26,7 +27,7 @@ class ModalityProjection(nn.Module):
         self.register_buffer("feature_scale", torch.ones(width))
         self.norm: nn.Module = nn.Identity() if backbone is None else nn.LayerNorm(width)
         self.linear = nn.Linear(width, config.hidden_size)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Projects `(N, [layers,] tokens, width)` to `(N, tokens, hidden)`."""

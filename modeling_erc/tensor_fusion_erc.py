@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from .configuration_erc import ErcConfig
 from .fusion_erc import FUSIONS, LateFusion
+from .layers_erc import Dropout
 
 RANK = 4
 
@@ -28,7 +29,7 @@ class TensorFusion(LateFusion):
         # The biases are the weights of the appended 1, less 1.
         self.factors = nn.ModuleDict({m: nn.Linear(config.hidden_size, RANK * self.width) for m in self.modalities})
         self.output = nn.Sequential(
-            nn.Dropout(config.hidden_dropout_prob),
+            Dropout(config.hidden_dropout_prob),
             nn.Linear(self.width, config.hidden_size),
             nn.LayerNorm(config.hidden_size),
         )

@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from modeling_erc import ErcConfig
-from modeling_erc.layers_erc import AttentionPool, TransformerLayer, alike_lengths, masked_mean, scatter_rows, unsplit
+from modeling_erc.layers_erc import (
+    AttentionPool,
+    Dropout,
+    TransformerLayer,
+    alike_lengths,
+    masked_mean,
+    scatter_rows,
+    unsplit,
+)
 
 MakeConfig = Callable[..., ErcConfig]
 
@@ -83,3 +91,36 @@ def test_dropout_acts_in_training_only(feature_config: MakeConfig) -> None:
     states, mask = torch.randn(1, 3, 32), torch.ones(3, 3).bool()
     assert torch.equal(layer.eval()(states, mask), layer(states, mask))
     assert not torch.equal(layer.train()(states, mask), layer(states, mask))
+
+
+@pytest.mark.parametrize("chance", [0.1, 0.5, 0.9])
+def test_dropout_drops_its_share_and_keeps_the_mean(chance: float) -> None:
+    torch.manual_seed(0)
+    values = torch.ones(999, 333, requires_grad=True)
+    dropped = Dropout(chance)(values)
+    assert (dropped == 0).float().mean().item() == pytest.approx(chance, abs=0.005)
+    assert dropped.mean().item() == pytest.approx(1.0, abs=0.02)
+    dropped.sum().backward()
+    # What was dropped learns nothing, what was kept learns as much more as it counts.
+    assert torch.equal(values.grad, dropped.detach())
+
+
+def test_neighbours_are_dropped_independently() -> None:
+    torch.manual_seed(0)
+    kept = (Dropout(0.5)(torch.ones(2**16)) > 0).float()
+    for shift in (1, 2, 4, 8, 64):
+        assert abs(torch.corrcoef(torch.stack([kept[shift:], kept[:-shift]]))[0, 1].item()) < 0.02
+
+
+def test_dropout_does_nothing_outside_training_and_repeats_by_seed() -> None:
+    values = torch.randn(50, 7)
+    assert torch.equal(Dropout(0.5).eval()(values), values)
+    assert torch.equal(Dropout(0.0)(values), values)
+    assert not Dropout(1.0)(values).any()
+    first, second = (torch.manual_seed(3) and Dropout(0.4)(values) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_dropout_of_halves_and_of_nothing() -> None:
+    assert Dropout(0.5)(torch.ones(8, 3, dtype=torch.bfloat16)).dtype == torch.bfloat16
+    assert Dropout(0.5)(torch.ones(0, 3)).shape == (0, 3)
