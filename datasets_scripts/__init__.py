@@ -68,6 +68,11 @@ def erc_builder(
     unknown = [option for option in options if option not in known]
     if unknown:
         raise ValueError(f"corpus {name!r} has no option {', '.join(unknown)}: it knows {', '.join(known) or 'none'}")
+    defaults = {field.name: field.default for field in dataclasses.fields(CORPORA[name].BUILDER_CONFIG_CLASS)}
+    for option, value in options.items():
+        # Options whose default is None are checked by their corpus.
+        if defaults[option] is not None and not isinstance(value, type(defaults[option])):
+            raise ValueError(f"option {option} of corpus {name!r} is {value!r}: write it like {defaults[option]!r}")
     return CORPORA[name](data_dir=data_dir, cache_dir=cache_dir, **options)
 
 
@@ -91,7 +96,7 @@ def load_erc_dataset(
         options: settings of the corpus, such as `normalize_text=False` for MELD.
 
     Raises:
-        ValueError: for an unknown corpus or option, naming the known ones.
+        ValueError: for an unknown corpus or option, naming the known ones, or a value that an option cannot have.
         FileNotFoundError: where a raw file is missing.
         CorpusError: where a raw file cannot be right.
 

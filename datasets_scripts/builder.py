@@ -96,6 +96,11 @@ class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
         return self.raw_files(self.root)
 
     @property
+    def media_root(self) -> Path:
+        """The folder that media paths are relative to in a published copy."""
+        return self.root
+
+    @property
     @abc.abstractmethod
     def label_set(self) -> LabelSet:
         """Classes of the corpus."""
@@ -119,7 +124,7 @@ class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
             super().download_and_prepare(*args, **kwargs)
         except DatasetGenerationError as error:
             # `datasets` says no more than "An error occurred"; the reader needs file, row and value.
-            if isinstance(error.__cause__, ValueError | FileNotFoundError):
+            if isinstance(error.__cause__, ValueError | OSError):
                 raise error.__cause__ from None
             raise
 

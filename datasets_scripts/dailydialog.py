@@ -70,6 +70,7 @@ class DailyDialog(ErcBuilder):
         texts = find_files(self.root, "dialogues")[split]
         emotions = find_files(self.root, "dialogues_emotion")[split]
         left_out: list[str] = []
+        empty = True
         for number, text_line, emotion_line in read_pairs(texts, emotions):
             said = split_utterances(text_line)
             labels = [self._label(value, f"{emotions}, line {number}") for value in emotion_line.split()]
@@ -86,7 +87,10 @@ class DailyDialog(ErcBuilder):
                 for position, (text, label) in enumerate(zip(said, labels, strict=True))
             ]
             if utterances:
+                empty = False
                 yield Dialogue(dialogue_id=f"{split}_{number}", utterances=utterances)
+        if empty:
+            raise CorpusError(f"{texts} has no dialogue: unpack the zip anew")
         if left_out:
             warn_once(
                 f"{texts}: {len(left_out)} dialogues are left out, as they do not fit {emotions.name}: "
@@ -114,16 +118,20 @@ def find_files(root: Path, kind: str) -> dict[str, Path]:
 
 def read_pairs(texts: Path, emotions: Path) -> Iterator[tuple[int, str, str]]:
     """(line number from 1, dialogue, emotions) of two files; one may have empty lines at its end."""
-    with texts.open(encoding="utf-8-sig") as text_file, emotions.open(encoding="utf-8-sig") as emotion_file:
-        try:
+    try:
+        with texts.open(encoding="utf-8-sig") as text_file, emotions.open(encoding="utf-8-sig") as emotion_file:
             for number, pair in enumerate(itertools.zip_longest(text_file, emotion_file, fillvalue=""), start=1):
                 # Only the end of a file has no line end.
                 if "" in pair and "".join(pair).strip():
                     ended, other = (texts, emotions) if pair[0] == "" else (emotions, texts)
                     raise CorpusError(f"{ended} ends before line {number} of {other.name}: take both from one release")
                 yield number, *pair
-        except UnicodeDecodeError as error:
-            raise CorpusError(f"{texts} or {emotions.name} is no text in UTF-8 ({error}): unpack them again") from error
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{texts} or {emotions.name} is no text in UTF-8 ({error}): unpack them again") from error
+    except OSError as error:
+        raise CorpusError(
+            f"{error.filename or texts} cannot be read ({error.strerror}): check the file and its permissions"
+        ) from error
 
 
 def split_utterances(line: str) -> list[str]:

@@ -94,8 +94,9 @@ for an utterance that is context only. What an utterance lacks is null."""
 
 _MEDIA = """## Media
 
-Not included. `audio_path` and `video_path` are relative to the folder of the raw corpus: to use them, get the corpus
-and put its folder in front. A file from outside that folder is named without its folder."""
+Not included. `audio_path` and `video_path` are relative to the folder of the raw corpus (of a table, to its
+`media_dir`): to use them, get the corpus and put that folder in front. A file from outside it is named without its
+folder."""
 
 
 def _label_table(label_set: LabelSet, counts: dict[str, SplitCounts]) -> str:

@@ -4,10 +4,10 @@ import bisect
 import collections
 import itertools
 import math
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import datasets
@@ -150,7 +150,7 @@ def describe(splits: Mapping[str, Any]) -> CorpusFacts:
 
 def probe(path: str) -> Clip:
     """What a media file says about itself, decoding nothing; reads nothing but its head where it can."""
-    if not Path(path).exists():
+    if not os.path.exists(path):
         return Clip(missing=True, problem=f"{path}: no such file")
     if path.lower().endswith((".wav", ".flac")):
         try:  # 80 times faster than PyAV

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .builder import CorpusError, warn_once
+from .builder import CorpusError
+from .split_files import files_in
 
 SESSIONS = (1, 2, 3, 4, 5)
 RAW_LABELS = ("fru", "neu", "ang", "sad", "exc", "hap", "sur", "fea", "oth", "dis", "xxx")
@@ -41,7 +42,7 @@ class DialogueFiles:
 
     def wavs(self) -> dict[str, Path]:
         """The wavs of single turns, by the turn's name."""
-        return _files_in(self.wav_folder, ".wav")
+        return files_in(self.wav_folder, ".wav")
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,10 @@ def find_dialogues(root: Path) -> list[DialogueFiles]:
     dialogues = []
     for session in SESSIONS:
         folder = root / f"Session{session}"
-        transcripts = _files_in(folder / "dialog" / "transcriptions", ".txt")
+        transcripts = files_in(folder / "dialog" / "transcriptions", ".txt")
         # The release keeps the recordings in DivX; copies also have them one folder up.
-        avis = _files_in(folder / "dialog" / "avi", ".avi") | _files_in(folder / "dialog" / "avi" / "DivX", ".avi")
-        for name, labels in _files_in(folder / "dialog" / "EmoEvaluation", ".txt").items():
+        avis = files_in(folder / "dialog" / "avi", ".avi") | files_in(folder / "dialog" / "avi" / "DivX", ".avi")
+        for name, labels in files_in(folder / "dialog" / "EmoEvaluation", ".txt").items():
             if re.fullmatch(rf"Ses0{session}[FM]_\w+", name):
                 wavs = folder / "sentences" / "wav" / name
                 dialogues.append(DialogueFiles(name, session, labels, transcripts.get(name), wavs, avis.get(name)))
@@ -149,16 +150,3 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
     # Not splitlines, which also breaks at what latin-1 makes of an ellipsis in cp1252.
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         yield f"{path}, line {number}", line.strip(" \t")
-
-
-def _files_in(folder: Path, ending: str) -> dict[str, Path]:
-    """Files of a folder by name without ending, sorted; none where it is missing or, with a warning, unreadable."""
-    try:
-        # macOS leaves a `._name.wav` beside `name.wav`; folders, pipes and links that lead nowhere are no files.
-        files = [file for file in sorted(folder.iterdir()) if file.suffix == ending and file.name[0] != "."]
-        return {file.stem: file for file in files if file.is_file()}
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        warn_once(f"{folder} cannot be read ({error.strerror}): its files are taken as missing.")
-        return {}

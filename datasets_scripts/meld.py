@@ -12,13 +12,13 @@ from .builder import CorpusError, ErcBuilder
 from .csv_rows import Row, group_rows, index_rows, read_csv, whole_numbers
 from .labels import LABEL_SETS, LabelSet
 from .schema import Dialogue, Utterance
-from .split_files import find_split_files
+from .split_files import files_in, find_split_files
 from .text_normalization import normalize_text
 
 COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
 CLIP_FOLDERS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
 # The whole name has to match: the release also holds `._dia0_utt0.mp4` and `final_videos_testdia0_utt0.mp4`.
-CLIP_NAME = re.compile(r"dia(\d+)_utt(\d+)\.mp4")
+CLIP_NAME = re.compile(r"dia(\d+)_utt(\d+)")
 
 
 @dataclass
@@ -90,8 +90,8 @@ def find_clips(root: Path, split: str) -> dict[tuple[int, int], Path]:
     """Clips of a split by (dialogue id, utterance id)."""
     clips: dict[tuple[int, int], Path] = {}
     for folder in (root / CLIP_FOLDERS[split], root / split / CLIP_FOLDERS[split]):
-        for clip in folder.iterdir() if folder.is_dir() else ():
-            match = CLIP_NAME.fullmatch(clip.name)
+        for name, clip in files_in(folder, ".mp4").items():
+            match = CLIP_NAME.fullmatch(name)
             if match:
                 clips.setdefault((int(match[1]), int(match[2])), clip)
     return clips

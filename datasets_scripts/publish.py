@@ -1,5 +1,6 @@
 """A corpus as a folder of parquet files with a dataset card, for `datasets.load_dataset` and for the Hub."""
 
+import glob
 import hashlib
 import json
 import os
@@ -40,8 +41,9 @@ def check_rights(builder_class: type[ErcBuilder], name: str, holds_rights: bool)
 def write_dataset(builder: ErcBuilder, folder: str | Path, *, command: str, overwrite: bool = False) -> Path:
     """Writes `data/<split>-<hash>.parquet` for every split that has dialogues, and a dataset card (`README.md`).
 
-    The rows are those of the builder, only that media paths are relative to the corpus' folder (of a file elsewhere,
-    its name). One pass, a few dozen dialogues at a time. The files appear in `folder` once all of them are written.
+    The rows are those of the builder, only that media paths are relative to the corpus' folder, or to the `media_dir`
+    of a table (of a file elsewhere, its name). One pass, a few dozen dialogues at a time. The files appear in `folder`
+    once all of them are written.
 
     Args:
         builder: of the corpus.
@@ -54,6 +56,7 @@ def write_dataset(builder: ErcBuilder, folder: str | Path, *, command: str, over
 
     Raises:
         FileExistsError: where `folder` holds something that this function may not replace.
+        ValueError: where `load_dataset` could not read a folder of that name.
         CorpusError: where a raw file cannot be right or a dialogue id comes twice.
 
     Example:
@@ -61,6 +64,8 @@ def write_dataset(builder: ErcBuilder, folder: str | Path, *, command: str, over
         >>> splits = datasets.load_dataset("meld-parquet")
     """
     folder = Path(folder).expanduser().absolute()
+    if glob.has_magic(str(folder)):
+        raise ValueError(f"{folder}: `load_dataset` takes *, ? and [ for a pattern, so name a folder without them")
     earlier = replaceable_files(folder, overwrite)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
@@ -159,6 +164,7 @@ def _write_splits(builder: ErcBuilder, folder: Path) -> tuple[dict[str, SplitCou
     counts: dict[str, SplitCounts] = {}
     present: set[str] = set()
     split_of: dict[str, str] = {}
+    media_root = builder.media_root
     for split, rows in builder.as_streaming_dataset().items():
         counted, path = SplitCounts(), folder / "data" / f"{split}.parquet"
         with pq.ParquetWriter(path, rows.features.arrow_schema) as writer:
@@ -170,7 +176,7 @@ def _write_splits(builder: ErcBuilder, folder: Path) -> tuple[dict[str, SplitCou
                     split_of[dialogue] = split
                     counted.dialogues += 1
                     for utterance in row["utterances"]:
-                        _hide_machine(utterance, builder.root)
+                        _hide_machine(utterance, media_root)
                         counted.labels[utterance["label"]] += 1
                         present.update(column for column, value in utterance.items() if value is not None)
                 writer.write_table(pa.Table.from_pylist(batch, schema=rows.features.arrow_schema))

@@ -1,7 +1,9 @@
-"""Where the files of each split lie, for corpora that are unpacked in more than one way."""
+"""Which files of a corpus are there: those of each split, however it was unpacked, and those of a folder."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from .builder import warn_once
 
 
 def find_split_files(root: Path, candidates: Mapping[str, Sequence[str]], corpus: str, remedy: str) -> dict[str, Path]:
@@ -32,3 +34,16 @@ def find_split_files(root: Path, candidates: Mapping[str, Sequence[str]], corpus
             f"{', ...' * (len(held) > 20)}. {remedy}"
         )
     return {split: path for split, path in found.items() if path is not None}
+
+
+def files_in(folder: Path, ending: str) -> dict[str, Path]:
+    """Files of a folder by name without ending, sorted; none where it is missing or, with a warning, unreadable."""
+    try:
+        # macOS leaves a `._name.wav` beside `name.wav`; folders, pipes and links that lead nowhere are no files.
+        files = [file for file in sorted(folder.iterdir()) if file.suffix == ending and file.name[0] != "."]
+        return {file.stem: file for file in files if file.is_file()}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        warn_once(f"{folder} cannot be read ({error.strerror}): its files are taken as missing.")
+        return {}

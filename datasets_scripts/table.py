@@ -39,12 +39,22 @@ class TableConfig(datasets.BuilderConfig):
             has to be that of another corpus or of a trained model.
         media_dir: folder that relative audio and video paths start from; default is that of the table.
         normalize_text: undo encoding accidents and curly punctuation in what is said and who says it.
+
+    Raises:
+        ValueError: where `labels` is no list of texts.
     """
 
     columns: dict[str, str] | None = None
     labels: list[str] | None = None
     media_dir: str | None = None
     normalize_text: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = self.labels
+        if names is not None and not (isinstance(names, list | tuple) and names and {*map(type, names)} == {str}):
+            # What YAML makes of [0, 1] and of [no, yes].
+            raise ValueError(f"labels is {names!r}: give a list of texts, numbers and yes or no in quotation marks")
 
 
 @dataclass(frozen=True)
@@ -127,6 +137,12 @@ class Table(ErcBuilder):
     def files_behind(self) -> list[Path]:
         """The tables and the folders of their media, in which files may appear and vanish."""
         return [*self.raw_files(self.root), *self.contents.folders]
+
+    @property
+    def media_root(self) -> Path:
+        """The folder that relative audio and video paths start from."""
+        table = next(iter(find_tables(self.root).values()))
+        return Path(os.path.abspath(media_folder(table, self.config)))
 
     @property
     def GAPS(self) -> dict[str, str]:  # type: ignore[override]

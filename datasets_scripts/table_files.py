@@ -130,7 +130,8 @@ def text_of(row: Row, column: str) -> str | None:
         return None
     if not isinstance(value, str | int | float):
         raise CorpusError(f"{row.place}: {column} is {str(value)[:80]!r}, neither text nor a number: write it as text")
-    return str(value).strip() or None
+    # JSON may hold half of an emoji, which cannot be written as UTF-8.
+    return str(value).encode("utf-8", "replace").decode().strip() or None
 
 
 def number_of(row: Row, column: str) -> float | None:
@@ -155,12 +156,15 @@ def column_names(fields: Iterable[str], columns: Mapping[str, str] | None) -> di
     """The name in the file of each field, its own where `columns` does not map it.
 
     Raises:
-        ValueError: where `columns` maps what is no field.
+        ValueError: where `columns` maps what is no field, or to what is no name.
     """
     fields = list(fields)
     unknown = sorted(set(columns or {}) - set(fields))
     if unknown:
         raise ValueError(f"columns maps {', '.join(unknown)}: its keys are among {', '.join(fields)}")
+    nameless = [field for field, name in (columns or {}).items() if not isinstance(name, str)]
+    if nameless:
+        raise ValueError(f"columns maps {', '.join(nameless)} to no text: write the names of the file's columns")
     return {field: field for field in fields} | dict(columns or {})
 
 

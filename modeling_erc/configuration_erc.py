@@ -28,6 +28,7 @@ class ErcConfig(PreTrainedConfig):
         audio_layer: the same for audio. Middle layers of speech encoders carry emotion best.
         vision_layer: the same for vision.
         audio_token_stride: so many neighbouring audio frames are averaged into one token.
+        audio_masking: longest span of time, and of frequency, blanked in a clip in training, as a share (SpecAugment).
         frozen_modalities: backbones that are not trained. They run in eval mode without gradient.
         lora_modalities: backbones trained through low-rank adapters (Hu et al. 2021) only; needs peft.
         lora_rank: rank of the adapters.
@@ -86,6 +87,7 @@ class ErcConfig(PreTrainedConfig):
     audio_layer: str = "last"
     vision_layer: str = "last"
     audio_token_stride: int = 1
+    audio_masking: float = 0.0
     frozen_modalities: list[str] | None = None
     lora_modalities: list[str] | None = None
     lora_rank: int = 8

@@ -10,6 +10,7 @@ from .configuration_erc import ErcConfig
 from .layers_erc import alike_lengths, unsplit
 from .lora_erc import add_lora, train_adapters_only
 from .registry_erc import Registry
+from .spec_augment_erc import mask_spans
 
 # Rows that a backbone reads together: few enough to be of alike length, enough to fill the machine.
 GROUP_ROWS = 32
@@ -172,6 +173,7 @@ class AudioEncoder(BackboneEncoder):
     def __init__(self, config: ErcConfig, modality: str) -> None:
         super().__init__(config, modality)
         self.stride = config.audio_token_stride
+        self.masking = config.audio_masking
 
     def encode(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes.
@@ -181,6 +183,8 @@ class AudioEncoder(BackboneEncoder):
             audio_attention_mask: `(N, samples or frames)`, if the front-end pads.
         """
         values, mask = inputs["audio_values"], inputs.get("audio_attention_mask")
+        if self.training and self.masking:
+            values = mask_spans(values, self.masking)
         if self.backbone.config.model_type == "whisper":
             assert mask is not None
             tokens, token_mask = self._whisper(values, mask.bool())

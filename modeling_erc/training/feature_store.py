@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from transformers.utils import logging
+
+logger = logging.get_logger(__name__)
 
 
 class FeatureStore(Mapping[str, Tensor]):
@@ -45,9 +48,15 @@ class FeatureStore(Mapping[str, Tensor]):
                 self._index(shard.name)
 
     def _index(self, shard: str) -> None:
-        with safe_open(self.folder / shard, framework="pt") as file:
-            keys = json.loads(file.metadata()["keys"])
-            ends = file.get_tensor("ends").tolist()
+        path = self.folder / shard
+        try:
+            with safe_open(path, framework="pt") as file:
+                keys = json.loads(file.metadata()["keys"])
+                ends = file.get_tensor("ends").tolist()
+        except SafetensorError as error:
+            # A full disk, a crash of the machine or a broken copy; what it held can be had again.
+            logger.warning_once(f"{path} is damaged ({error}): its features are computed again. Delete it.")
+            return
         number = len(self._shards)
         self._shards.append(shard)
         for key, start, end in zip(keys, [0, *ends], ends, strict=False):

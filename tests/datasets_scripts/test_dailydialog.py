@@ -1,4 +1,5 @@
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -114,4 +115,18 @@ def test_zip_that_was_not_unpacked_is_said(root: Path) -> None:
     (root / "validation.zip").write_bytes(b"")
     message = r"needs validation/dialogues_validation\.txt .* holds .*validation\.zip\. Unpack"
     with pytest.raises(FileNotFoundError, match=message):
+        load(root)
+
+
+@pytest.mark.parametrize("texts", [[], ["", ""]])
+def test_split_without_a_dialogue_is_refused(root: Path, texts: list[str]) -> None:
+    write(root / "train", texts, texts)
+    with pytest.raises(CorpusError, match=r"dialogues_train\.txt has no dialogue"):
+        load(root)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_unreadable_file_is_named(root: Path) -> None:
+    (root / "test" / "dialogues_emotion_test.txt").chmod(0)
+    with pytest.raises(CorpusError, match=r"dialogues_emotion_test\.txt cannot be read \(Permission denied\)"):
         load(root)

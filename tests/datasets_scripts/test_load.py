@@ -61,6 +61,14 @@ def test_unknown_option_names_the_known_ones(root: Path) -> None:
         load(root, normalise=True)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "like"), [("dev_dialogues", "twelve", "12"), ("dev_seed", None, "0"), ("setting", 4, "'6way'")]
+)
+def test_option_of_the_wrong_type_is_refused_with_an_example(root: Path, option: str, value: Any, like: str) -> None:
+    with pytest.raises(ValueError, match=f"option {option} of corpus 'iemocap' is {value!r}: write it like {like}"):
+        load_erc_dataset("iemocap", root, **{option: value})
+
+
 def test_corpus_that_is_not_shipped_asks_for_its_folder(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="pass data_dir"):
         load_erc_dataset("meld")
@@ -93,6 +101,16 @@ def test_label_outside_the_label_set_is_refused(
     monkeypatch.setitem(CORPORA, "tiny", Tiny)
     monkeypatch.setattr(Tiny, "spoken", [{"label": label}])
     with pytest.raises(CorpusError, match=f"dialogue train_0, utterance 0: label {label!r} is none of calm, glad"):
+        load_erc_dataset("tiny", tmp_path, cache_dir=tmp_path)
+
+
+def test_reason_why_a_file_cannot_be_read_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Tiny, split: str) -> Iterator[Dialogue]:
+        raise PermissionError(13, "Permission denied", "raw.txt")
+
+    monkeypatch.setitem(CORPORA, "tiny", Tiny)
+    monkeypatch.setattr(Tiny, "dialogues", refuse)
+    with pytest.raises(PermissionError, match=r"Permission denied: 'raw\.txt'"):
         load_erc_dataset("tiny", tmp_path, cache_dir=tmp_path)
 
 

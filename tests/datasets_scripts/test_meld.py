@@ -83,6 +83,16 @@ def test_clips_are_found_by_name_and_other_files_are_none(root: Path) -> None:
     assert all(turn["audio_path"] == turn["video_path"] for turn in rows.values())
 
 
+def test_links_that_lead_nowhere_and_folders_are_no_clips(root: Path) -> None:
+    clips = root / "train_splits"
+    write_clips(clips, "dia0_utt3.mp4")
+    (clips / "dia0_utt0.mp4").symlink_to(clips / "dia0_utt0.mp4")
+    (clips / "dia2_utt1.mp4").symlink_to(clips / "nowhere.mp4")
+    (clips / "dia2_utt2.mp4").mkdir()
+    (root / "dev_splits_complete").symlink_to(root / "dev_splits_complete")
+    assert [key for key, turn in turns(root).items() if turn["video_path"]] == ["train_0/3"]
+
+
 @pytest.mark.parametrize(
     ("split", "folder"),
     [("train", "train_splits"), ("dev", "dev_splits_complete"), ("test", "output_repeated_splits_test")],

@@ -13,6 +13,7 @@ from datasets_scripts import CorpusError, Dialogue, ErcBuilder, LabelSet
 from datasets_scripts.dataset_card import license_id, source_hash
 from datasets_scripts.meld import Meld
 from datasets_scripts.publish import MARKER, ROWS_AT_ONCE, write_dataset, written_files
+from datasets_scripts.table import Table
 
 HEADER = "Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID\n"
 MELD = Path(__file__).parents[2].parent / "shared/data/meld"
@@ -116,6 +117,28 @@ def test_file_outside_the_corpus_is_named_without_its_folder(tmp_path: Path, mon
     monkeypatch.setattr(Tiny, "spoken", {"train": {"d": [spoken]}})
     turn = write(tiny(corpus), tmp_path / "out")["train"][0]["utterances"][0]
     assert (turn["audio_path"], turn["video_path"]) == ("a.wav", "clips/b.mp4")
+
+
+@pytest.mark.parametrize("options", [{}, {"media_dir": "there"}])
+def test_media_of_a_table_are_named_from_where_its_paths_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / options.get("media_dir", "here")
+    (tmp_path / "here").mkdir()
+    for speaker in ("ann", "bo"):
+        (folder / speaker).mkdir(parents=True)
+        (folder / speaker / "1.wav").write_bytes(b"")
+    table = tmp_path / "here/t.csv"
+    table.write_text("dialogue_id,audio,label\na,ann/1.wav,x\na,bo/1.wav,x\n")
+    copy = write(Table(table, tmp_path / "cache", **options), tmp_path / "out")
+    assert [turn["audio_path"] for turn in copy["train"][0]["utterances"]] == ["ann/1.wav", "bo/1.wav"]
+
+
+def test_folder_that_could_not_be_read_back_is_refused(root: Path) -> None:
+    with pytest.raises(ValueError, match=r"out \[1\]: `load_dataset` takes"):
+        write(meld(root), root.parent / "out [1]")
+    assert not (root.parent / "out [1]").exists()
 
 
 def test_no_file_of_the_copy_names_this_machine(root: Path) -> None:

@@ -115,6 +115,19 @@ def test_numbers_as_labels_are_names(tmp_path: Path) -> None:
         load(tmp_path / "t.jsonl", tmp_path, labels=["calm", "glad"])
 
 
+@pytest.mark.parametrize("labels", [[0, 1], [False, True], [], "glad"])
+def test_labels_that_are_no_list_of_texts_are_refused(tmp_path: Path, labels: Any) -> None:
+    path = write(tmp_path / "t.csv", PLAIN)
+    with pytest.raises(ValueError, match=r"labels is .*: give a list of texts"):
+        load(path, tmp_path, labels=labels)
+
+
+def test_half_a_character_does_not_stop_a_table(tmp_path: Path) -> None:
+    row = {"dialogue_id": "a", "text": "Hi \ud83d", "speaker": "\ude00", "label": "glad"}
+    turn = turns(load(write(tmp_path / "t.jsonl", [row]), tmp_path))[0]
+    assert (turn["text"], turn["speaker"]) == ("Hi ?", "?")
+
+
 def test_text_normalization_is_a_setting(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", ROWS)
     assert turns(load(path, tmp_path, normalize_text=True))[2]["text"] == "Oh..."
@@ -230,6 +243,8 @@ def test_missing_column_is_named_with_those_of_the_file(tmp_path: Path, suffix: 
         load(path, tmp_path, columns={"text": "words"})
     with pytest.raises(ValueError, match=r"columns maps words: its keys are among dialogue_id, utterance_id, .*split"):
         load(path, tmp_path, columns={"words": "text"})
+    with pytest.raises(ValueError, match=r"columns maps text to no text"):
+        load(path, tmp_path, columns={"text": None})
 
 
 @pytest.mark.parametrize(

@@ -349,6 +349,24 @@ def test_the_audio_stride_of_the_config_is_used(kind: str, utterances: list[dict
     assert some.sum(dim=1).tolist() == [-(-n // 4) for n in every.sum(dim=1).tolist()]
 
 
+@pytest.mark.parametrize("kind", ["whisper", "wav2vec2"])
+def test_spans_are_blanked_in_training_alone(kind: str, utterances: list[dict[str, Tensor]]) -> None:
+    masking, plain = encoder_for(kind, audio_masking=0.5), encoder_for(kind)
+    masking.load_state_dict(plain.state_dict())
+    expected, _ = plain.eval()(**utterances[-1])
+    assert torch.equal(masking.eval()(**utterances[-1])[0], expected)
+    assert not torch.allclose(masking.train()(**utterances[-1])[0], expected)
+
+
+@pytest.mark.parametrize("kind", ["whisper"])
+@pytest.mark.parametrize("layer", ["0", "1", "2"])
+def test_a_chosen_layer_is_that_of_the_mix(kind: str, layer: str, utterances: list[dict[str, Tensor]]) -> None:
+    mix, alone = encoder_for(kind, audio_layer="mix"), encoder_for(kind, audio_layer=layer)
+    alone.load_state_dict(mix.state_dict())
+    every, _ = mix.eval()(**utterances[-1])
+    torch.testing.assert_close(alone.eval()(**utterances[-1])[0], every[:, int(layer)])
+
+
 def test_of_a_config_of_several_towers_the_modalitys_own_is_taken() -> None:
     clip = CLIPConfig(vision_config=PICTURES, text_config=WORDS)
     assert unimodal_config(clip, "vision") is clip.vision_config and unimodal_config(clip, "text") is clip.text_config

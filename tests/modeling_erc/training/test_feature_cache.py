@@ -356,6 +356,17 @@ def test_a_writer_killed_in_the_middle_leaves_a_store_that_loads(tmp_path: Path)
     assert set(FeatureStore(tmp_path)) == {"whole", "half"}
 
 
+@pytest.mark.parametrize("left", [0, 100])
+def test_a_damaged_shard_is_passed_over_and_written_anew(tmp_path: Path, left: int) -> None:
+    FeatureStore(tmp_path).write({"a": torch.ones(2, 8)})
+    (shard,) = tmp_path.glob("*.safetensors")
+    shard.write_bytes(shard.read_bytes()[:left])
+    store = FeatureStore(tmp_path)
+    assert "a" not in store
+    store.write({"a": torch.ones(2, 8)})
+    assert FeatureStore(tmp_path)["a"].shape == store["a"].shape == (2, 8)
+
+
 FILLER = """
 import json, sys, time
 from pathlib import Path
