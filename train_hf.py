@@ -8,6 +8,7 @@ command line, e.g. `--modalities text --seed 1`; `--help` lists them all.
 import shlex
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from modeling_erc.training import (
     ErcArgumentParser,
     ErcCollator,
     ErcTrainer,
+    SpeedPerturbation,
     build,
     cache_frozen_features,
     changed_settings,
@@ -56,10 +58,12 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
     decoded = DecodedMedia(processor, budget=data_args.decoded_cache_mb * 2**20)
 
     # 5. Training; dev alone chooses the checkpoint.
+    read = partial(ErcCollator, processor, labels, model.config.label2id)
     trainer = ErcTrainer(
         model=model,
         args=args,
-        data_collator=ErcCollator(processor, labels, model.config.label2id, [*cached, decoded]),
+        data_collator=read([*cached, decoded]),
+        train_collator=read([*cached, decoded, SpeedPerturbation(args.speed_perturbation)]),
         train_dataset=splits["train"],
         eval_dataset=splits["dev"],
         processing_class=processor,

@@ -80,10 +80,12 @@ class GruContext(nn.Module):
         lengths = member.sum(dim=0)
         rows = states.new_zeros(groups, max(int(lengths.max()), 1), states.shape[-1])
         rows[group[seen], before[seen]] = states[seen]
-        packed = nn.utils.rnn.pack_padded_sequence(
-            rows, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
-        )
-        output = nn.utils.rnn.pad_packed_sequence(gru(packed)[0], batch_first=True)[0]
+        # autocast to bf16 would run cuDNN's recurrence in fp16, whose range is too small for unscaled gradients.
+        with torch.autocast(states.device.type, enabled=False):
+            packed = nn.utils.rnn.pack_padded_sequence(
+                rows.to(self.merge.weight.dtype), lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
+            )
+            output = nn.utils.rnn.pad_packed_sequence(gru(packed)[0], batch_first=True)[0]
         # A group of which nothing is seen ran over one empty row, which says nothing.
         output = output * (lengths > 0)[:, None, None]
         # The forward state is zero before the first seen utterance, the backward one after the last.

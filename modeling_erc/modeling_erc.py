@@ -109,10 +109,14 @@ class ErcPreTrainedModel(PreTrainedModel):
         self.config.lora_modalities = []
 
     def set_feature_statistics(self, modality: str, mean: Tensor, scale: Tensor) -> None:
-        """Sets what standardises a modality's precomputed features: `mean` and `scale`, both `(width,)`."""
+        """Sets what standardises a modality's precomputed features: `mean` and `scale`, both `(width,)`.
+
+        A feature that was constant is read as zero. It has taught its weights nothing, and divided by next to nothing
+        another value in use would drown all others.
+        """
         projection = self.erc_model.projection(modality)
         projection.feature_mean.copy_(mean)
-        projection.feature_scale.copy_(scale.clamp(min=1e-6))
+        projection.feature_scale.copy_(scale.where(scale > 1e-6, torch.inf))
 
 
 class ErcModel(ErcPreTrainedModel):

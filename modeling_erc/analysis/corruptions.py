@@ -251,7 +251,9 @@ class FeatureNoise(Corruption):
     @classmethod
     def for_model(cls, modality: str, strength: float, model: ErcPreTrainedModel) -> "FeatureNoise":
         """With the deviations that the model was trained with."""
-        return cls(modality, strength, model.erc_model.projection(modality).feature_scale.float().cpu().numpy())
+        scale = model.erc_model.projection(modality).feature_scale.float().cpu().numpy()
+        # The model ignores a feature that was constant, and its scale is no number.
+        return cls(modality, strength, np.where(np.isfinite(scale), scale, 0.0))
 
     def __call__(self, utterance: Utterance, random: np.random.Generator) -> dict[str, Any]:
         name = FEATURE_NAMES[self.modality]

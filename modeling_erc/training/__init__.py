@@ -10,6 +10,7 @@ from .feature_store import FeatureStore
 from .metrics import ErcMetric
 from .report import write_report
 from .run_folder import RunFolderError, prepare_run_folder
+from .speed_perturbation import SpeedPerturbation
 from .trainer import ErcTrainer
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "FeatureStore",
     "ModelArguments",
     "RunFolderError",
+    "SpeedPerturbation",
     "build",
     "cache_frozen_features",
     "changed_settings",

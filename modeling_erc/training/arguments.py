@@ -99,6 +99,9 @@ class ErcTrainingArguments(TrainingArguments):
     backbone_learning_rate: float | None = field(
         default=None, metadata={"help": "learning rate of the backbones; default: learning_rate"}
     )
+    speed_perturbation: float = field(
+        default=0.0, metadata={"help": "in training, decoded sound is played up to this share faster or slower"}
+    )
     learning_rate: float = 5e-4
     weight_decay: float = 0.01
     warmup_steps: float = 0.1

@@ -12,6 +12,7 @@ from ..losses_erc import ErcLoss
 from ..outputs_erc import ErcClassifierOutput
 from ..processing_erc import ErcProcessor
 from .arguments import ErcTrainingArguments
+from .collator import ErcCollator
 from .metrics import ErcMetric
 
 logger = logging.get_logger(__name__)
@@ -29,12 +30,19 @@ class ErcTrainer(Trainer):
         model: the classifier.
         args: [`ErcTrainingArguments`].
         processing_class: the processor, saved with every checkpoint.
+        train_collator: collates what is trained on, where that differs from `data_collator`.
         **kwargs: as for `transformers.Trainer`.
     """
 
     def __init__(
-        self, model: Any = None, args: Any = None, processing_class: ErcProcessor | None = None, **kwargs: Any
+        self,
+        model: Any = None,
+        args: Any = None,
+        processing_class: ErcProcessor | None = None,
+        train_collator: ErcCollator | None = None,
+        **kwargs: Any,
     ) -> None:
+        self.train_collator = train_collator
         # The Trainer would look for a tokenizer in it, which a processor without text does not have.
         self.processor = processing_class
         labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
@@ -70,6 +78,15 @@ class ErcTrainer(Trainer):
                 settings = {key: value for key, value in group.items() if key not in ("params", "lr", "initial_lr")}
                 optimizer.add_param_group({**settings, "params": backbone, "lr": rate, "backbone": True})
         return optimizer
+
+    def get_train_dataloader(self) -> Any:
+        """As the Trainer's, with the `train_collator` where there is one."""
+        scored_with: Any = self.data_collator  # type: ignore[has-type]
+        self.data_collator = self.train_collator or scored_with
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.data_collator = scored_with
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)

@@ -105,3 +105,14 @@ def test_a_model_with_it_learns_how_far_into_the_dialogue_it_is() -> None:
         optimizer.step()
     predicted = model.eval()(mask, text_features=torch.randn(36, 4)).logits.argmax(-1)
     assert (predicted == labels).float().mean() > 0.9
+
+
+def test_autocast_leaves_the_recurrence_in_full_precision() -> None:
+    context = make()
+    hidden, mask, speakers = inputs()
+    states, dialogues = hidden.flatten(0, 1), torch.arange(3).repeat_interleave(7)
+    expected = context._run(context.dialogue, states, dialogues, mask.flatten())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(context._run(context.dialogue, states, dialogues, mask.flatten()), expected)
+        # What a layer before it has cast is no obstacle.
+        assert context(hidden.bfloat16(), mask, speakers).isfinite().all()

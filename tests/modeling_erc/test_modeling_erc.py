@@ -321,6 +321,15 @@ def test_feature_statistics_standardise(feature_config: MakeConfig) -> None:
     assert model(utterance_mask=mask, text_features=mean.expand(50, 6)).logits.isfinite().all()
 
 
+def test_a_feature_that_was_constant_in_training_is_ignored_in_use(feature_config: MakeConfig) -> None:
+    model = fresh(feature_config("text"))
+    model.set_feature_statistics("text", torch.zeros(6), torch.tensor([1.0, 1.0, 1.0, 1.0, 1.0, 0.0]))
+    features = torch.randn(2, 6)
+    features[1, :5] = features[0, :5]
+    logits = model(utterance_mask=torch.ones(2, 1).bool(), text_features=features).logits
+    torch.testing.assert_close(logits[0], logits[1], rtol=0, atol=1e-5)
+
+
 def test_the_loss_is_that_of_the_config(feature_config: MakeConfig, feature_dialogues: Dialogues) -> None:
     config = feature_config(class_weights=[1.0, 2.0, 3.0], contrastive_weight=0.5)
     model, labels = fresh(config), torch.tensor([[0, 1, 2, 2, -100], [1] + [-100] * 4, [0, 0, 1, -100, -100]])

@@ -145,6 +145,14 @@ def test_a_model_is_tested_with_what_fits_its_inputs(
     assert noisy.std() == pytest.approx(0.5 * 3.0, rel=0.05)
 
 
+def test_a_feature_that_was_constant_in_training_gets_no_noise(feature_config: Callable[..., ErcConfig]) -> None:
+    model = ErcForSequenceClassification(feature_config("audio"))
+    model.set_feature_statistics("audio", torch.zeros(5), torch.tensor([1.0, 1.0, 0.0, 1.0, 1.0]))
+    (noise, *_) = corruptions_of(model)["audio/gaussian"]
+    noisy = noise({"audio_features": np.zeros((100, 5))}, draw())["audio_features"]
+    assert (noisy.std(axis=0) > 0).tolist() == [True, True, False, True, True]
+
+
 def test_a_modality_that_the_model_lacks_is_refused(raw_config: Callable[..., ErcConfig]) -> None:
     model = ErcForSequenceClassification(raw_config("text", "audio"))
     assert list(corruptions_of(model, ["audio"])) == ["audio/drop", "audio/noise"]

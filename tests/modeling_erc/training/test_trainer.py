@@ -20,9 +20,10 @@ from transformers import (
     ViTModel,
 )
 
+from datasets_scripts import label_names
 from modeling_erc import ErcForSequenceClassification
 from modeling_erc.processing_erc import ErcProcessor
-from modeling_erc.training import DecodedMedia, cache_frozen_features
+from modeling_erc.training import DecodedMedia, ErcCollator, cache_frozen_features
 
 MakeSplits = Callable[..., datasets.DatasetDict]
 NO_CHECKPOINTS = {"save_strategy": "no", "eval_strategy": "no", "load_best_model_at_end": False}
@@ -369,3 +370,13 @@ def test_several_workers_collate_the_same_batches(
     in_workers = trainer.predict(splits["dev"]).predictions
     trainer.args.dataloader_num_workers = 0
     assert np.array_equal(trainer.predict(splits["dev"]).predictions, in_workers)
+
+
+def test_the_train_collator_is_for_training_alone(splits: Any, make_trainer: Any, make_parts: Any) -> None:
+    parts = make_parts(splits)
+    names = label_names(splits["train"])
+    other = ErcCollator(parts.processor, names, parts.model.config.label2id)
+    trainer = make_trainer(splits, trainer_options={"train_collator": other})
+    assert trainer.get_train_dataloader().collate_fn is other
+    assert trainer.get_eval_dataloader().collate_fn is trainer.data_collator is not other
+    assert make_trainer(splits).get_train_dataloader().collate_fn is not other
