@@ -25,7 +25,7 @@ class ContrastiveLoss(Protocol):
         labels: Tensor,
         prototypes: Tensor,
         temperature: float,
-        past: tuple[Tensor, Tensor] | None = None,
+        further: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor: ...
 
 
@@ -62,7 +62,7 @@ def no_contrast(
     labels: Tensor,
     prototypes: Tensor,
     temperature: float,
-    past: tuple[Tensor, Tensor] | None = None,
+    further: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """No contrastive loss: zero for every anchor."""
     return embeddings.new_zeros(embeddings.shape[0])
@@ -74,7 +74,7 @@ def inter_class(
     labels: Tensor,
     prototypes: Tensor,
     temperature: float,
-    past: tuple[Tensor, Tensor] | None = None,
+    further: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Supervised inter-class contrastive loss, after Shi et al. 2024 (arXiv 2405.17900).
 
@@ -94,7 +94,8 @@ def inter_class(
         labels: `(n,)`, none of them ignored.
         prototypes: `(classes, width)`, unit norm.
         temperature: tau.
-        past: embeddings `(k, width)` and labels `(k,)` of earlier batches: further members of P(i) and B_c, no anchors.
+        further: embeddings `(k, width)` and labels `(k,)` of earlier batches or other processes: more members of
+            P(i) and B_c, no anchors.
 
     Returns:
         `(n,)`, the loss of each anchor, in float32 at least.
@@ -108,9 +109,9 @@ def inter_class(
     # autocast would turn the similarities back to bf16, whose rounding tau magnifies.
     with torch.autocast(embeddings.device.type, enabled=False):
         classes = prototypes.shape[0]
-        past_embeddings, past_labels = past or (embeddings.detach()[:0], labels[:0])
-        others = at_least_float32(torch.cat([embeddings, prototypes, past_embeddings]))
-        other_labels = torch.cat([labels, torch.arange(classes, device=labels.device), past_labels])
+        further_embeddings, further_labels = further or (embeddings.detach()[:0], labels[:0])
+        others = at_least_float32(torch.cat([embeddings, prototypes, further_embeddings]))
+        other_labels = torch.cat([labels, torch.arange(classes, device=labels.device), further_labels])
         members = torch.bincount(other_labels, minlength=classes)[other_labels]
         # From here on each anchor has its own row.
         similarity, same_class, itself = compare(embeddings, labels, others, other_labels, temperature)
@@ -220,9 +221,9 @@ class ErcLoss:
         if output.embeddings is not None and output.prototypes is not None:
             contrast = CONTRASTIVE_LOSSES[config.contrastive]
             memory = self.memory if self.memory is not None and self.memory.training else None
-            past = None if memory is None else memory.read()
+            further = None if memory is None else memory.read()
             embeddings = output.embeddings[scored]
-            anchors = contrast(embeddings, targets, output.prototypes, config.contrastive_temperature, past)
+            anchors = contrast(embeddings, targets, output.prototypes, config.contrastive_temperature, further)
             loss = loss + config.contrastive_weight * anchors.sum()
             if memory is not None:
                 memory.push(embeddings, targets)

@@ -12,7 +12,7 @@ def supcon(
     labels: Tensor,
     prototypes: Tensor,
     temperature: float,
-    past: tuple[Tensor, Tensor] | None = None,
+    further: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Supervised contrastive loss, Khosla et al. 2020 (arXiv 2004.11362), eq. 2 (L_out).
 
@@ -27,8 +27,8 @@ def supcon(
         labels: `(n,)`, none of them ignored.
         prototypes: `(classes, width)`.
         temperature: tau.
-        past: embeddings `(k, width)` and labels `(k,)` of earlier batches: further members of P(i) and A(i), no
-            anchors.
+        further: embeddings `(k, width)` and labels `(k,)` of earlier batches or other processes: more members of
+            P(i) and A(i), no anchors.
 
     Returns:
         `(n,)`, the loss of each anchor, in float32 at least.
@@ -41,9 +41,9 @@ def supcon(
     """
     # autocast would turn the similarities back to bf16, whose rounding tau magnifies.
     with torch.autocast(embeddings.device.type, enabled=False):
-        past_embeddings, past_labels = past or (embeddings.detach()[:0], labels[:0])
-        others = at_least_float32(torch.cat([embeddings, past_embeddings]))
-        other_labels = torch.cat([labels, past_labels])
+        further_embeddings, further_labels = further or (embeddings.detach()[:0], labels[:0])
+        others = at_least_float32(torch.cat([embeddings, further_embeddings]))
+        other_labels = torch.cat([labels, further_labels])
         # From here on each anchor has its own row.
         similarity, same_class, itself = compare(embeddings, labels, others, other_labels, temperature)
         denominator = torch.logsumexp(similarity.masked_fill(itself, -torch.inf), dim=1)

@@ -12,18 +12,18 @@ from modeling_erc.losses_erc import CLASSIFICATION_LOSSES, CONTRASTIVE_LOSSES, E
 from modeling_erc.outputs_erc import ErcClassifierOutput
 
 MakeConfig = Callable[..., ErcConfig]
-Past = tuple[Tensor, Tensor]
+Further = tuple[Tensor, Tensor]
 LABELS = [[0, 0, 1, -100], [2, 0, -100, -100]]
 
 
 def plain_inter_class(
-    embeddings: Tensor, labels: Tensor, prototypes: Tensor, temperature: float, past: Past | None = None
+    embeddings: Tensor, labels: Tensor, prototypes: Tensor, temperature: float, further: Further | None = None
 ) -> list[float]:
     """The formula of the docstring, sum by sum."""
     points = [*embeddings.tolist(), *prototypes.tolist()]
     classes = [*labels.tolist(), *range(len(prototypes))]
-    if past is not None:
-        points, classes = points + past[0].tolist(), classes + past[1].tolist()
+    if further is not None:
+        points, classes = points + further[0].tolist(), classes + further[1].tolist()
     losses = []
     for i in range(len(embeddings)):
         similarity = [math.exp(sum(a * b for a, b in zip(points[i], p, strict=True)) / temperature) for p in points]
@@ -56,9 +56,9 @@ LABELLINGS = {
 def test_inter_class_equals_the_plain_sums(labels: tuple[list[int], int], temperature: float) -> None:
     embeddings, targets, prototypes = points(*labels)
     some = points([0, 0, 1], labels[1])[:2] if labels[1] > 1 else points([0, 0], 1)[:2]
-    for past in (None, some):
-        loss = inter_class(embeddings, targets, prototypes, temperature, past)
-        expected = plain_inter_class(embeddings, targets, prototypes, temperature, past)
+    for further in (None, some):
+        loss = inter_class(embeddings, targets, prototypes, temperature, further)
+        expected = plain_inter_class(embeddings, targets, prototypes, temperature, further)
         assert torch.allclose(loss, torch.tensor(expected, dtype=torch.float64), rtol=1e-10)
 
 
@@ -89,10 +89,10 @@ def test_inter_class_has_the_gradient_of_its_value(labels: tuple[list[int], int]
     embeddings, targets, prototypes = points(*labels)
     inputs = (embeddings.requires_grad_(), prototypes.requires_grad_())
     assert torch.autograd.gradcheck(lambda z, c: inter_class(z, targets, c, 0.3), inputs)
-    past = (points([0, 0, 0], labels[1])[0], torch.tensor([0, 0, labels[1] - 1]))
+    further = (points([0, 0, 0], labels[1])[0], torch.tensor([0, 0, labels[1] - 1]))
 
     def of_any_norm(raw: Tensor, raw_prototypes: Tensor) -> Tensor:
-        return inter_class(normalize(raw, dim=1), targets, normalize(raw_prototypes, dim=1), 0.3, past)
+        return inter_class(normalize(raw, dim=1), targets, normalize(raw_prototypes, dim=1), 0.3, further)
 
     assert torch.autograd.gradcheck(of_any_norm, tuple((3 * value.detach()).requires_grad_() for value in inputs))
 
@@ -132,8 +132,8 @@ def test_every_contrastive_loss_is_finite_with_a_low_temperature(name: str, case
     elif case == "opposite":
         raw = torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None] * torch.ones(5)
     raw, prototypes = (value.to(dtype).contiguous().requires_grad_() for value in (raw, prototypes))
-    for past in (None, (torch.ones(2, 5) / 5**0.5, torch.tensor([0, 2]))):
-        loss = CONTRASTIVE_LOSSES[name](normalize(raw, dim=1), targets, normalize(prototypes, dim=1), 0.01, past)
+    for further in (None, (torch.ones(2, 5) / 5**0.5, torch.tensor([0, 2]))):
+        loss = CONTRASTIVE_LOSSES[name](normalize(raw, dim=1), targets, normalize(prototypes, dim=1), 0.01, further)
         assert loss.isfinite().all() and (loss >= -1e-3).all()
         if name == "none":
             continue

@@ -7,7 +7,7 @@ from torch.nn.functional import normalize
 
 from modeling_erc.supcon_loss_erc import supcon
 
-Past = tuple[Tensor, Tensor]
+Further = tuple[Tensor, Tensor]
 UNUSED = torch.full((3, 5), 0.5)
 LABELLINGS = {
     "mixed": [0, 1, 1, 2, 0, 1, 1],
@@ -17,11 +17,11 @@ LABELLINGS = {
 }
 
 
-def plain_supcon(embeddings: Tensor, labels: Tensor, temperature: float, past: Past | None) -> list[float]:
+def plain_supcon(embeddings: Tensor, labels: Tensor, temperature: float, further: Further | None) -> list[float]:
     """Equation 2, sum by sum."""
     points, classes = embeddings.tolist(), labels.tolist()
-    if past is not None:
-        points, classes = points + past[0].tolist(), classes + past[1].tolist()
+    if further is not None:
+        points, classes = points + further[0].tolist(), classes + further[1].tolist()
     losses = []
     for i in range(len(embeddings)):
         others = [a for a in range(len(points)) if a != i]
@@ -33,31 +33,31 @@ def plain_supcon(embeddings: Tensor, labels: Tensor, temperature: float, past: P
     return losses
 
 
-def points(labels: list[int], seed: int = 0) -> Past:
+def points(labels: list[int], seed: int = 0) -> Further:
     generator = torch.Generator().manual_seed(seed)
     embeddings = normalize(torch.randn(len(labels), 5, dtype=torch.float64, generator=generator), dim=1)
     return embeddings, torch.tensor(labels)
 
 
-every_past = pytest.mark.parametrize("past", [None, points([1, 1, 0], seed=1)], ids=["no past", "past"])
+every_further = pytest.mark.parametrize("further", [None, points([1, 1, 0], seed=1)], ids=["alone", "with further ones"])
 every_labelling = pytest.mark.parametrize("labels", LABELLINGS.values(), ids=LABELLINGS)
 
 
 @every_labelling
-@every_past
+@every_further
 @pytest.mark.parametrize("temperature", [0.1, 1.0])
-def test_it_equals_the_plain_sums(labels: list[int], past: Past | None, temperature: float) -> None:
+def test_it_equals_the_plain_sums(labels: list[int], further: Further | None, temperature: float) -> None:
     embeddings, targets = points(labels)
-    loss = supcon(embeddings, targets, UNUSED, temperature, past)
-    assert loss.tolist() == pytest.approx(plain_supcon(embeddings, targets, temperature, past), rel=1e-10)
+    loss = supcon(embeddings, targets, UNUSED, temperature, further)
+    assert loss.tolist() == pytest.approx(plain_supcon(embeddings, targets, temperature, further), rel=1e-10)
 
 
 @every_labelling
-@every_past
-def test_it_has_the_gradient_of_its_value(labels: list[int], past: Past | None) -> None:
+@every_further
+def test_it_has_the_gradient_of_its_value(labels: list[int], further: Further | None) -> None:
     embeddings, targets = points(labels)
     raw = (3 * embeddings).requires_grad_()
-    assert torch.autograd.gradcheck(lambda z: supcon(normalize(z, dim=1), targets, UNUSED, 0.3, past), raw)
+    assert torch.autograd.gradcheck(lambda z: supcon(normalize(z, dim=1), targets, UNUSED, 0.3, further), raw)
 
 
 def test_an_anchor_without_positives_adds_nothing_but_is_a_negative_of_others() -> None:
