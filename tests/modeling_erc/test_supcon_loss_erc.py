@@ -39,7 +39,7 @@ def points(labels: list[int], seed: int = 0) -> Further:
     return embeddings, torch.tensor(labels)
 
 
-every_further = pytest.mark.parametrize("further", [None, points([1, 1, 0], seed=1)], ids=["alone", "with further ones"])
+every_further = pytest.mark.parametrize("further", [None, points([1, 1, 0], seed=1)], ids=["alone", "further"])
 every_labelling = pytest.mark.parametrize("labels", LABELLINGS.values(), ids=LABELLINGS)
 
 
