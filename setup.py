@@ -29,12 +29,18 @@ REQUIRED = [
 LORA = ["peft>=0.21"]
 # OpenCV 5 has no face detector inside.
 FACES = ["opencv-python-headless>=4.12,<5"]
+EXPORT = ["onnx>=1.22", "onnxruntime>=1.31", "onnxscript>=0.7"]
+HUB_DEMO = ["gradio>=6.31"]
+LOGGING = ["tensorboard>=2.20", "trackio>=0.43"]
+# The browser that playwright drives is the system's own chromium; tests of the page skip where there is none.
+CHECKS = ["mypy>=2", "playwright>=1.60", "pytest>=9", "pytest-xdist>=3.8", "ruff>=0.17", "types-PyYAML>=6.0.12"]
 EXTRAS = {
+    "export": EXPORT,
     "faces": FACES,
-    "hub-demo": ["gradio>=6.31"],
-    "logging": ["tensorboard>=2.20", "trackio>=0.43"],
+    "hub-demo": HUB_DEMO,
+    "logging": LOGGING,
     "lora": LORA,
-    "test": [*FACES, *LORA, "mypy>=2", "pytest>=9", "pytest-xdist>=3.8", "ruff>=0.17", "types-PyYAML>=6.0.12"],
+    "test": [*EXPORT, *FACES, *HUB_DEMO, *LOGGING, *LORA, *CHECKS],
 }
 
 setup(
