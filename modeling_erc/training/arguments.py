@@ -82,6 +82,9 @@ class EncoderArguments:
     )
     audio_encoder: str | None = field(default=None, metadata={"help": "likewise, of a speech model (or a ViT)"})
     vision_encoder: str | None = field(default=None, metadata={"help": "likewise, of an image model"})
+    start_from: str | None = field(
+        default=None, metadata={"help": "Hub id or folder of a trained checkpoint: its weights are used where they fit"}
+    )
 
 
 @dataclass
