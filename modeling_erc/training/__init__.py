@@ -11,6 +11,7 @@ from .metrics import ErcMetric
 from .report import write_report
 from .run_folder import RunFolderError, prepare_run_folder
 from .speed_perturbation import SpeedPerturbation
+from .start_from import interpolate, trained_weights
 from .trainer import ErcTrainer
 
 __all__ = [
@@ -29,7 +30,9 @@ __all__ = [
     "cache_frozen_features",
     "changed_settings",
     "class_weights",
+    "interpolate",
     "load_corpus",
     "prepare_run_folder",
+    "trained_weights",
     "write_report",
 ]

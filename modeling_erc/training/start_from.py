@@ -1,8 +1,10 @@
 """Training that goes out from a finished checkpoint: of another corpus, or of the same one with frozen backbones."""
 
+from collections.abc import Mapping
 from os import PathLike
 
 import torch
+from torch import Tensor, nn
 from transformers.utils import logging
 
 from ..modeling_erc import ErcForSequenceClassification
@@ -56,3 +58,25 @@ def start_from(model: ErcForSequenceClassification, source: str | PathLike) -> l
     total = sum(1 for _ in model.parameters())
     logger.warning(f"{total - len(kept)} of {total} weights are those of {source}")
     return kept
+
+
+def trained_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Copies of all weights that training will change, by name, in the computer's memory."""
+    return {name: weight.detach().cpu().clone() for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+@torch.no_grad()
+def interpolate(model: nn.Module, first: Mapping[str, Tensor], share: float) -> None:
+    """Puts weights on the line from the first ones to the trained ones (WiSE-FT).
+
+    Fine-tuning gains on what it sees and loses on what it does not, such as other voices; half-way keeps most of both
+    (Wortsman et al. 2022, arXiv 2109.01903).
+
+    Args:
+        model: trained; changed in place.
+        first: what [`trained_weights`] gave before training.
+        share: 0 is the first weights, 1 the trained ones.
+    """
+    weights = dict(model.named_parameters())
+    for name, start in first.items():
+        weights[name].copy_(torch.lerp(start.to(weights[name].device), weights[name], share))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from modeling_erc import ErcForSequenceClassification
+from modeling_erc.training import ErcArgumentParser, interpolate, trained_weights
 
 MakeSplits = Callable[..., datasets.DatasetDict]
 TURNS: list[dict[str, Any]] = [{"text": "hello there", "label": 0}, {"text": "hooray", "label": 1}]
@@ -83,3 +84,30 @@ def test_a_checkpoint_of_another_width_is_refused_with_the_remedy(
     trained(make_parts, words, tmp_path / "saved", hidden_size=12)
     with pytest.raises(ValueError, match=r"hidden_size is 12, the recipe's \d+: set it to 12"):
         make_parts(words, start_from=str(tmp_path / "saved"))
+
+
+def test_final_weights_lie_on_the_way_from_the_first_to_the_trained_ones() -> None:
+    model = torch.nn.Linear(2, 2)
+    model.bias.requires_grad_(False)
+    first, bias = trained_weights(model), model.bias.clone()
+    with torch.no_grad():
+        model.weight.add_(4.0)
+    trained = model.weight.clone()
+    interpolate(model, first, 0.25)
+    assert torch.allclose(model.weight, first["weight"] + 1.0)
+    assert torch.equal(model.bias, bias)
+    with torch.no_grad():
+        model.weight.copy_(trained)
+    interpolate(model, first, 1.0)
+    assert torch.equal(model.weight, trained)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [("trained_share: 0.5", "trained_share needs --start_from"), ("trained_share: 1.5", "choose from 0 to 1")],
+)
+def test_a_share_that_means_nothing_is_refused(settings: str, told: str, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(settings)
+    with pytest.raises(SystemExit, match=told):
+        ErcArgumentParser().parse([], default_config=recipe)
