@@ -12,8 +12,10 @@ from .report import write_report
 from .run_folder import RunFolderError, prepare_run_folder
 from .speed_perturbation import SpeedPerturbation
 from .trainer import ErcTrainer
+from .whole_checkpoint import CheckpointError
 
 __all__ = [
+    "CheckpointError",
     "DataArguments",
     "DecodedMedia",
     "ErcArgumentParser",
