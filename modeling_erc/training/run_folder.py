@@ -67,8 +67,7 @@ def _last_whole(folder: Path) -> str:
     for checkpoint, fault in checkpoints_of(folder).items():
         if fault is None:
             if broken:
-                logger.warning(f"Passed over, as their writing was cut short: {'; '.join(broken)}")
-                logger.warning(f"Going on from {checkpoint.name}")
+                logger.warning(f"Going on from {checkpoint.name}: writing was cut short of {'; '.join(broken)}")
             return str(checkpoint)
         broken.append(f"{checkpoint.name}, {fault}")
     if broken:
