@@ -57,9 +57,9 @@ def cache_contrast(model: nn.Module, parts: Sequence[dict[str, Tensor]], loss: E
             with torch.no_grad():
                 output: ErcClassifierOutput = model(**{name: x for name, x in part.items() if name != "labels"})
             assert output.embeddings is not None
-            assert output.prototypes is not None
             embeddings.append(output.embeddings[scored])
             labels.append(part["labels"][scored])
+    assert output.prototypes is not None
     rows, prototypes = torch.cat(embeddings).requires_grad_(), output.prototypes.detach().requires_grad_()
     anchors = loss.contrast(rows, torch.cat(labels), prototypes)
     gradients = torch.autograd.grad(anchors.sum(), (rows, prototypes))

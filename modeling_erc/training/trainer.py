@@ -145,12 +145,12 @@ class ErcTrainer(Trainer):
         try:
             with writing(folder):
                 super()._save_checkpoint(model, trial)
-                self.accelerator.wait_for_everyone()
-                if self.args.should_save:
-                    seal(folder)
         finally:
             self.args.save_total_limit = limit
+        self.accelerator.wait_for_everyone()
         if self.args.should_save:
+            with writing(folder):
+                seal(folder)
             rotate(run, limit, self.state.best_model_checkpoint)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,20 +14,21 @@ from torch import Tensor
 from tests import exact_runs
 
 ROOT = Path(exact_runs.__file__).parents[1]
+Settings = dict[str, Any]
+Results = dict[str, dict[str, Tensor]]
 # How the whole batch of eight is cut up in each case, and what is contrasted how.
-WHOLE = {"per_device_train_batch_size": 8}
-PARTS = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
-HALVES = {"per_device_train_batch_size": 4, "per_device_eval_batch_size": 2}
-OBJECTIVES = {
+WHOLE: Settings = {"per_device_train_batch_size": 8}
+PARTS: Settings = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
+HALVES: Settings = {"per_device_train_batch_size": 4, "per_device_eval_batch_size": 2}
+OBJECTIVES: dict[str, Settings] = {
     "inter_class": {"contrastive_memory": 40},
     "supcon": {"contrastive": "supcon"},
     "none": {"contrastive": "none", "label_smoothing": 0.1},
     # Few dialogues have words, so that whole batches never see the text encoder.
     "words": {"text_encoder": "tiny", "corpus": "words"},
 }
-SINGLE = {"per_device_train_batch_size": 1, "max_steps": 10}
+SINGLE: Settings = {"per_device_train_batch_size": 1, "max_steps": 10}
 TOLERANCE = 1e-5
-Results = dict[str, dict[str, Tensor]]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Results:
     jobs = {name: {**HALVES, **own} for name, own in OBJECTIVES.items()}
     # Now and then a process has a dialogue in which nothing is labelled, and nothing else.
     jobs["single"] = SINGLE
-    quarters = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "gradient_cache": True}
+    quarters: Settings = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "gradient_cache": True}
     jobs["accumulated"] = {**quarters, **OBJECTIVES["supcon"]}
     (folder / "jobs.json").write_text(json.dumps(jobs))
     launch = ["accelerate.commands.launch", "--config_file", str(ROOT / "configs" / "accelerate" / "cpu_2.yaml")]
