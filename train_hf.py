@@ -17,6 +17,7 @@ from transformers import set_seed
 from datasets_scripts import label_names
 from modeling_erc.analysis.model_card import RunFacts
 from modeling_erc.training import (
+    CheckpointError,
     DecodedMedia,
     ErcArgumentParser,
     ErcCollator,
@@ -106,6 +107,6 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except (ValueError, ImportError, FileNotFoundError, FileExistsError) as error:
-        # A wrong set-up is the user's to mend: the message is enough, a traceback would bury it.
+    except (ValueError, ImportError, FileNotFoundError, FileExistsError, CheckpointError) as error:
+        # A wrong set-up or a full disk is the user's to mend: the message is enough, a traceback would bury it.
         sys.exit(f"{type(error).__name__}: {error}")

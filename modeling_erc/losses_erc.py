@@ -149,6 +149,11 @@ def at_least_float32(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
+# From embeddings `(n, width)` and labels `(n,)` of this process to those of all, `(N, width)` and `(N,)`, and a boolean
+# `(N,)` that says which are its own.
+Gather = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+
+
 class LossInputs(Protocol):
     """What [`ErcLoss`] reads of a model's output; only `logits` must be there.
 
@@ -176,6 +181,8 @@ class ErcLoss:
         memory: embeddings of earlier batches, the classifier's `contrastive_memory`. While it is in training mode each
             call contrasts with what it holds and then puts this batch's in; in evaluation it is not touched, so that
             the loss there depends on the batch alone.
+        gather: brings the labelled utterances of all processes together, with gradients, so that the contrastive loss
+            sees the whole batch: this process' are its anchors, which meet all. `None` where there is one process.
 
     Example:
         >>> from modeling_erc import ErcConfig, ErcForSequenceClassification
@@ -187,8 +194,15 @@ class ErcLoss:
 
     config: ErcConfig
     memory: ContrastiveMemory | None = None
+    gather: Gather | None = None
 
-    def __call__(self, output: LossInputs, labels: Tensor, num_items: Tensor | int | None = None) -> Tensor:
+    def __call__(
+        self,
+        output: LossInputs,
+        labels: Tensor,
+        num_items: Tensor | int | None = None,
+        cached: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> Tensor:
         """The loss.
 
         Args:
@@ -196,6 +210,8 @@ class ErcLoss:
             labels: `(batch, utterances)`, -100 where there is nothing to learn.
             num_items: labelled utterances of the whole optimizer step, over accumulation steps and processes. The
                 default is this batch's own. With it, the losses of the parts add up to that of the whole.
+            cached: from the embeddings `(n, width)` of the labelled utterances and the prototypes to the sum of the
+                contrastive losses, where these are known already (GradCache).
 
         Returns:
             a scalar in float32 at least; zero, with zero gradient, if everything is ignored.
@@ -203,12 +219,51 @@ class ErcLoss:
         Raises:
             ValueError: a label is outside the classes.
         """
-        config, logits = self.config, output.logits
-        assert logits is not None
+        assert output.logits is not None
         scored = labels != IGNORE_INDEX
         targets = labels[scored]
-        _check_labels(targets, logits.shape[-1])
-        items = torch.as_tensor(targets.numel() if num_items is None else num_items, device=logits.device).clamp(min=1)
+        _check_labels(targets, output.logits.shape[-1])
+        loss = self._classification(output, scored, targets)
+        if output.embeddings is not None and output.prototypes is not None:
+            embeddings, prototypes = output.embeddings[scored], output.prototypes
+            if cached is not None:
+                contrast = cached(embeddings, prototypes)
+            else:
+                contrast = self.contrast(embeddings, targets, prototypes).sum()
+            loss = loss + self.config.contrastive_weight * contrast
+        items = targets.numel() if num_items is None else num_items
+        return loss / torch.as_tensor(items, device=loss.device).clamp(min=1)
+
+    def contrast(self, embeddings: Tensor, labels: Tensor, prototypes: Tensor) -> Tensor:
+        """The contrastive loss alone, of labelled utterances, neither weighted nor divided.
+
+        Args:
+            embeddings: `(n, width)`, unit norm.
+            labels: `(n,)`, none of them ignored.
+            prototypes: `(classes, width)`, unit norm.
+
+        Returns:
+            `(n,)`, the loss of each anchor.
+        """
+        loss = CONTRASTIVE_LOSSES[self.config.contrastive]
+        memory = self.memory if self.memory is not None and self.memory.training else None
+        every, every_label, further = embeddings, labels, []
+        if self.gather is not None:
+            every, every_label, own = self.gather(embeddings, labels)
+            further.append((every[~own], every_label[~own]))
+        if memory is not None:
+            further.append(memory.read())
+        others = (torch.cat([e for e, _ in further]), torch.cat([y for _, y in further])) if further else None
+        anchors = loss(embeddings, labels, prototypes, self.config.contrastive_temperature, others)
+        if memory is not None:
+            memory.push(every, every_label)
+        # All processes take part in the way back, those without an anchor of their own too.
+        return anchors if self.gather is None else anchors + 0.0 * (every.sum() + prototypes.sum())
+
+    def _classification(self, output: LossInputs, scored: Tensor, targets: Tensor) -> Tensor:
+        """The sum over utterances of the loss of the averaged logits and of each modality's own."""
+        config, logits = self.config, output.logits
+        assert logits is not None
         weight = None if config.class_weights is None else logits.new_tensor(config.class_weights, dtype=torch.float32)
         classify = CLASSIFICATION_LOSSES[config.classification_loss]
         loss = classify(logits[scored], targets, weight, config).sum()
@@ -218,16 +273,7 @@ class ErcLoss:
             own = classify(output.modality_logits[scored][present], repeated, weight, config)
             share = (1.0 / present.sum(dim=1, keepdim=True).clamp(min=1)).expand_as(present)[present]
             loss = loss + config.modality_loss_weight * (own * share).sum()
-        if output.embeddings is not None and output.prototypes is not None:
-            contrast = CONTRASTIVE_LOSSES[config.contrastive]
-            memory = self.memory if self.memory is not None and self.memory.training else None
-            further = None if memory is None else memory.read()
-            embeddings = output.embeddings[scored]
-            anchors = contrast(embeddings, targets, output.prototypes, config.contrastive_temperature, further)
-            loss = loss + config.contrastive_weight * anchors.sum()
-            if memory is not None:
-                memory.push(embeddings, targets)
-        return loss / items
+        return loss
 
 
 def _check_labels(targets: Tensor, classes: int) -> None:

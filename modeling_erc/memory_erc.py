@@ -16,7 +16,7 @@ class ContrastiveMemory(nn.Module):
     last steps stand in for more: they are compared with, but have no gradient and are no anchors themselves.
 
     The contents are buffers: a checkpoint holds them, so that a resumed run goes on exactly. They are stored in the
-    model's dtype. Under DDP, which broadcasts buffers, every process goes on with the contents of process 0.
+    model's dtype. In training on several processes each of them holds the rows of all.
 
     Args:
         config: `contrastive_memory` slots for embeddings of width `contrastive_size`.

@@ -13,8 +13,10 @@ from .run_folder import RunFolderError, prepare_run_folder
 from .speed_perturbation import SpeedPerturbation
 from .start_from import interpolate, trained_weights
 from .trainer import ErcTrainer
+from .whole_checkpoint import CheckpointError
 
 __all__ = [
+    "CheckpointError",
     "DataArguments",
     "DecodedMedia",
     "ErcArgumentParser",

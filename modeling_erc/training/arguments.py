@@ -109,6 +109,13 @@ class ErcTrainingArguments(TrainingArguments):
         default=1.0,
         metadata={"help": "with start_from: the final weights lie so far from those to the trained ones; 1 are these"},
     )
+    gradient_cache: bool = field(
+        default=False,
+        metadata={
+            "help": "with gradient accumulation, contrast over the whole step as if it were one batch (GradCache): "
+            "exact, for one more forward pass"
+        },
+    )
     learning_rate: float = 5e-4
     weight_decay: float = 0.01
     warmup_steps: float = 0.1
@@ -127,6 +134,10 @@ class ErcTrainingArguments(TrainingArguments):
     # The collator reads every column of a row, which forward() does not name.
     remove_unused_columns: bool = False
     label_names: list[str] | None = field(default_factory=lambda: ["labels"])
+    # A batch without sound leaves the audio encoder without gradient: DDP has to look which parameters took part.
+    ddp_find_unused_parameters: bool | None = True
+    # The patience of early stopping goes on where it was.
+    restore_callback_states_from_checkpoint: bool = True
 
     def __post_init__(self) -> None:
         # What was asked for, before `TrainingArguments` fills in the rest.

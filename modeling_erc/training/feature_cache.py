@@ -121,7 +121,8 @@ def feature_statistics(rows: datasets.Dataset, modality: str) -> tuple[Tensor, T
     count, mean, squares = 0, np.zeros(()), np.zeros(())
     for row in rows:
         values = [u[name] for u in row["utterances"] if u.get(name) is not None]
-        array = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
+        # A dialogue may have nothing of a modality.
+        array = np.asarray(values, dtype=np.float64).reshape(len(values), -1 if values else 0)
         array = array[np.isfinite(array).all(axis=1)]
         if len(array):
             shift = array.mean(axis=0) - mean

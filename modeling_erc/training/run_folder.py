@@ -5,8 +5,12 @@ from pathlib import Path
 
 from accelerate.utils import broadcast_object_list
 from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import logging
 
 from .arguments import ErcTrainingArguments
+from .whole_checkpoint import checkpoints_of
+
+logger = logging.get_logger(__name__)
 
 
 class RunFolderError(ValueError):
@@ -54,10 +58,21 @@ def prepare_run_folder(args: ErcTrainingArguments, stem: str) -> str | None:
         folder.mkdir(parents=True, exist_ok=True)
     if not args.resume:
         return None
-    checkpoint: str | None = get_last_checkpoint(str(folder))
-    if checkpoint is None:
-        raise RunFolderError(f"{folder} holds no checkpoint to resume from: leave --resume out")
-    return checkpoint
+    return _last_whole(folder)
+
+
+def _last_whole(folder: Path) -> str:
+    """The last checkpoint whose writing came to its end; a warning tells of later ones."""
+    broken: list[str] = []
+    for checkpoint, fault in checkpoints_of(folder).items():
+        if fault is None:
+            if broken:
+                logger.warning(f"Going on from {checkpoint.name}: writing was cut short of {'; '.join(broken)}")
+            return str(checkpoint)
+        broken.append(f"{checkpoint.name}, {fault}")
+    if broken:
+        raise RunFolderError(f"{folder} holds no whole checkpoint ({'; '.join(broken)}): start again with --overwrite")
+    raise RunFolderError(f"{folder} holds no checkpoint to resume from: leave --resume out")
 
 
 def _make_fresh(stem: str) -> Path:

@@ -1,19 +1,27 @@
 """`ErcTrainer`: the Trainer with this package's objective."""
 
+import json
+import shutil
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import EarlyStoppingCallback, Trainer
+from transformers.trainer import TRAINING_ARGS_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, has_length
 from transformers.utils import logging
 
-from ..losses_erc import ErcLoss
+from ..losses_erc import IGNORE_INDEX, ErcLoss
 from ..outputs_erc import ErcClassifierOutput
 from ..processing_erc import ErcProcessor
 from .arguments import ErcTrainingArguments
 from .collator import ErcCollator
+from .gather import GatherBatch
+from .gradient_cache import CachedContrast, cache_contrast
 from .metrics import ErcMetric
+from .whole_checkpoint import rotate, seal, writing
 
 logger = logging.get_logger(__name__)
 
@@ -22,9 +30,18 @@ class ErcTrainer(Trainer):
     """Trains `ErcForSequenceClassification` on dialogues.
 
     The loss is [`ErcLoss`] as the model's config names it, divided by the labelled utterances of the whole optimizer
-    step, so that gradient accumulation and several processes give the same gradient as one large batch (for the
-    classification terms; the contrastive term sees the utterances of its own forward pass, and those in the model's
-    `contrastive_memory`, which every forward pass of training adds to).
+    step. What equals one large batch on one process, in loss and gradient:
+
+    - several processes: all terms. The contrastive loss and the model's `contrastive_memory` see the labelled
+      utterances of all processes, and a dialogue that fills up an epoch's last batch is not learned from twice.
+    - gradient accumulation: the classification terms. The contrastive loss sees one part of the step at a time (and
+      the memory, which each part adds to), so that each anchor meets fewer others.
+    - gradient accumulation with `gradient_cache`: all terms.
+
+    The loss of an evaluation is a mean over batches, each contrasted by itself, so it depends on their size; the
+    metrics do not.
+
+    A checkpoint counts only when all of it is written (see `whole_checkpoint`), and an old one is deleted after that.
 
     Args:
         model: the classifier.
@@ -54,13 +71,43 @@ class ErcTrainer(Trainer):
         if patience is not None:
             kwargs["callbacks"] = [*(kwargs.get("callbacks") or []), EarlyStoppingCallback(patience)]
         super().__init__(model=model, args=args, **kwargs)
+        self.gather = GatherBatch() if self.args.world_size > 1 else None
+        self.parts: list[dict[str, Any]] = []  # of the optimizer step that is about to begin
+        self.contrasts: list[CachedContrast] = []  # of those that are still to come
 
     def erc_loss(
         self, outputs: ErcClassifierOutput, labels: Tensor, num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
         """The objective, as the Trainer asks for it: already divided by the step's labelled utterances."""
+        cached = self.contrasts.pop(0) if self.contrasts else None
+        return self.loss()(outputs, labels, num_items=num_items_in_batch, cached=cached)
+
+    def loss(self) -> ErcLoss:
+        """The objective of the model as it stands: over all processes in training, over its own batch elsewhere."""
         model = self.accelerator.unwrap_model(self.model)
-        return ErcLoss(model.config, model.contrastive_memory)(outputs, labels, num_items=num_items_in_batch)
+        return ErcLoss(model.config, model.contrastive_memory, self.gather if model.training else None)
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        """As the Trainer's; before the first part of a step, the contrastive loss of all parts where asked for."""
+        if self.parts:
+            model.train()
+            parts = [self._prepare_inputs(part) for part in self.parts]
+            self.contrasts, self.parts = cache_contrast(model, parts, self.loss()), []
+        return super().training_step(model, inputs, num_items_in_batch)
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list, Any]:
+        """The parts of an optimizer step and the number of their labelled utterances, over all processes."""
+        parts, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        last = self.accelerator.gradient_state.end_of_dataloader
+        if parts and last and self.args.world_size > 1 and has_length(self.train_dataset):
+            # Several processes fill an epoch's last batch up with dialogues from its beginning.
+            whole, here = (self._train_batch_size * n for n in (self.args.world_size, self.args.process_index))
+            rest = len(self.train_dataset) % whole or whole
+            parts[-1]["labels"][max(0, rest - here) :] = IGNORE_INDEX
+            items = self._get_num_items_in_batch(parts, device)
+        several = len(parts) > 1 and getattr(self.args, "gradient_cache", False)
+        self.parts = parts if several and self.model.config.contrastive != "none" else []
+        return parts, items
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """AdamW as the Trainer makes it, with the backbones' own learning rate where one is set."""
@@ -88,10 +135,47 @@ class ErcTrainer(Trainer):
         finally:
             self.data_collator = scored_with
 
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        run = Path(self._get_output_dir(trial))
+        folder = run / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        if self.args.should_save and folder.exists():
+            shutil.rmtree(folder)  # what was cut short before
+        self.accelerator.wait_for_everyone()
+        limit, self.args.save_total_limit = self.args.save_total_limit, None  # nothing is deleted before the seal
+        try:
+            with writing(folder):
+                super()._save_checkpoint(model, trial)
+        finally:
+            self.args.save_total_limit = limit
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            with writing(folder):
+                seal(folder)
+            rotate(run, limit, self.state.best_model_checkpoint)
+
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
+        folder = Path(output_dir or str(self.args.output_dir))
+        # A pickle, which nothing reads and nobody should have to open.
+        (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)
         if self.processor is not None:
-            self.processor.save_pretrained(output_dir or self.args.output_dir)
+            self.processor.save_pretrained(folder)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        # The sum that the next logged loss is the mean of belongs to where a process stands as well.
+        unlogged = {"sum": self._tr_loss.item(), "since_step": self._globalstep_last_logged}
+        self._unlogged_file(output_dir).write_text(json.dumps(unlogged) + "\n", encoding="utf-8")
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        super()._load_rng_state(checkpoint)
+        if checkpoint is not None and (file := self._unlogged_file(checkpoint)).is_file():
+            unlogged = json.loads(file.read_text(encoding="utf-8"))
+            self._tr_loss.fill_(unlogged["sum"])
+            self._globalstep_last_logged = unlogged["since_step"]
+
+    def _unlogged_file(self, checkpoint: str) -> Path:
+        return Path(checkpoint) / f"unlogged_loss_{self.args.process_index}.json"
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         self.media_problems.update(inputs.pop("media_problems", ()))

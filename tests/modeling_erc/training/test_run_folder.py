@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from modeling_erc.training import ErcTrainingArguments, RunFolderError, prepare_run_folder
+from modeling_erc.training.whole_checkpoint import seal
 
 
 def arguments(**settings: Any) -> ErcTrainingArguments:
@@ -18,6 +19,7 @@ def run(tmp_path: Path) -> Path:
     for step in (5, 10, 9):
         (folder / f"checkpoint-{step}").mkdir(parents=True)
         (folder / f"checkpoint-{step}" / "model.safetensors").write_text("weights")
+        seal(folder / f"checkpoint-{step}")
     (folder / "metrics.json").write_text("{}")
     return folder
 
