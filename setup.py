@@ -52,6 +52,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["modeling_erc", "modeling_erc.*", "datasets_scripts", "datasets_scripts.*"]),
+    package_data={"modeling_erc.analysis": ["cards/*.md"]},
     # The commands of `python -m modeling_erc` that train do it as the script does.
     py_modules=["train_hf"],
     python_requires=">=3.11",

@@ -9,6 +9,7 @@ COMMANDS = {
     "analyse": "where a finished run errs, as one illustrated report",
     "cross": "train on one corpus, test on another through the emotions that they share",
     "extract": "compute and store the features of frozen backbones, so that training starts at once",
+    "push": "send a checkpoint to the Hub",
     "robustness": "what a model loses when modalities are missing or noisy",
 }
 
@@ -25,7 +26,7 @@ def main(argv: list[str]) -> None:
         sys.exit(f"unknown command {argv[0]!r}: choose one of {', '.join(COMMANDS)}")
     try:
         import_module(f"modeling_erc.commands.{argv[0]}").main(argv[1:])
-    except (ValueError, ImportError, FileNotFoundError, FileExistsError) as error:
+    except (ValueError, ImportError, FileNotFoundError, FileExistsError, ConnectionError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
 

@@ -65,7 +65,11 @@ class ErcPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """Loads weights, config and code; what the config freezes stays frozen, though loading makes new parameters."""
+        """Loads weights, config and code; what the config freezes stays frozen, though loading makes new parameters.
+
+        Only safetensors are opened, whatever `use_safetensors` says: a pickled checkpoint can run what it likes.
+        """
+        kwargs["use_safetensors"] = True
         loaded = super().from_pretrained(*args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         for modality in model.erc_model.encoders:
@@ -99,7 +103,7 @@ class ErcPreTrainedModel(PreTrainedModel):
         for modality, source in sources.items():
             config = self.config.backbone_config(modality)
             # A multi-tower checkpoint (CLIP) is loaded as the one tower, a single one as what its config says.
-            backbone = AutoModel.from_pretrained(source, config=config, dtype=self.dtype)
+            backbone = AutoModel.from_pretrained(source, config=config, dtype=self.dtype, use_safetensors=True)
             self.erc_model.encoder(modality).set_backbone(backbone)
 
     def merge_lora(self) -> None:

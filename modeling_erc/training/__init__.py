@@ -1,6 +1,13 @@
 """Training: arguments, building, collating, caching, the Trainer and its report. The Hub code imports none of it."""
 
-from .arguments import DataArguments, ErcArgumentParser, ErcTrainingArguments, ModelArguments, changed_settings
+from .arguments import (
+    DataArguments,
+    ErcArgumentParser,
+    ErcTrainingArguments,
+    ModelArguments,
+    changed_settings,
+    shown_command,
+)
 from .build import build, class_weights
 from .collator import ErcCollator
 from .corpus import load_corpus
@@ -31,5 +38,6 @@ __all__ = [
     "class_weights",
     "load_corpus",
     "prepare_run_folder",
+    "shown_command",
     "write_report",
 ]

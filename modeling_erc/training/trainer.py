@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import EarlyStoppingCallback, Trainer
+from transformers import EarlyStoppingCallback
 from transformers.utils import logging
 
 from ..losses_erc import ErcLoss
@@ -14,11 +14,12 @@ from ..processing_erc import ErcProcessor
 from .arguments import ErcTrainingArguments
 from .collator import ErcCollator
 from .metrics import ErcMetric
+from .pushing_trainer import PushingTrainer
 
 logger = logging.get_logger(__name__)
 
 
-class ErcTrainer(Trainer):
+class ErcTrainer(PushingTrainer):
     """Trains `ErcForSequenceClassification` on dialogues.
 
     The loss is [`ErcLoss`] as the model's config names it, divided by the labelled utterances of the whole optimizer
