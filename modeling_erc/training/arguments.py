@@ -105,7 +105,7 @@ class ErcTrainingArguments(TrainingArguments):
         default=0.0, metadata={"help": "in training, decoded sound is played up to this share faster or slower"}
     )
     # Logs stay on this machine: without it, a push would make trackio publish them in a Space.
-    trackio_static_space_id: str | typing.Literal[False] | None = False
+    trackio_static_space_id: str | None | typing.Literal[False] = False  # noqa: RUF036 (the parser goes by the order)
     project: str = "modeling-erc"
     learning_rate: float = 5e-4
     weight_decay: float = 0.01

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import tempfile
@@ -60,6 +61,9 @@ class HubRepository:
         revision: branch to push to, made where there is none; default: main.
         token: default: that of `hf auth login` or `HF_TOKEN`.
 
+    Raises:
+        ValueError: the token holds what no token holds.
+
     Example:
         >>> HubRepository("me/erc-demo", private=True).push("runs/demo-001")  # doctest: +SKIP
         'https://huggingface.co/me/erc-demo/commit/...'
@@ -72,7 +76,10 @@ class HubRepository:
         self.private = private
         self.revision = revision
         self.api = HfApi(token=token)
-        self._token = token
+        self._token = token or get_token() or ""
+        # The error that this would give on its way out repeats the token.
+        if not re.fullmatch(r"[!-~]*", self._token):
+            raise ValueError("the Hub's token holds a space, a line break or a letter that no token has: copy it anew")
 
     def prepare(self) -> None:
         """Makes the repository and the branch where there are none.
@@ -168,11 +175,11 @@ class HubRepository:
         if isinstance(error, HfHubHTTPError):
             said = error.server_message or error.response.reason_phrase
             text = f"the Hub answered {error.response.status_code} ({said})"
+        elif isinstance(error, json.JSONDecodeError):
+            text = "the answer was no JSON"
         else:
             text = f"{type(error).__name__}: {error}"
-        for token in {self._token, get_token(), os.environ.get("HF_TOKEN")}:
-            text = text.replace(token, "[token]") if token else text
-        return " ".join(text.split())
+        return " ".join((text.replace(self._token, "[token]") if self._token else text).split())
 
 
 def is_pushed(name: str) -> bool:
