@@ -475,7 +475,7 @@ def test_a_last_push_that_fails_costs_nothing_but_the_push(
     message = refusal(["small.yaml", "--data_dir", str(words_alone), *pushing], monkeypatch)
     assert "the Hub answered 403 (quota)" in message
     command = shlex.split(message.splitlines()[-1])
-    assert command == "python -m modeling_erc push run me/erc".split()
+    assert command == ["python", "-m", "modeling_erc", "push", "run", "me/erc"]
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["per_class"]
     modeling_erc_command(command[3:])
     assert hub.files("me/erc")["model.safetensors"] == (tmp_path / "run" / "model.safetensors").read_bytes()

@@ -32,10 +32,11 @@ class Cost:
         """Two sentences for a card."""
         gpus = f", {self.gpus} GPU{'s' * (self.gpus > 1)} held" if self.gpus else ", no GPU"
         assumed = f"{CORE_WATTS} W a busy core" + (f" and {GPU_WATTS} W a GPU" if self.gpus else "")
+        watt_hours = round(self.watt_hours, 2 if self.watt_hours < 10 else None)
         return (
             f"Measured from the start of the program to the end of training: {self.seconds:.0f} s, "
             f"{self.cpu_seconds:.0f} s of CPU time{gpus}.\n"
-            f"Energy, an estimate and no measurement: {self.watt_hours:.2g} Wh, assuming {assumed} all the while. "
+            f"Energy, an estimate and no measurement: {watt_hours:g} Wh, assuming {assumed} all the while. "
             "Trials before this run, and what its backbones took elsewhere, are not in it."
         )
 

@@ -9,6 +9,7 @@ import shlex
 import types
 import typing
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -133,6 +134,9 @@ class ErcTrainingArguments(TrainingArguments):
         if not torch.accelerator.is_available():
             self.use_cpu = True
         super().__post_init__()
+        for logger in {"tensorboard", "trackio"} & set(self.report_to):
+            if find_spec(logger) is None:
+                raise ImportError(f"--report_to {logger} needs the extra 'logging': pip install {logger}")
         whole = self.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS)
         if self.push_to_hub and whole:
             raise ValueError(

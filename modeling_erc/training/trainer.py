@@ -1,6 +1,7 @@
 """`ErcTrainer`: the Trainer with this package's objective."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from ..outputs_erc import ErcClassifierOutput
 from ..processing_erc import ErcProcessor
 from .arguments import ErcTrainingArguments
 from .collator import ErcCollator
+from .evaluation_log import EvaluationLog
 from .metrics import ErcMetric
 from .pushing_trainer import PushingTrainer
 
@@ -54,7 +56,12 @@ class ErcTrainer(PushingTrainer):
         patience = args.early_stopping_patience if isinstance(args, ErcTrainingArguments) else None
         if patience is not None:
             kwargs["callbacks"] = [*(kwargs.get("callbacks") or []), EarlyStoppingCallback(patience)]
+        if args is not None and args.run_name is None:
+            # Loggers know the run by the name of its folder.
+            args.run_name = Path(str(args.output_dir)).name
         super().__init__(model=model, args=args, **kwargs)
+        self.evaluation_log = EvaluationLog(labels, self.callback_handler.callbacks)
+        self.add_callback(self.evaluation_log)
 
     def erc_loss(
         self, outputs: ErcClassifierOutput, labels: Tensor, num_items_in_batch: Tensor | int | None = None
@@ -88,6 +95,15 @@ class ErcTrainer(PushingTrainer):
             return super().get_train_dataloader()
         finally:
             self.data_collator = scored_with
+
+    def evaluation_loop(self, dataloader: Any, *args: Any, **kwargs: Any) -> Any:
+        """As the Trainer's; what it found is shown to people too."""
+        output = super().evaluation_loop(dataloader, *args, **kwargs)
+        if output.predictions is not None and output.label_ids is not None:
+            found = output.predictions
+            logits = found[0] if isinstance(found, tuple) else found
+            self.evaluation_log.keep(dataloader.dataset, logits, output.label_ids)
+        return output
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
