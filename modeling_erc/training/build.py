@@ -80,7 +80,14 @@ def build(
     for losses, name in ((CLASSIFICATION_LOSSES, config.classification_loss), (CONTRASTIVE_LOSSES, config.contrastive)):
         _ = losses[name]
     model = ErcForSequenceClassification(config)
-    model.load_backbones(pretrained)
+    try:
+        model.load_backbones(pretrained)
+    except OSError as error:
+        raise ValueError(
+            f"{' or '.join(pretrained.values())} has no weights as safetensors, and pickled ones are not opened; convert "
+            "what you trust once, with AutoModel.from_pretrained(NAME).save_pretrained(DIR), and name DIR: "
+            + " ".join(str(error).split())
+        ) from error
     for modality in feature_sizes:
         model.set_feature_statistics(modality, *feature_statistics(train, modality))
     processor = ErcProcessor(
