@@ -73,15 +73,19 @@ class ErcPreTrainedModel(PreTrainedModel):
         return loaded
 
     def save_pretrained(self, save_directory: str | PathLike, **kwargs: Any) -> None:
-        """Saves weights, config and code.
+        """Saves weights, config and code, that of the pipeline too.
 
         Keys are written as the modules are named, not in a backbone's legacy format: the Trainer restores checkpoints
         with `strict=False`, and renamed keys would silently stay as they were.
         """
+        # Naming the file here is also what has it copied; imported above it would load all of transformers' pipelines.
+        from .pipeline_erc import CUSTOM_PIPELINES
+
         kwargs.setdefault("save_original_format", False)
         classes = {"AutoModel": ErcModel, "AutoModelForSequenceClassification": ErcForSequenceClassification}
         auto_map = {auto: f"modeling_erc.{cls.__name__}" for auto, cls in classes.items()}
         self.config.auto_map = {**(getattr(self.config, "auto_map", None) or {}), **auto_map}
+        self.config.custom_pipelines = {**(getattr(self.config, "custom_pipelines", None) or {}), **CUSTOM_PIPELINES}
         super().save_pretrained(save_directory, **kwargs)
 
     @property
