@@ -22,13 +22,13 @@ from .colours import emotion_colours
 from .timeline import Turn
 
 WIDTH, DPI = 12.8, 100  # inches, 1280 pixels wide
-MARGIN, HEAD, GAP = 0.25, 1.05, 0.52  # inches: at the sides, for title and legend, below each row for its clock
+MARGIN, HEAD, GAP = 0.25, 0.95, 0.52  # inches: at the sides, for title and legend, below each row for its clock
 TURNS_A_ROW, MOST_ROWS, MOST_LANES = 10, 20, 7
 SPANS = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 450, 600, 900, 1200, 1800, 3600)
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
 OTHERS = "others"
 INK, FAINT = "#1f2d3d", "#6b7683"
-LETTER = 0.0068  # inches of a letter's mean width for each point of its size
+LETTER, BOLD = 0.0078, 0.0088  # inches of a letter's mean width for each point of its size
 
 
 @dataclass(frozen=True)
@@ -206,12 +206,13 @@ def _draw_blocks(
     axes.bar(starts, [style.block * b.turn.score for b in blocks], widths, bottom, color=strong, **edge)
     ends = [*starts[1:], axes.get_xlim()[1]]
     for block, width, following in zip(blocks, widths, ends, strict=True):
-        label, inches = block.turn.label, width * scale
-        if LETTER * 9 * len(label) + 0.1 < inches:
-            inside = style.block * block.turn.score > 0.15
-            spot = (block.start + 0.05 / scale, bottom + (0.025 if inside else style.block * block.turn.score + 0.02))
-            colour = "white" if inside else colours[label]
-            axes.text(*spot, label, fontsize=9, fontweight="bold", color=colour, va="bottom", clip_on=True)
+        label, inches, height = block.turn.label, width * scale, style.block * block.turn.score
+        fitting = (text for text in (f"{label} {block.turn.score:.0%}", label) if BOLD * 9 * len(text) < inches - 0.1)
+        if tag := next(fitting, None):
+            # White on the strong colour, or in it above where that is too low.
+            spot = (block.start + 0.05 / scale, bottom + (0.025 if height > 0.15 else height + 0.02))
+            colour = "white" if height > 0.15 else colours[label]
+            axes.text(*spot, tag, fontsize=9, fontweight="bold", color=colour, va="bottom", clip_on=True)
         if style.words and block.turn.text:
             room = max(inches, (following - block.start) * scale - 0.1)
             words = _wrapped(block.turn.text, int(room / (LETTER * 8)), lines=3)
