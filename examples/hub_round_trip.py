@@ -63,17 +63,19 @@ def main() -> None:
         if "HF_ENDPOINT" not in os.environ:
             environment |= stack.enter_context(HubServer()).environment(work / "home")
 
-        print("1. A demo corpus of 20 dialogues: words, voices, faces.")
+        print("1. A demo corpus of 20 dialogues: words, voices, faces.", flush=True)
         corpus = ensure_demo_corpus(work / "corpus", recipe=DemoRecipe(12, 4, 4, utterances=4))
 
-        print("2. Three epochs on it; the checkpoints and the finished model go to the Hub.")
+        print("2. Three epochs on it; the checkpoints and the finished model go to the Hub.", flush=True)
         training = ["train_hf.py", "--dataset", "meld", "--data_dir", corpus, "--num_train_epochs", "3"]
         pushing = ["--push_to_hub", "--hub_model_id", model_id]
         run([*training, "--output_dir", work / "run", *pushing], environment)
 
-        print("3. Another machine: an empty cache, and no package but transformers and torch.")
+        print("3. Another machine: an empty cache, and no package but transformers and torch.", flush=True)
         (work / "elsewhere").mkdir()
-        clean = {**environment, "HF_HOME": str(work / "elsewhere" / "home")}
+        # Quiet: transformers warns of every file of new code. SECURITY.md says how to name the commit that was read.
+        quiet = {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+        clean = {**environment, **quiet, "HF_HOME": str(work / "elsewhere" / "home")}
         run(["-c", USE_IT, model_id], clean, folder=work / "elsewhere")
 
 

@@ -84,8 +84,8 @@ def build(
         model.load_backbones(pretrained)
     except OSError as error:
         raise ValueError(
-            f"the weights of {' or '.join(pretrained.values())} could not be loaded. Pickled ones are not opened: convert "
-            "what you trust once, with AutoModel.from_pretrained(NAME).save_pretrained(DIR), and name DIR. "
+            f"the weights of {' or '.join(pretrained.values())} could not be loaded. Pickled ones are not opened: "
+            "convert what you trust once, with AutoModel.from_pretrained(NAME).save_pretrained(DIR), and name DIR. "
             + " ".join(str(error).split())
         ) from error
     for modality in feature_sizes:
