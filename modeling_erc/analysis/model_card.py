@@ -103,6 +103,8 @@ def write_model_card(folder: Path, metrics: dict[str, Any], facts: RunFacts) -> 
         classes=", ".join(last["per_class"]),
         fusion=facts.fusion,
         contrastive=facts.contrastive,
+        example=example(facts),
+        inputs=_inputs(facts),
         dataset=f"[{facts.dataset}]({homepage})" if homepage else facts.dataset,
         sizes=", ".join(f"{split}: {n} utterances" for split, n in facts.sizes.items()),
         terms=facts.terms,
@@ -129,6 +131,35 @@ def write_model_card(folder: Path, metrics: dict[str, Any], facts: RunFacts) -> 
     path = folder / "README.md"
     card.save(path)
     return path
+
+
+def example(facts: RunFacts) -> list[str]:
+    """Two utterances with what the model reads, as Python."""
+    raw = {"text": '"{text}"', "audio": '"turn{turn}.wav"', "vision": '"turn{turn}.mp4"'}
+    names = {"vision": "video"}
+    features = {"vision": "visual_features"}
+    utterances = []
+    for turn, (speaker, text) in enumerate([("Ann", "We won!"), ("Bo", "Oh no.")], start=1):
+        fields = [f'"speaker": "{speaker}"']
+        for m in facts.modalities:
+            if m in facts.backbones:
+                fields.append(f'"{names.get(m, m)}": {raw[m].format(text=text, turn=turn)}')
+            else:
+                fields.append(f'"{features.get(m, f"{m}_features")}": features[{turn - 1}]["{m}"]')
+        utterances.append("{" + ", ".join(fields) + "}")
+    return utterances
+
+
+def _inputs(facts: RunFacts) -> str:
+    """What an utterance may hold."""
+    told = []
+    if {"audio", "vision"} & facts.backbones.keys():
+        told.append("Clips are paths or bytes, sound also `(array, rate)`.")
+    if set(facts.modalities) - facts.backbones.keys():
+        told.append("Features are arrays, made as those of the corpus were.")
+    if len(facts.modalities) > 1:
+        told.append("What an utterance lacks is masked.")
+    return " ".join(told) or "An utterance without text is passed over with what its neighbours say."
 
 
 def public_settings(settings: dict[str, Any]) -> dict[str, Any]:

@@ -105,6 +105,10 @@ class ErcTrainingArguments(TrainingArguments):
     speed_perturbation: float = field(
         default=0.0, metadata={"help": "in training, decoded sound is played up to this share faster or slower"}
     )
+    report_to: list[str] = field(
+        default_factory=lambda: ["none"],
+        metadata={"help": "where metrics, confusion matrices and sample predictions go: tensorboard trackio, or none"},
+    )
     # Logs stay on this machine: without it, a push would make trackio publish them in a Space.
     trackio_static_space_id: str | None | typing.Literal[False] = False  # noqa: RUF036 (the parser goes by the order)
     project: str = "modeling-erc"

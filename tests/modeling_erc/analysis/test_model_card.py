@@ -105,7 +105,7 @@ def test_its_text_tells_the_run(card: Any) -> None:
 def test_nothing_of_the_template_is_left(card: Any) -> None:
     for mark in ("{{ ", "{%", " }}"):
         assert mark not in card.content
-    assert 'dialogue = [{"speaker": "Ann", "text": "We won!"}' in card.text
+    assert '    {"speaker": "Ann", "text": "We won!", "audio": "turn1.wav"},' in card.text
 
 
 def test_the_example_in_it_is_python(card: Any) -> None:
@@ -120,6 +120,14 @@ def test_odd_names_survive(tmp_path: Path, name: str) -> None:
     data: Any = ModelCard.load(tmp_path / "README.md").data
     assert data.model_name == name
     assert {r.dataset_name for r in data.eval_results} == {name}
+
+
+def test_the_example_is_of_what_the_model_reads(tmp_path: Path) -> None:
+    facts = replace(FACTS, modalities=["text", "vision"], backbones={"vision": "tiny"})
+    text = write_model_card(tmp_path, METRICS, facts).read_text()
+    assert '{"speaker": "Bo", "text_features": features[1]["text"], "video": "turn2.mp4"}' in text
+    assert "Features are arrays" in text
+    assert "vision: small, trained from scratch" in text
 
 
 def test_folders_of_this_machine_are_not_told(card: Any, tmp_path: Path) -> None:
