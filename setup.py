@@ -16,6 +16,7 @@ REQUIRED = [
     "matplotlib>=3.10",
     "numpy>=2.2",
     "pillow>=11",
+    "psutil>=7",
     "pyarrow>=21",
     "PyYAML>=6.0.2",
     "safetensors>=0.8",
