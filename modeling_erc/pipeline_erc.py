@@ -134,7 +134,6 @@ class EmotionRecognitionPipeline(Pipeline):
     ) -> dict[str, Any]:
         """Checks dialogues, each with its number, and leaves out what is switched off."""
         chosen = self.model.config.modalities if modalities is None else modalities
-        off = {name for m in RAW_NAMES if m not in chosen for name in (*RAW_NAMES[m], FEATURE_NAMES[m])}
         dialogues = []
         for number, dialogue in batch:
             utterances = _utterances(dialogue, number)
@@ -142,7 +141,7 @@ class EmotionRecognitionPipeline(Pipeline):
                 _check(utterance, f"dialogue {number}, utterance {index}")
             if not any(self._given(utterance, m) for utterance in utterances for m in self.model.config.modalities):
                 raise ValueError(f"dialogue {number} has nothing that the model reads: give {self._wanted()}")
-            dialogues.append([{k: v for k, v in utterance.items() if k not in off} for utterance in utterances])
+            dialogues.append([_only(chosen, utterance) for utterance in utterances])
         for modality in chosen:
             self._check_one_form(modality, dialogues)
         return {"dialogues": dialogues}
@@ -247,6 +246,38 @@ class EmotionRecognitionPipeline(Pipeline):
     def _named(self, scores: Tensor) -> dict[str, float]:
         return {self.model.config.id2label[index]: score for index, score in enumerate(scores.tolist())}
 
+    def stream(
+        self,
+        utterances: Iterable[Utterance],
+        modalities: Sequence[str] | None = None,
+        modality_scores: bool | None = None,
+    ) -> Iterator[Result]:
+        """Classifies a dialogue while it is spoken: each result comes before the next utterance is asked for.
+
+        Args:
+            utterances: any iterable, such as a generator that listens.
+            modalities: as for a call.
+            modality_scores: likewise.
+
+        Returns:
+            an iterator of what a call gives for each utterance.
+
+        Raises:
+            ValueError: the model looks into the future (see [`ErcStream`]), or an utterance would be misread.
+        """
+        before, _, after = self._sanitize_parameters(modalities, modality_scores)
+        chosen = {**self._preprocess_params, **before}.get("modalities", self.model.config.modalities)
+        stream = self.model.stream(self.processor)
+
+        def results() -> Iterator[Result]:
+            for index, utterance in enumerate(utterances):
+                _check(utterance, f"utterance {index}")
+                output = stream.add(_only(chosen, utterance))
+                outputs = {**output, "speakers": [[utterance.get("speaker")]]}
+                yield self.postprocess(outputs, **{**self._postprocess_params, **after})[0][0]
+
+        return results()
+
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
         """Saves model, processor and code: a checkpoint as the Trainer writes it."""
         self.model.save_pretrained(save_directory, **kwargs)
@@ -256,6 +287,12 @@ class EmotionRecognitionPipeline(Pipeline):
 def _encode_chunk(reader: ErcProcessor, chunk: list[Utterance]) -> tuple[dict[str, Tensor], list[str]]:
     inputs, problems = reader.encode([chunk])
     return {name: value for name, value in inputs.items() if name not in ("utterance_mask", "speaker_ids")}, problems
+
+
+def _only(modalities: Sequence[str], utterance: Utterance) -> dict[str, Any]:
+    """An utterance without what belongs to other modalities."""
+    off = {name for m in RAW_NAMES if m not in modalities for name in (*RAW_NAMES[m], FEATURE_NAMES[m])}
+    return {name: value for name, value in utterance.items() if name not in off}
 
 
 def _is_dialogue(inputs: Any) -> bool:
