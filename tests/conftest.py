@@ -11,7 +11,7 @@ import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
-from huggingface_hub.utils import close_session
+from huggingface_hub.utils import close_session  # type: ignore[attr-defined]
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     BertConfig,

@@ -456,7 +456,7 @@ def test_a_run_goes_to_the_hub_with_a_card_that_says_what_metrics_json_says(
     run = tmp_path / "run"
     assert set(files) == (RESULTS | MODEL | PROCESSOR | {p.name for p in run.glob("*_erc.py")}) - {"predictions.csv"}
     assert json.loads(files["metrics.json"]) == metrics
-    card = ModelCard(files["README.md"].decode())
+    card: Any = ModelCard(files["README.md"].decode())
     said = {(result.dataset_split, result.metric_name): result.metric_value for result in card.data.eval_results}
     names = {"accuracy": "Accuracy", "weighted_f1": "Weighted F1", "macro_f1": "Macro F1"}
     assert said == {(s, f"{names[kind]} ({s})"): metrics[s][kind] for s in ("dev", "test") for kind in names}

@@ -195,8 +195,8 @@ def markdown(report: Mapping[str, Any], mapping: LabelMapping) -> str:
     lines = [
         f"# {train} to {test}",
         "",
-        f"Trained on {train} (`{Path(report['run']).name}`), scored on {report['split']} of both over the emotions that "
-        f"they share. Modalities: {', '.join(report['modalities'])}"
+        f"Trained on {train} (`{Path(report['run']).name}`), scored on {report['split']} of both over the emotions "
+        f"that they share. Modalities: {', '.join(report['modalities'])}"
         + (f"; masked on {test}, which has none of it: {masked}." if masked else "."),
         "",
         *(f"- {line}" for line in mapping.describe()),

@@ -171,7 +171,8 @@ def test_measured_limits_are_taken_in_and_what_was_written_by_hand_stays(card: A
         assert text.count(said) == 1, said
     assert "Not measured" not in text
     assert "## Training" in text
-    assert ModelCard(text).data.eval_results == card.data.eval_results
+    again: Any = ModelCard(text)
+    assert again.data.eval_results == card.data.eval_results
 
 
 @pytest.mark.parametrize("text", [None, "# Mine alone\n"])

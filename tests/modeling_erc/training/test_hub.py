@@ -56,7 +56,7 @@ def test_a_checkpoint_in_training_goes_with_a_card_that_says_so(hub: HubServer, 
     files = hub.files("me/erc")
     assert files["model.safetensors"] == (checkpoint / "checkpoint-6" / "model.safetensors").read_bytes()
     assert not [name for name in files if name.endswith((".bin", ".pt", "state.json"))]
-    card = ModelCard(files["README.md"].decode())
+    card: Any = ModelCard(files["README.md"].decode())
     assert "step 6 (epoch 2.00)" in card.text
     assert "| 6 | 0.5000 | 0.4000 | 0.3000 |" in card.text
     assert "Consent" in card.text
