@@ -21,6 +21,7 @@ from modeling_erc.training import (
     ErcArgumentParser,
     ErcCollator,
     ErcTrainer,
+    HubRepository,
     SpeedPerturbation,
     build,
     cache_frozen_features,
@@ -53,6 +54,9 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
     model, processor = build(model_args, data_args, splits, labels)
     model.config.class_weights = class_weights(splits["train"], len(labels), args.class_weighting)
     checkpoint = prepare_run_folder(args, stem=config_path.stem)
+    if args.push_to_hub and args.process_index == 0:
+        # A Hub that refuses is told now, not after hours.
+        HubRepository.of_run(args).prepare()
 
     # 4. What frozen backbones say never changes, so it is computed once, each process its share.
     workers = args.dataloader_num_workers

@@ -467,6 +467,18 @@ def test_a_run_goes_to_the_hub_with_a_card_that_says_what_metrics_json_says(
     assert "--data_dir DIR --push_to_hub" in card.text
 
 
+def test_a_hub_that_refuses_is_told_before_anything_is_computed(
+    train: Train, hub: HubServer, words_alone: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    hub.fail("POST", "/api/repos/create", Reply.json({"error": "not yours"}, 403))
+    pushing = ["--push_to_hub", "--hub_model_id", "them/erc", "--frozen_modalities", "text"]
+    message = refusal(["small.yaml", "--data_dir", str(words_alone), *pushing], monkeypatch)
+    assert "them/erc was not pushed: the Hub answered 403 (not yours)" in message
+    said = "".join(capfd.readouterr())
+    assert "text features" not in said
+    assert "'loss'" not in said
+
+
 def test_a_last_push_that_fails_costs_nothing_but_the_push(
     train: Train, hub: HubServer, tmp_path: Path, words_alone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from .corpus import load_corpus
 from .decoded_media import DecodedMedia
 from .feature_cache import cache_frozen_features
 from .feature_store import FeatureStore
+from .hub import HubRepository, PushError
 from .metrics import ErcMetric
 from .report import write_report
 from .run_folder import RunFolderError, prepare_run_folder
@@ -29,7 +30,9 @@ __all__ = [
     "ErcTrainer",
     "ErcTrainingArguments",
     "FeatureStore",
+    "HubRepository",
     "ModelArguments",
+    "PushError",
     "RunFolderError",
     "SpeedPerturbation",
     "build",

@@ -17,6 +17,7 @@ import yaml
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import get_token, httpx  # type: ignore[attr-defined]  # theirs for us: it may be httpx2
+from transformers import TrainingArguments
 from transformers.utils import logging
 
 from ..analysis.model_card import checkpoint_card, public_settings, refresh_limits
@@ -80,6 +81,24 @@ class HubRepository:
         # The error that this would give on its way out repeats the token.
         if not re.fullmatch(r"[!-~]*", self._token):
             raise ValueError("the Hub's token holds a space, a line break or a letter that no token has: copy it anew")
+
+    @classmethod
+    def of_run(
+        cls, args: TrainingArguments, *, token: str | None = None, private: bool | None = None
+    ) -> "HubRepository":
+        """The one that a run's arguments name; without `hub_model_id` it is called like the run's folder.
+
+        Args:
+            args: of the run.
+            token: in place of theirs.
+            private: in place of theirs.
+        """
+        return cls(
+            args.hub_model_id or Path(str(args.output_dir)).absolute().name,
+            private=args.hub_private_repo if private is None else private,
+            revision=args.hub_revision,
+            token=args.hub_token if token is None else token,
+        )
 
     def prepare(self) -> None:
         """Makes the repository and the branch where there are none.

@@ -30,13 +30,7 @@ class PushingTrainer(Trainer):
         """
         if not self.is_world_process_zero():
             return
-        args = self.args
-        self.repository = HubRepository(
-            args.hub_model_id or Path(str(args.output_dir)).absolute().name,
-            private=args.hub_private_repo if private is None else private,
-            revision=args.hub_revision,
-            token=args.hub_token if token is None else token,
-        )
+        self.repository = HubRepository.of_run(self.args, token=token, private=private)
         self.repository.prepare()
         self.hub_model_id = self.repository.repo_id
         self.push_in_progress = None
