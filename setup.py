@@ -16,6 +16,7 @@ REQUIRED = [
     "matplotlib>=3.10",
     "numpy>=2.2",
     "pillow>=11",
+    "psutil>=7",
     "pyarrow>=21",
     "PyYAML>=6.0.2",
     "safetensors>=0.8",
@@ -52,6 +53,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["modeling_erc", "modeling_erc.*", "datasets_scripts", "datasets_scripts.*"]),
+    package_data={"modeling_erc.analysis": ["cards/*.md"]},
     # The commands of `python -m modeling_erc` that train do it as the script does.
     py_modules=["train_hf"],
     python_requires=">=3.11",

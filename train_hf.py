@@ -5,7 +5,6 @@ Without a config it trains on the demo corpus, which it writes first. Every fiel
 command line, e.g. `--modalities text --seed 1`; `--help` lists them all.
 """
 
-import shlex
 import sys
 import time
 from functools import partial
@@ -15,6 +14,7 @@ import torch
 from transformers import set_seed
 
 from datasets_scripts import label_names
+from modeling_erc.analysis.cost import CostMeter
 from modeling_erc.analysis.model_card import RunFacts
 from modeling_erc.training import (
     CheckpointError,
@@ -22,6 +22,7 @@ from modeling_erc.training import (
     ErcArgumentParser,
     ErcCollator,
     ErcTrainer,
+    HubRepository,
     SpeedPerturbation,
     build,
     cache_frozen_features,
@@ -30,6 +31,7 @@ from modeling_erc.training import (
     interpolate,
     load_corpus,
     prepare_run_folder,
+    shown_command,
     trained_weights,
     write_report,
 )
@@ -44,6 +46,7 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
     model_args, data_args, args, config_path = parser.parse(argv, default_config=HERE / "configs" / "demo.yaml")
     settings = changed_settings(model_args, data_args, args)
     set_seed(args.seed)
+    meter = CostMeter(processes=args.world_size, gpus=args.world_size * (args.device.type == "cuda"))
 
     # 2. The corpus, one row a dialogue. The first process prepares it, the others read what it prepared.
     with args.main_process_first(desc="preparing the corpus"):
@@ -54,6 +57,9 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
     model, processor = build(model_args, data_args, splits, labels)
     model.config.class_weights = class_weights(splits["train"], len(labels), args.class_weighting)
     checkpoint = prepare_run_folder(args, stem=config_path.stem)
+    if args.push_to_hub and args.process_index == 0:
+        # A Hub that refuses is told now, not after hours.
+        HubRepository.of_run(args).prepare()
 
     # 4. What frozen backbones say never changes, so it is computed once, each process its share.
     workers = args.dataloader_num_workers
@@ -86,7 +92,7 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
         modalities=list(model.config.modalities),
         fusion=model.config.fusion,
         contrastive=model.config.contrastive,
-        command=shlex.join(["accelerate", "launch", "train_hf.py", *argv]),
+        command=shown_command(argv),
         parameters=model.num_parameters(),
         trainable=model.num_parameters(only_trainable=True),
         seconds=seconds,
@@ -94,6 +100,13 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
         if args.device.type == "cuda"
         else f"CPU, {torch.get_num_threads()} thread(s)",
         seed=args.seed,
+        backbones={
+            m: getattr(model_args, f"{m}_encoder")
+            for m in model.config.modalities
+            if m not in model.config.feature_sizes
+        },
+        settings=settings,
+        cost=meter.read(),
     )
     metrics = write_report(trainer, {name: splits[name] for name in ("dev", "test")}, labels, settings, facts)
     trainer.warn_of_media_problems()
@@ -101,12 +114,18 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
         for split, scores in metrics.items():
             print(f"{split}: " + "  ".join(f"{k} {scores[k]:.4f}" for k in ("accuracy", "weighted_f1", "macro_f1")))
         print(f"everything is in {args.output_dir}")
+
+    # 7. To the Hub, where it is asked for; checkpoints went there while training.
+    if args.push_to_hub:
+        address = trainer.push_to_hub()
+        if trainer.is_world_process_zero():
+            print(f"pushed: {address}")
     return metrics
 
 
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except (ValueError, ImportError, FileNotFoundError, FileExistsError, CheckpointError) as error:
+    except (ValueError, ImportError, FileNotFoundError, FileExistsError, ConnectionError, CheckpointError) as error:
         # A wrong set-up or a full disk is the user's to mend: the message is enough, a traceback would bury it.
         sys.exit(f"{type(error).__name__}: {error}")

@@ -1,15 +1,18 @@
-"""`python -m modeling_erc COMMAND ...`: what there is to do with corpora and checkpoints beside training."""
+"""`python -m modeling_erc COMMAND ...`: what there is to do with corpora and checkpoints."""
 
 import sys
 from importlib import import_module
 
 # Each is a module of `modeling_erc.commands` with a function `main(argv)`; they are imported only when called for.
 COMMANDS = {
-    "ablate": "train a grid of settings with several seeds, and compare them",
-    "analyse": "where a finished run errs, as one illustrated report",
-    "cross": "train on one corpus, test on another through the emotions that they share",
+    "train": "train a model from a recipe, as train_hf.py does",
+    "predict": "the emotions of a conversation, from subtitles, a table or JSON, as a timeline",
     "extract": "compute and store the features of frozen backbones, so that training starts at once",
+    "ablate": "train a grid of settings with several seeds, and compare them",
     "robustness": "what a model loses when modalities are missing or noisy",
+    "cross": "train on one corpus, test on another through the emotions that they share",
+    "analyse": "where a finished run errs, as one illustrated report",
+    "push": "send a checkpoint to the Hub",
 }
 
 
@@ -25,7 +28,7 @@ def main(argv: list[str]) -> None:
         sys.exit(f"unknown command {argv[0]!r}: choose one of {', '.join(COMMANDS)}")
     try:
         import_module(f"modeling_erc.commands.{argv[0]}").main(argv[1:])
-    except (ValueError, ImportError, FileNotFoundError, FileExistsError) as error:
+    except (ValueError, ImportError, FileNotFoundError, FileExistsError, ConnectionError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
 

@@ -2,14 +2,16 @@
 
 import copy
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.utils import close_session  # type: ignore[attr-defined]
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     BertConfig,
@@ -23,6 +25,7 @@ from transformers import (
 
 from modeling_erc import ErcConfig
 from modeling_erc.processing_erc import ErcProcessor
+from tests.hub_server import HubServer
 
 # Tensors this small are slower on several threads, and tests may run side by side.
 torch.set_num_threads(1)
@@ -114,6 +117,21 @@ def processor(tokenizer: PreTrainedTokenizerFast) -> ErcProcessor:
         max_text_length=32,
         num_frames=2,
     )
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A Hub, and this process set up as one of its clients."""
+    with HubServer() as server:
+        for name, value in server.environment(tmp_path / "home").items():
+            monkeypatch.setenv(name, value)
+        # Read from the environment when huggingface_hub was imported.
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server.url)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
+        close_session()
+        yield server
+        close_session()
 
 
 def sound(seconds: float, seed: int = 0) -> np.ndarray:

@@ -11,7 +11,9 @@ import base64
 import hashlib
 import json
 import re
+import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -33,6 +35,7 @@ class Request:
     query: dict[str, list[str]]
     headers: dict[str, str]
     body: bytes
+    time: float = field(default_factory=time.monotonic)
 
     def json(self) -> Any:
         return json.loads(self.body or b"{}")
@@ -67,16 +70,21 @@ class Commit:
 
 @dataclass
 class Repository:
-    """Its commits, the newest last."""
+    """Its commits on main and on other branches, the newest last."""
 
     repo_id: str
     private: bool
     commits: list[Commit]
+    branches: dict[str, list[Commit]] = field(default_factory=dict)
+
+    def branch(self, name: str) -> list[Commit] | None:
+        return self.commits if name in ("main", "HEAD") else self.branches.get(name)
 
     def at(self, revision: str) -> Commit | None:
-        if revision in ("main", "HEAD"):
-            return self.commits[-1]
-        return next((commit for commit in self.commits if commit.sha == revision), None)
+        if branch := self.branch(revision):
+            return branch[-1]
+        every = [commit for branch in (self.commits, *self.branches.values()) for commit in branch]
+        return next((commit for commit in every if commit.sha == revision), None)
 
 
 def is_large(path: str, size: int) -> bool:
@@ -92,7 +100,7 @@ def oid_of(path: str, data: bytes) -> str:
 
 
 class HubServer:
-    """The server; start it with `with`. To inject a failure, override `answer` and call it for all other requests.
+    """The server; start it with `with`. Failures are injected with `fail`.
 
     Args:
         token: the one that may write, and read what is private.
@@ -107,7 +115,8 @@ class HubServer:
     def __init__(self, token: str = "hf_test") -> None:
         self.token = token
         self.repositories: dict[tuple[str, str], Repository] = {}  # by (type, id), type "model" or "dataset"
-        self.requests: list[Request] = []
+        self.requests: list[Request] = []  # those that failed too
+        self._faults: list[tuple[str, str, list[Reply | None]]] = []
         self._blobs: dict[str, bytes] = {}
         self._lock = threading.RLock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -126,14 +135,29 @@ class HubServer:
         settings = {"HF_ENDPOINT": self.url, "HF_TOKEN": self.token, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(home)}
         return {**settings, "NO_PROXY": "127.0.0.1", "HF_HUB_OFFLINE": "0"}
 
-    def files(self, repo_id: str, repo_type: str = "model") -> dict[str, bytes]:
+    def files(self, repo_id: str, repo_type: str = "model", branch: str = "main") -> dict[str, bytes]:
         """What the newest commit holds, by path; KeyError where there is no such repository."""
-        return dict(self.repositories[repo_type, repo_id].commits[-1].files)
+        commits = self.repositories[repo_type, repo_id].branch(branch)
+        return dict(commits[-1].files) if commits else {}
+
+    def fail(self, method: str, pattern: str, *replies: Reply | None) -> None:
+        """Answers the next requests to paths of this pattern with `replies`; with None the connection is cut instead.
+
+        All after them are answered as ever. A connection is cut when half of the request has arrived.
+        """
+        self._faults.append((method, pattern, list(replies)))
+
+    def fault(self, method: str, path: str) -> list[Reply | None]:
+        """What a request is answered with in place of the truth: one reply, or nothing."""
+        with self._lock:
+            for wanted, pattern, replies in self._faults:
+                if replies and wanted == method and re.fullmatch(pattern, path):
+                    return [replies.pop(0)]
+        return []
 
     def answer(self, request: Request) -> Reply:
         """The reply to a request; called from several threads."""
         with self._lock:
-            self.requests.append(request)
             for methods, pattern, respond, needs_token in self._routes():
                 match = re.fullmatch(pattern, request.path)
                 if match is None or request.method not in methods:
@@ -159,7 +183,8 @@ class HubServer:
             ("GET", rf"{api}/commits/{rev}", self._commits, False),
             ("POST", rf"{api}/paths-info/{rev}", self._paths_info, False),
             ("POST", rf"{api}/preupload/{rev}", self._preupload, True),
-            ("POST", rf"{api}/commit/{rev}", self._commit, True),
+            ("POST", rf"{api}/commit/(?P<branch>[^/]+)", self._commit, True),
+            ("POST", rf"{api}/branch/(?P<branch>[^/]+)", self._create_branch, True),
             ("POST", rf"{plain}\.git/info/lfs/objects/batch", self._batch, True),
             # The address is the permission: clients send no token there.
             ("PUT", "/lfs-upload/(?P<oid>[0-9a-f]{64})", self._upload, False),
@@ -250,8 +275,17 @@ class HubServer:
         self._blobs[oid] = request.body
         return Reply()
 
-    def _commit(self, request: Request, repository: Repository, commit: Commit) -> Reply:
-        files, title = dict(commit.files), ""
+    def _create_branch(self, request: Request, repository: Repository, commit: Commit, branch: str) -> Reply:
+        if repository.branch(branch):
+            return Reply.json({"error": "Reference already exists"}, 409)
+        repository.branches[branch] = [commit]
+        return Reply.json({})
+
+    def _commit(self, request: Request, repository: Repository, commit: Commit, branch: str) -> Reply:
+        commits = repository.branch(branch)
+        if not commits:
+            return Reply.missing("RevisionNotFound")
+        files, title = dict(commits[-1].files), ""
         for line in request.body.splitlines():
             key, value = (item := json.loads(line))["key"], item["value"]
             if key == "header":
@@ -268,8 +302,8 @@ class HubServer:
                 files = {path: data for path, data in files.items() if not path.startswith(value["path"])}
             else:
                 return Reply.json({"error": f"unknown operation {key}"}, 400)
-        sha = hashlib.sha1(f"{commit.sha}{len(repository.commits)}".encode() + request.body).hexdigest()
-        repository.commits.append(Commit(sha, title, files))
+        sha = hashlib.sha1(f"{branch}{commits[-1].sha}{len(commits)}".encode() + request.body).hexdigest()
+        commits.append(Commit(sha, title, files))
         return Reply.json(
             {"commitUrl": f"{self.url}/{repository.repo_id}/commit/{sha}", "commitOid": sha, "success": True}
         )
@@ -296,8 +330,15 @@ class HubServer:
             def respond(self) -> None:
                 url = urlsplit(self.path)
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                request = Request(self.command, url.path, parse_qs(url.query), headers, self.read_body())
-                reply = hub.answer(request)
+                fault = hub.fault(self.command, url.path)
+                body = self.read_half() if fault == [None] else self.read_body()
+                request = Request(self.command, url.path, parse_qs(url.query), headers, body)
+                hub.requests.append(request)
+                reply = fault[0] if fault else hub.answer(request)
+                if reply is None:
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
                 self.send_response(reply.status)
                 for name, value in {**reply.headers, "Content-Length": str(len(reply.body))}.items():
                     self.send_header(name, value)
@@ -306,6 +347,9 @@ class HubServer:
                     self.wfile.write(reply.body)
 
             do_GET = do_HEAD = do_POST = do_PUT = respond
+
+            def read_half(self) -> bytes:
+                return self.rfile.read(int(self.headers.get("Content-Length", 0)) // 2)
 
             def read_body(self) -> bytes:
                 if self.headers.get("Transfer-Encoding") != "chunked":

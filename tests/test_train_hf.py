@@ -3,6 +3,7 @@ import itertools
 import json
 import random
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoModel
@@ -25,8 +27,10 @@ import train_hf
 from datasets_scripts import LABEL_SETS
 from datasets_scripts.demo_corpus import DemoRecipe, ensure_demo_corpus
 from modeling_erc import ErcForSequenceClassification
+from modeling_erc.__main__ import main as modeling_erc_command
 from modeling_erc.encoders_erc import TextEncoder
 from modeling_erc.training.fresh import FRESH
+from tests.hub_server import HubServer, Reply
 
 SCRIPT = Path(train_hf.__file__)
 SMALL = ["--hidden_size", "16", "--num_train_epochs", "1"]
@@ -437,6 +441,56 @@ def test_the_best_dev_score_of_training_is_the_one_reported(train: Train, tmp_pa
     assert len(scores) == 8
     assert max(scores) > min(scores)
     assert metrics["dev"]["weighted_f1"] == pytest.approx(max(scores))
+
+
+# ---- to the Hub ----
+
+
+def test_a_run_goes_to_the_hub_with_a_card_that_says_what_metrics_json_says(
+    train: Train, hub: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pushing = ["--push_to_hub", "--hub_model_id", "me/erc", "--hub_strategy", "end", "--hub_token", hub.token]
+    metrics = train(*pushing, "--output_dir", "run", "--num_train_epochs", "3")
+    assert f"pushed: {hub.url}/me/erc/commit/" in capsys.readouterr().out
+    files = hub.files("me/erc")
+    run = tmp_path / "run"
+    assert set(files) == (RESULTS | MODEL | PROCESSOR | {p.name for p in run.glob("*_erc.py")}) - {"predictions.csv"}
+    assert json.loads(files["metrics.json"]) == metrics
+    card: Any = ModelCard(files["README.md"].decode())
+    said = {(result.dataset_split, result.metric_name): result.metric_value for result in card.data.eval_results}
+    names = {"accuracy": "Accuracy", "weighted_f1": "Weighted F1", "macro_f1": "Macro F1"}
+    assert said == {(s, f"{names[kind]} ({s})"): metrics[s][kind] for s in ("dev", "test") for kind in names}
+    # Neither this machine's folders nor the token.
+    for text in (files["README.md"], files["run_config.yaml"]):
+        assert str(tmp_path).encode() not in text
+        assert hub.token.encode() not in text
+    assert "--data_dir DIR --push_to_hub" in card.text
+
+
+def test_a_hub_that_refuses_is_told_before_anything_is_computed(
+    train: Train, hub: HubServer, words_alone: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    hub.fail("POST", "/api/repos/create", Reply.json({"error": "not yours"}, 403))
+    pushing = ["--push_to_hub", "--hub_model_id", "them/erc", "--frozen_modalities", "text"]
+    message = refusal(["small.yaml", "--data_dir", str(words_alone), *pushing], monkeypatch)
+    assert "them/erc was not pushed: the Hub answered 403 (not yours)" in message
+    said = "".join(capfd.readouterr())
+    assert "text features" not in said
+    assert "'loss'" not in said
+
+
+def test_a_last_push_that_fails_costs_nothing_but_the_push(
+    train: Train, hub: HubServer, tmp_path: Path, words_alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.fail("POST", ".*/commit/.*", Reply.json({"error": "quota"}, 403))
+    pushing = ["--push_to_hub", "--hub_model_id", "me/erc", "--hub_strategy", "end", "--output_dir", "run"]
+    message = refusal(["small.yaml", "--data_dir", str(words_alone), *pushing], monkeypatch)
+    assert "the Hub answered 403 (quota)" in message
+    command = shlex.split(message.splitlines()[-1])
+    assert command == ["python", "-m", "modeling_erc", "push", "run", "me/erc"]
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]["per_class"]
+    modeling_erc_command(command[3:])
+    assert hub.files("me/erc")["model.safetensors"] == (tmp_path / "run" / "model.safetensors").read_bytes()
 
 
 # ---- several processes ----

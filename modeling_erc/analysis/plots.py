@@ -8,16 +8,26 @@ import numpy as np
 
 matplotlib.use("Agg")  # no screen is needed to write a file
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 
 def plot_confusion(matrix: np.ndarray, label_names: list[str], path: Path, *, title: str) -> None:
+    """Writes a [`confusion_figure`] as PNG to `path`."""
+    figure = confusion_figure(matrix, label_names, title=title)
+    figure.savefig(path, dpi=140)
+    plt.close(figure)
+
+
+def confusion_figure(matrix: np.ndarray, label_names: list[str], *, title: str) -> Figure:
     """A confusion matrix: shades are shares of each true class, numbers are utterances.
 
     Args:
         matrix: `(classes, classes)` counts, rows are true classes.
         label_names: in the order of the rows.
-        path: PNG to write.
         title: what the numbers are of, e.g. the split.
+
+    Returns:
+        a figure of pyplot, which whoever asked for it closes.
     """
     shares = matrix / matrix.sum(axis=1, keepdims=True).clip(min=1)
     size = 1.8 + 0.75 * len(label_names)
@@ -33,8 +43,7 @@ def plot_confusion(matrix: np.ndarray, label_names: list[str], path: Path, *, ti
     axes.set_title(f"Confusion matrix, {title}")
     axes.spines[:].set_visible(False)
     figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
-    figure.savefig(path, dpi=140)
-    plt.close(figure)
+    return figure
 
 
 def plot_cells(

@@ -12,6 +12,7 @@ import torch
 from datasets_scripts import FEATURE_COLUMNS, erc_builder
 
 from ..analysis.label_mapping import LabelMapping, emotions_of, left_out
+from ..analysis.model_card import refresh_limits
 from ..configuration_erc import ErcConfig
 from ..training.arguments import DataArguments, ErcArgumentParser
 from ..training.build import RAW_COLUMNS
@@ -40,11 +41,14 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--test_dir", type=Path, help="its folder")
     parser.add_argument("--test_options", type=_options, default={}, metavar="JSON", help="its options")
     parser.add_argument("--split", default="test", help="of both corpora (default: %(default)s)")
-    parser.add_argument("--out", type=Path, help="folder of the results; default: runs/cross-A-B")
+    parser.add_argument(
+        "--out", type=Path, help="folder of the results; default: cross/B in a run, else runs/cross-A-B"
+    )
     args, others = parser.parse_known_args(argv)
     if args.train.is_dir() and others:
         parser.error(f"unknown: {' '.join(others)}; a finished run is not trained again")
-    out: Path = args.out or Path("runs") / f"cross-{args.train.stem}-{args.test}"
+    default = args.train / "cross" / args.test if args.train.is_dir() else None
+    out: Path = args.out or default or Path("runs") / f"cross-{args.train.stem}-{args.test}"
 
     # What cannot be is told before anything is trained.
     builder = erc_builder(args.test, args.test_dir, **args.test_options)
@@ -89,6 +93,7 @@ def main(argv: list[str]) -> None:
     (out / "cross.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     text = markdown(report, mapping)
     (out / "cross.md").write_text(text, encoding="utf-8")
+    refresh_limits(run.folder)
     print(f"\n{text}\neverything is in {out}")
 
 
@@ -190,8 +195,8 @@ def markdown(report: Mapping[str, Any], mapping: LabelMapping) -> str:
     lines = [
         f"# {train} to {test}",
         "",
-        f"Trained on {train} (`{report['run']}`), scored on {report['split']} of both over the emotions that they "
-        f"share. Modalities: {', '.join(report['modalities'])}"
+        f"Trained on {train} (`{Path(report['run']).name}`), scored on {report['split']} of both over the emotions "
+        f"that they share. Modalities: {', '.join(report['modalities'])}"
         + (f"; masked on {test}, which has none of it: {masked}." if masked else "."),
         "",
         *(f"- {line}" for line in mapping.describe()),

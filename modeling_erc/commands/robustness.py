@@ -10,6 +10,7 @@ from pathlib import Path
 from ..analysis.corrupted_split import CorruptedSplit
 from ..analysis.corruptions import ANY, corruptions_of
 from ..analysis.curves import plot_curves
+from ..analysis.model_card import refresh_limits
 from ..analysis.robustness import Curve, csv_rows, markdown, sentences
 from ..training.checkpoint import Run, load_run
 
@@ -64,6 +65,7 @@ def main(argv: list[str]) -> None:
     with (out / "table.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(csv_rows(curves))
     plot_curves(curves, out / "curves.png", split=args.split)
+    refresh_limits(args.checkpoints[0])
     print("\n".join(["", *sentences(curves), "", f"everything is in {out}"]))
 
 

@@ -1,12 +1,20 @@
 """Training: arguments, building, collating, caching, the Trainer and its report. The Hub code imports none of it."""
 
-from .arguments import DataArguments, ErcArgumentParser, ErcTrainingArguments, ModelArguments, changed_settings
+from .arguments import (
+    DataArguments,
+    ErcArgumentParser,
+    ErcTrainingArguments,
+    ModelArguments,
+    changed_settings,
+    shown_command,
+)
 from .build import build, class_weights
 from .collator import ErcCollator
 from .corpus import load_corpus
 from .decoded_media import DecodedMedia
 from .feature_cache import cache_frozen_features
 from .feature_store import FeatureStore
+from .hub import HubRepository, PushError
 from .metrics import ErcMetric
 from .report import write_report
 from .run_folder import RunFolderError, prepare_run_folder
@@ -25,7 +33,9 @@ __all__ = [
     "ErcTrainer",
     "ErcTrainingArguments",
     "FeatureStore",
+    "HubRepository",
     "ModelArguments",
+    "PushError",
     "RunFolderError",
     "SpeedPerturbation",
     "build",
@@ -35,6 +45,7 @@ __all__ = [
     "interpolate",
     "load_corpus",
     "prepare_run_folder",
+    "shown_command",
     "trained_weights",
     "write_report",
 ]

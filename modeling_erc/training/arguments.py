@@ -5,9 +5,11 @@ import difflib
 import inspect
 import json
 import re
+import shlex
 import types
 import typing
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +17,7 @@ import datasets
 import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
+from transformers.trainer_utils import HubStrategy
 
 from ..configuration_erc import MODALITIES, ErcConfig
 
@@ -116,6 +119,13 @@ class ErcTrainingArguments(TrainingArguments):
             "exact, for one more forward pass"
         },
     )
+    report_to: list[str] = field(
+        default_factory=lambda: ["none"],
+        metadata={"help": "where metrics, confusion matrices and sample predictions go: tensorboard trackio, or none"},
+    )
+    # Logs stay on this machine: without it, a push would make trackio publish them in a Space.
+    trackio_static_space_id: str | None | typing.Literal[False] = False  # noqa: RUF036 (the parser goes by the order)
+    project: str = "modeling-erc"
     learning_rate: float = 5e-4
     weight_decay: float = 0.01
     warmup_steps: float = 0.1
@@ -146,6 +156,20 @@ class ErcTrainingArguments(TrainingArguments):
         if not torch.accelerator.is_available():
             self.use_cpu = True
         super().__post_init__()
+        for logger in {"tensorboard", "trackio"} & set(self.report_to):
+            if find_spec(logger) is None:
+                raise ImportError(f"--report_to {logger} needs the extra 'logging': pip install {logger}")
+        whole = self.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS)
+        if self.push_to_hub and whole:
+            raise ValueError(
+                f"--hub_strategy {self.hub_strategy.value} would push the optimizer's state, a pickle: "
+                "take every_save or end, and --resume from the run's folder"
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The Trainer pickles its arguments beside the model, which is no place for a password.
+        given = {**self.as_given, "hub_token": None}
+        return {**vars(self), "hub_token": None, "as_given": given}
 
 
 def _config_fields() -> list[tuple[str, Any, Any]]:
@@ -258,3 +282,19 @@ def changed_settings(*arguments: Any) -> dict[str, Any]:
         for name, default in defaults.items()
         if given[name] != default and name not in _NOT_REPEATED
     }
+
+
+def shown_command(argv: list[str]) -> str:
+    """The command line of a run as its card shows it: without this machine's folders, and without a token.
+
+    Args:
+        argv: what followed `train_hf.py`.
+
+    Example:
+        >>> shown_command(["--seed", "1", "--data_dir", "/home/me/MELD.Raw", "--hub_token", "hf_secret"])
+        'accelerate launch train_hf.py --seed 1 --data_dir DIR --hub_token TOKEN'
+    """
+    hidden = {"--data_dir": "DIR", "--feature_cache": "DIR", "--output_dir": "DIR", "--hub_token": "TOKEN"}
+    words = [part for word in argv for part in (word.split("=", 1) if word.split("=")[0] in hidden else [word])]
+    shown = [hidden.get(before, word) for before, word in zip(["", *words], words, strict=False)]
+    return shlex.join(["accelerate", "launch", "train_hf.py", *shown])

@@ -81,7 +81,14 @@ def build(
     for losses, name in ((CLASSIFICATION_LOSSES, config.classification_loss), (CONTRASTIVE_LOSSES, config.contrastive)):
         _ = losses[name]
     model = ErcForSequenceClassification(config)
-    model.load_backbones(pretrained)
+    try:
+        model.load_backbones(pretrained)
+    except OSError as error:
+        raise ValueError(
+            f"the weights of {' or '.join(pretrained.values())} could not be loaded. Pickled ones are not opened: "
+            "convert what you trust once, with AutoModel.from_pretrained(NAME).save_pretrained(DIR), and name DIR. "
+            + " ".join(str(error).split())
+        ) from error
     if model_args.start_from is not None:
         start_from(model, model_args.start_from)
     for modality in feature_sizes:

@@ -47,7 +47,8 @@ def write_report(
         return metrics
 
     trainer.model.merge_lora()
-    trainer.save_model()
+    # Pushed is what is complete, by `trainer.push_to_hub`.
+    trainer.save_model(_internal_call=True)
     with (folder / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["split", "dialogue_id", "utterance_id", "speaker", "text", "label", "prediction", *names])

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import EarlyStoppingCallback, Trainer
+from transformers import EarlyStoppingCallback
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, has_length
 from transformers.utils import logging
@@ -18,15 +18,17 @@ from ..outputs_erc import ErcClassifierOutput
 from ..processing_erc import ErcProcessor
 from .arguments import ErcTrainingArguments
 from .collator import ErcCollator
+from .evaluation_log import EvaluationLog
 from .gather import GatherBatch
 from .gradient_cache import CachedContrast, cache_contrast
 from .metrics import ErcMetric
+from .pushing_trainer import PushingTrainer
 from .whole_checkpoint import rotate, seal, writing
 
 logger = logging.get_logger(__name__)
 
 
-class ErcTrainer(Trainer):
+class ErcTrainer(PushingTrainer):
     """Trains `ErcForSequenceClassification` on dialogues.
 
     The loss is [`ErcLoss`] as the model's config names it, divided by the labelled utterances of the whole optimizer
@@ -70,10 +72,15 @@ class ErcTrainer(Trainer):
         patience = args.early_stopping_patience if isinstance(args, ErcTrainingArguments) else None
         if patience is not None:
             kwargs["callbacks"] = [*(kwargs.get("callbacks") or []), EarlyStoppingCallback(patience)]
+        if args is not None and args.run_name is None:
+            # Loggers know the run by the name of its folder.
+            args.run_name = Path(str(args.output_dir)).name
         super().__init__(model=model, args=args, **kwargs)
         self.gather = GatherBatch() if self.args.world_size > 1 else None
         self.parts: list[dict[str, Any]] = []  # of the optimizer step that is about to begin
         self.contrasts: list[CachedContrast] = []  # of those that are still to come
+        self.evaluation_log = EvaluationLog(labels, self.callback_handler.callbacks)
+        self.add_callback(self.evaluation_log)
 
     def erc_loss(
         self, outputs: ErcClassifierOutput, labels: Tensor, num_items_in_batch: Tensor | int | None = None
@@ -152,6 +159,15 @@ class ErcTrainer(Trainer):
             with writing(folder):
                 seal(folder)
             rotate(run, limit, self.state.best_model_checkpoint)
+
+    def evaluation_loop(self, dataloader: Any, *args: Any, **kwargs: Any) -> Any:
+        """As the Trainer's; what it found is shown to people too."""
+        output = super().evaluation_loop(dataloader, *args, **kwargs)
+        if output.predictions is not None and output.label_ids is not None:
+            found = output.predictions
+            logits = found[0] if isinstance(found, tuple) else found
+            self.evaluation_log.keep(dataloader.dataset, logits, output.label_ids)
+        return output
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)

@@ -10,7 +10,7 @@ from PIL import Image
 from datasets_scripts import CORPORA, CorpusError
 from datasets_scripts.__main__ import main
 from datasets_scripts.publish import written_files
-from tests.hub_server import HubServer, Reply, Request
+from tests.hub_server import HubServer, Reply
 
 HEADER = "Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID\n"
 REPOSITORY = Path(__file__).parents[2]
@@ -182,17 +182,9 @@ def test_token_is_asked_for_before_the_work(root: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-class Failing(HubServer):
-    """A Hub that lets nobody commit."""
-
-    def answer(self, request: Request) -> Reply:
-        if "/commit/" in request.path:
-            return Reply.json({"error": "no space left"}, 403)
-        return super().answer(request)
-
-
 def test_refusal_of_the_hub_is_said_and_the_copy_stays(root: Path, tmp_path: Path) -> None:
-    with Failing() as hub:
+    with HubServer() as hub:
+        hub.fail("POST", ".*/commit/.*", Reply.json({"error": "no space left"}, 403))
         environment = hub.environment(tmp_path / "home")
         done = run("meld", root, "--out", tmp_path / "out", "--push", "me/meld", RIGHTS, **environment)
     assert done.returncode == 1

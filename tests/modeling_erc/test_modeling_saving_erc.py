@@ -1,4 +1,6 @@
 import json
+import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,3 +128,32 @@ def test_labels_keep_their_names(feature_config: MakeConfig, tmp_path: Path) -> 
     loaded = ErcForSequenceClassification.from_pretrained(tmp_path)
     assert loaded.config.id2label == names and loaded.config.label2id["anger"] == 1
     assert loaded.classifier.out_features == 3
+
+
+class Trap:
+    """What a pickle can do to whoever opens it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder / "opened"),)
+
+
+@pytest.mark.parametrize("pickled", ["weights", "trap"])
+@pytest.mark.parametrize("asked", [{}, {"use_safetensors": False}], ids=str)
+def test_a_pickled_checkpoint_is_refused_unopened(
+    pickled: str, asked: dict[str, Any], feature_config: MakeConfig, tmp_path: Path
+) -> None:
+    model = fresh(feature_config())
+    model.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    file = tmp_path / "pytorch_model.bin"
+    if pickled == "trap":
+        file.write_bytes(pickle.dumps(Trap(tmp_path)))
+    else:
+        torch.save(model.state_dict(), file)
+    for loader in (ErcForSequenceClassification, ErcModel, AutoModel, AutoModelForSequenceClassification):
+        with pytest.raises(OSError, match=r"model\.safetensors"):
+            loader.from_pretrained(tmp_path, **asked)
+    assert not (tmp_path / "opened").exists()

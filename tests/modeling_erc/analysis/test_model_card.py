@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard
 
-from modeling_erc.analysis.model_card import RunFacts, write_model_card
+from modeling_erc.analysis.cost import Cost
+from modeling_erc.analysis.model_card import RunFacts, public_settings, refresh_limits, write_model_card
 
 FACTS = RunFacts(
     title="erc-meld",
@@ -20,6 +21,9 @@ FACTS = RunFacts(
     seconds=93.7,
     device="CPU, 2 thread(s)",
     seed=4,
+    backbones={"text": "/models/minilm", "audio": "openai/whisper-tiny"},
+    settings={"learning_rate": 0.001, "data_dir": "/home/ann/MELD"},
+    cost=Cost(seconds=120, cpu_seconds=360),
 )
 
 
@@ -60,10 +64,13 @@ def test_the_model_index_has_the_measured_values_to_the_last_digit(card: Any) ->
 
 
 def test_its_head_is_what_the_hub_reads(card: Any) -> None:
-    assert card.data.license == "apache-2.0"
+    # The terms of the corpus are no licence that the Hub knows.
+    assert card.data.license == "other"
     assert card.data.library_name == "transformers"
     assert "emotion-recognition-in-conversation" in card.data.tags
     assert card.data.model_name == "erc-meld"
+    # A Hub id is one; what lies in a folder, or is trained from scratch, has none.
+    assert card.data.base_model == ["openai/whisper-tiny"]
 
 
 def test_its_text_tells_the_run(card: Any) -> None:
@@ -76,7 +83,19 @@ def test_its_text_tells_the_run(card: Any) -> None:
         "| neutral | 0.710 | 0.820 | 0.761 | 1256 |",
         "train: 9989 utterances, dev: 1109 utterances, test: 2610 utterances",
         FACTS.command,
-        "22,713,216 parameters, 412,000 trained; 94 s of training on CPU, 2 thread(s); seed 4",
+        "22,713,216 parameters, 412,000 of them trained; 94 s of training on CPU, 2 thread(s)",
+        "seed 4",
+        "text: `minilm`, audio: [openai/whisper-tiny](https://huggingface.co/openai/whisper-tiny)",
+        "GPL-3.0 for the annotations",
+        "no more than the corpus' terms",
+        "learning_rate: 0.001",
+        "Measured from the start of the program to the end of training: 120 s, 360 s of CPU time, no GPU.",
+        "an estimate and no measurement: 1 Wh, assuming 10 W a busy core",
+        "Law enforcement",
+        "Regulation 2024/1689",
+        "Not measured for this checkpoint",
+        "| fusion | trainable joint",
+        "@inproceedings{shi2024",
         "](confusion_matrix.png)",
         "### Per class, test",
     ):
@@ -86,7 +105,7 @@ def test_its_text_tells_the_run(card: Any) -> None:
 def test_nothing_of_the_template_is_left(card: Any) -> None:
     for mark in ("{{ ", "{%", " }}"):
         assert mark not in card.content
-    assert 'dialogue = [{"speaker": "Ann", "text": "We won!"}' in card.text
+    assert '    {"speaker": "Ann", "text": "We won!", "audio": "turn1.wav"},' in card.text
 
 
 def test_the_example_in_it_is_python(card: Any) -> None:
@@ -101,3 +120,65 @@ def test_odd_names_survive(tmp_path: Path, name: str) -> None:
     data: Any = ModelCard.load(tmp_path / "README.md").data
     assert data.model_name == name
     assert {r.dataset_name for r in data.eval_results} == {name}
+
+
+def test_the_example_is_of_what_the_model_reads(tmp_path: Path) -> None:
+    facts = replace(FACTS, modalities=["text", "vision"], backbones={"vision": "tiny"})
+    text = write_model_card(tmp_path, METRICS, facts).read_text()
+    assert '{"speaker": "Bo", "text_features": features[1]["text"], "video": "turn2.mp4"}' in text
+    assert "Features are arrays" in text
+    assert "vision: small, trained from scratch" in text
+
+
+def test_folders_of_this_machine_are_not_told(card: Any, tmp_path: Path) -> None:
+    assert "/home/ann" not in card.content
+    settings = {"text_encoder": str(tmp_path), "audio_encoder": "openai/whisper-tiny", "data_dir": "/x", "seed": 3}
+    assert public_settings(settings) == {
+        "text_encoder": tmp_path.name,
+        "audio_encoder": "openai/whisper-tiny",
+        "seed": 3,
+    }
+
+
+def test_the_method_is_told_apart_from_baselines(card: Any, tmp_path: Path) -> None:
+    assert "baseline" not in card.text
+    write_model_card(tmp_path, METRICS, replace(FACTS, fusion="concat", contrastive="none"))
+    assert "a baseline in its fusion `concat` and contrastive loss `none`." in (tmp_path / "README.md").read_text()
+
+
+def test_the_demo_corpus_is_told_to_be_synthetic(card: Any, tmp_path: Path) -> None:
+    assert "synthetic" not in card.text
+    write_model_card(tmp_path, METRICS, replace(FACTS, dataset="demo"))
+    demo = ModelCard.load(tmp_path / "README.md")
+    assert "synthetic" in demo.text
+    assert demo.data.license == "apache-2.0"
+
+
+def test_measured_limits_are_taken_in_and_what_was_written_by_hand_stays(card: Any, tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(path.read_text().replace("## Limits", "By hand.\n\n## Limits"))
+    for name, text in {
+        "robustness/table.md": "Weighted F1 with a share p.\n\n| a | b |\n",
+        "robustness/curves.png": "",
+        "cross/emorynlp/cross.md": "# meld to emorynlp\n\n| c | d |\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for _ in range(2):
+        refresh_limits(tmp_path)
+    text = path.read_text()
+    for said in ("| a | b |", "](robustness/curves.png)", "### meld to emorynlp\n\n| c | d |", "By hand."):
+        assert text.count(said) == 1, said
+    assert "Not measured" not in text
+    assert "## Training" in text
+    again: Any = ModelCard(text)
+    assert again.data.eval_results == card.data.eval_results
+
+
+@pytest.mark.parametrize("text", [None, "# Mine alone\n"])
+def test_a_card_of_somebody_else_is_left_alone(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "README.md").write_text(text)
+    refresh_limits(tmp_path)
+    assert (tmp_path / "README.md").exists() is (text is not None)
+    assert text is None or (tmp_path / "README.md").read_text() == text

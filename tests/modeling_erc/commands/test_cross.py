@@ -182,3 +182,9 @@ def test_features_of_another_width_count_as_missing(home: Path) -> None:
     (dialogue,) = cross.usable(rows, config)
     assert "text_features" not in dialogue["utterances"][0]
     assert dialogue["utterances"][0]["audio_features"] == [1.0] * 3
+
+
+def test_results_of_a_run_go_into_its_folder_and_its_card(home: Path, run: Path) -> None:
+    cross.main(["--train", str(run), "--test", "emorynlp", "--test_dir", str(home / "emorynlp")])
+    report = (run / "cross" / "emorynlp" / "cross.md").read_text()
+    assert f"##{report.strip()}" in (run / "README.md").read_text()

@@ -84,6 +84,9 @@ def test_two_checkpoints_are_compared_in_table_and_picture(
 def test_results_go_beside_the_checkpoint_unless_told_otherwise(runs: list[Path]) -> None:
     robustness.main([str(runs[0]), "--shares", "0,1", "--seeds", "1"])
     assert {path.name for path in (runs[0] / "robustness").iterdir()} == {"table.md", "table.csv", "curves.png"}
+    card = (runs[0] / "README.md").read_text()
+    assert (runs[0] / "robustness" / "table.md").read_text().strip() in card
+    assert "](robustness/curves.png)" in card
 
 
 @pytest.mark.parametrize(

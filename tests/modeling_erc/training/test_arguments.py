@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from modeling_erc import ErcConfig
-from modeling_erc.training import DataArguments, ErcArgumentParser, changed_settings
+from modeling_erc.training import DataArguments, ErcArgumentParser, changed_settings, shown_command
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 NOT_PLAIN = {"text_config", "audio_config", "vision_config", "feature_sizes", "class_weights"}
@@ -208,3 +208,26 @@ def test_options_of_the_corpus_come_as_json_or_mapping(given: Any) -> None:
 def test_options_that_are_no_mapping_are_refused(given: str) -> None:
     with pytest.raises(ValueError, match="dataset_options"):
         _ = DataArguments(dataset_options=given).corpus_options
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--seed", "1"], "--seed 1"),
+        (["configs/meld_text.yaml", "--data_dir", "/home/ann/my corpus"], "configs/meld_text.yaml --data_dir DIR"),
+        (["--feature_cache=/tmp/x", "--output_dir", "runs/a"], "--feature_cache DIR --output_dir DIR"),
+        (["--hub_token", "hf_secret"], "--hub_token TOKEN"),
+        (["--hub_token=hf_secret", "--seed=2"], "--hub_token TOKEN --seed=2"),
+        ([], ""),
+    ],
+    ids=" ".join,
+)
+def test_a_card_shows_the_command_without_folders_and_tokens(words: list[str], shown: str) -> None:
+    assert shown_command(words) == f"accelerate launch train_hf.py {shown}".strip()
+
+
+def test_several_loggers_are_named_in_one_option() -> None:
+    *_, args = ErcArgumentParser().parse_args_into_dataclasses(["--report_to", "tensorboard", "trackio"])
+    assert args.report_to == ["tensorboard", "trackio"]
+    *_, args = ErcArgumentParser().parse_args_into_dataclasses([])
+    assert args.report_to == []

@@ -50,6 +50,18 @@ def test_pretrained_weights_are_put_in(words: datasets.DatasetDict, make_parts: 
     assert all(torch.equal(value, saved[name]) for name, value in own.items())
 
 
+def test_a_pickled_backbone_is_not_opened(words: datasets.DatasetDict, make_parts: Any, tmp_path: Path) -> None:
+    config, tokenizer = FRESH["text"](["hello there", "hooray"])
+    model = AutoModel.from_config(config)
+    config.save_pretrained(tmp_path / "bert")
+    tokenizer.save_pretrained(tmp_path / "bert")
+    torch.save(model.state_dict(), tmp_path / "bert" / "pytorch_model.bin")
+    with pytest.raises(
+        ValueError, match=r"bert could not be loaded. Pickled ones are not opened.*save_pretrained\(DIR\)"
+    ):
+        make_parts(words, text_encoder=str(tmp_path / "bert"))
+
+
 def test_an_image_model_as_audio_encoder_reads_log_mel_images(
     splits: datasets.DatasetDict, make_parts: Any, tmp_path: Path
 ) -> None:

@@ -1,0 +1,338 @@
+"""The task "emotion-recognition-in-conversation" of `transformers.pipeline`: dialogues in, emotions with scores out."""
+
+import copy
+import itertools
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import DataLoader
+from transformers import Pipeline
+from transformers.utils import logging
+
+from .processing_erc import FEATURE_NAMES, ErcProcessor
+
+logger = logging.get_logger(__name__)
+
+TASK = "emotion-recognition-in-conversation"
+# What a checkpoint's config says of it, so that `pipeline(TASK, model=...)` finds the class in the repository.
+CUSTOM_PIPELINES = {
+    TASK: {
+        "impl": "pipeline_erc.EmotionRecognitionPipeline",
+        "pt": ["AutoModelForSequenceClassification"],
+        "type": "multimodal",
+    }
+}
+
+# What an utterance calls the raw input of a modality.
+RAW_NAMES = {"text": ("text",), "audio": ("audio", "audio_path"), "vision": ("video", "video_path")}
+MEDIA = ("audio", "vision")
+# Clips that are in memory at once: those of longer conversations become their backbone's tokens piece by piece.
+CHUNK = 64
+URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+Utterance = Mapping[str, Any]
+Result = dict[str, Any]
+
+
+class EmotionRecognitionPipeline(Pipeline):
+    """Names the emotion of every utterance of a dialogue, or of many.
+
+    An utterance is a dict of `speaker`, `text`, `audio` (a path, bytes, or `(array, rate in Hz)`) and `video` (a path
+    or bytes), with `start` and `end` (seconds) where it is a part of its file; any of them may be missing. Precomputed
+    `text_features`, `audio_features` or `visual_features` take the place of raw inputs where the model reads them.
+    A clip that cannot be used is masked, and told once in a warning.
+
+    Args:
+        modalities: those to use, of the model's; the others are switched off. Default: all.
+        modality_scores: whether to return what each modality says by itself.
+        batch_size: dialogues that are run together (default: 1).
+        num_workers: processes that decode the media of long dialogues (default: 0).
+        **kwargs: as for every [`Pipeline`]: `model`, `processor`, `device`.
+
+    Example:
+        >>> from transformers import pipeline  # doctest: +SKIP
+        >>> pipe = pipeline(
+        ...     "emotion-recognition-in-conversation", model="runs/demo-001", trust_remote_code=True
+        ... )  # doctest: +SKIP
+        >>> pipe([{"speaker": "Ann", "text": "We won!"}, {"speaker": "Bo", "audio": "bo.wav"}])  # doctest: +SKIP
+        [{'speaker': 'Ann', 'label': 'joy', 'score': 0.93, 'scores': {'joy': 0.93, ...}, 'modalities': ['text']}, ...]
+    """
+
+    _load_processor = True
+    _load_tokenizer = False
+    _load_feature_extractor = False
+    _load_image_processor = False
+    _load_video_processor = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.processor is None:
+            raise ValueError(f"{TASK} needs a processor: pass processor=ErcProcessor.from_pretrained(...)")
+        self._told: set[str] = set()
+
+    def _sanitize_parameters(
+        self, modalities: Sequence[str] | None = None, modality_scores: bool | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        before = {} if modalities is None else {"modalities": self._known(modalities)}
+        after = {} if modality_scores is None else {"modality_scores": modality_scores}
+        return before, {}, after
+
+    def _known(self, modalities: Sequence[str]) -> list[str]:
+        own = self.model.config.modalities
+        unknown = [m for m in ([modalities] if isinstance(modalities, str) else modalities) if m not in own]
+        if unknown or not modalities:
+            raise ValueError(f"modalities={modalities!r}: the model has {', '.join(own)}; name one or more in a list")
+        return [modalities] if isinstance(modalities, str) else list(modalities)
+
+    def __call__(self, inputs: Any, **kwargs: Any) -> Any:
+        """Classifies.
+
+        Args:
+            inputs: a dialogue (a list of utterances, or a row with `utterances`), a list of dialogues, or a generator
+                of dialogues.
+            **kwargs: `modalities`, `modality_scores`, `batch_size` and `num_workers` for this call alone.
+
+        Returns:
+            for a dialogue a list with a dict for each utterance, for many a list of such lists, for a generator an
+            iterator. A dict has `speaker`, `label`, its `score` (a probability), `scores` of all labels, `modalities`
+            that were used and, with `modality_scores=True`, `modality_scores` {modality: {label: score}}.
+
+        Raises:
+            ValueError: a dialogue is empty or has nothing that the model reads, an utterance names a URL, or an input
+                is of a wrong type.
+        """
+        if isinstance(inputs, Mapping) or _is_dialogue(inputs):
+            return super().__call__([inputs], **kwargs)[0]
+        if isinstance(inputs, Iterator):
+            return super().__call__((dialogue for dialogue in inputs), **kwargs)
+        dialogues = list(inputs)
+        return super().__call__(dialogues, **kwargs) if dialogues else []
+
+    def get_iterator(
+        self,
+        inputs: Iterable[Any],
+        num_workers: int,
+        batch_size: int,
+        preprocess_params: dict[str, Any],
+        forward_params: dict[str, Any],
+        postprocess_params: dict[str, Any],
+    ) -> Iterator[list[Result]]:
+        """One dialogue's results after the other; batches are of dialogues, whose tensors the processor packs."""
+        numbered = enumerate(inputs)
+        while batch := list(itertools.islice(numbered, batch_size)):
+            model_inputs = self.preprocess(batch, **preprocess_params)
+            outputs = self.forward(model_inputs, num_workers=num_workers, **forward_params)
+            yield from self.postprocess(outputs, **postprocess_params)
+
+    def preprocess(  # type: ignore[override]
+        self, batch: Sequence[tuple[int, Any]], modalities: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """Checks dialogues, each with its number, and leaves out what is switched off."""
+        chosen = self.model.config.modalities if modalities is None else modalities
+        dialogues = []
+        for number, dialogue in batch:
+            utterances = _utterances(dialogue, number)
+            for index, utterance in enumerate(utterances):
+                _check(utterance, f"dialogue {number}, utterance {index}")
+            if not any(self._given(utterance, m) for utterance in utterances for m in self.model.config.modalities):
+                raise ValueError(f"dialogue {number} has nothing that the model reads: give {self._wanted()}")
+            dialogues.append([_only(chosen, utterance) for utterance in utterances])
+        for modality in chosen:
+            self._check_one_form(modality, dialogues)
+        return {"dialogues": dialogues}
+
+    def _given(self, utterance: Utterance, modality: str) -> bool:
+        raw = RAW_NAMES[modality] if modality in self.model.erc_model.encoders else ()
+        return any(utterance.get(name) is not None for name in (FEATURE_NAMES[modality], *raw))
+
+    def _wanted(self) -> str:
+        with_backbone = self.model.erc_model.encoders
+        modalities = self.model.config.modalities
+        return ", ".join(RAW_NAMES[m][0] if m in with_backbone else FEATURE_NAMES[m] for m in modalities)
+
+    def _check_one_form(self, modality: str, dialogues: Sequence[Sequence[Utterance]]) -> None:
+        """Features of some and raw inputs of others cannot stand in one batch."""
+        feature = FEATURE_NAMES[modality]
+        flat = [utterance for dialogue in dialogues for utterance in dialogue]
+        if any(u.get(feature) is not None for u in flat) and any(
+            u.get(feature) is None and self._given(u, modality) for u in flat
+        ):
+            raise ValueError(
+                f"some utterances have {feature} and others {RAW_NAMES[modality][0]}: "
+                "give one of the two for all, or run the dialogues one by one"
+            )
+
+    def _forward(self, model_inputs: dict[str, Any], num_workers: int = 0) -> dict[str, Any]:
+        dialogues = model_inputs["dialogues"]
+        if sum(map(len, dialogues)) > CHUNK:
+            dialogues = self._encode_media(dialogues, num_workers)
+        inputs, problems = self.processor.encode(dialogues)
+        self._tell(problems)
+        output = self.model(**self._to_model(inputs))
+        return {
+            "logits": output.logits,
+            "modality_logits": output.modality_logits,
+            "modality_mask": output.modality_mask,
+            "speakers": [[utterance.get("speaker") for utterance in dialogue] for dialogue in dialogues],
+        }
+
+    def _encode_media(self, dialogues: Sequence[Sequence[Utterance]], num_workers: int) -> list[list[dict[str, Any]]]:
+        """Puts the tokens of the backbones in place of clips, so that a film's frames are never in memory together."""
+        encoded = [[dict(utterance) for utterance in dialogue] for dialogue in dialogues]
+        flat = [utterance for dialogue in encoded for utterance in dialogue]
+        for modality in (m for m in MEDIA if m in self.model.erc_model.encoders):
+            feature = FEATURE_NAMES[modality]
+            found = [u for u in flat if u.get(feature) is None and self._given(u, modality)]
+            chunks = [found[first : first + CHUNK] for first in range(0, len(found), CHUNK)]
+            reader = copy.copy(self.processor)
+            reader.modalities = [modality]
+            encode = partial(_encode_chunk, reader)
+            loader: Any = DataLoader(chunks, batch_size=None, collate_fn=encode, num_workers=num_workers)  # type: ignore[arg-type]
+            if len(chunks) > 1:
+                loader = logging.tqdm(loader, desc=f"{modality} of {len(found)} utterances", unit=f"x{CHUNK}")
+            for chunk, (inputs, problems) in zip(chunks, loader, strict=True):
+                self._tell(problems)
+                present = inputs.pop("modality_mask")[0, :, 0].tolist()
+                if any(present):
+                    tokens, mask = self.model.erc_model.encoder(modality)(**self._to_model(inputs))
+                    rows = zip(tokens.float().cpu(), mask.bool().cpu(), strict=True)
+                for utterance, here in zip(chunk, present, strict=True):
+                    for name in RAW_NAMES[modality]:
+                        utterance.pop(name, None)
+                    if here:
+                        row, own = next(rows)
+                        utterance[feature] = row[..., own, :].numpy()
+        return encoded
+
+    def _to_model(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors on the model's device, floating ones in its precision."""
+        dtype = self.model.dtype
+        return {
+            name: value.to(self.device, dtype if value.is_floating_point() else None) for name, value in inputs.items()
+        }
+
+    def _tell(self, problems: Sequence[str]) -> None:
+        """Warns of the clips that were not told before."""
+        new = [problem for problem in dict.fromkeys(problems) if problem not in self._told]
+        self._told.update(new)
+        if new:
+            more = f"; and {len(new) - 5} more" if len(new) > 5 else ""
+            logger.warning(f"{len(new)} clip(s) could not be used and are masked: {'; '.join(new[:5])}{more}")
+
+    def postprocess(self, outputs: dict[str, Any], modality_scores: bool = False) -> list[list[Result]]:  # type: ignore[override]
+        """Scores by name, for each dialogue and utterance."""
+        scores = outputs["logits"].float().softmax(dim=-1)
+        own = outputs["modality_logits"].float().softmax(dim=-1)
+        results: list[list[Result]] = []
+        for row, speakers in enumerate(outputs["speakers"]):
+            results.append([])
+            for place, speaker in enumerate(speakers):
+                here = outputs["modality_mask"][row, place].tolist()
+                used = [(m, i) for i, m in enumerate(self.model.config.modalities) if here[i]]
+                named = self._named(scores[row, place])
+                label = max(named, key=lambda name: named[name])
+                result = {"speaker": speaker, "label": label, "score": named[label], "scores": named}
+                result["modalities"] = [m for m, _ in used]
+                if modality_scores:
+                    result["modality_scores"] = {m: self._named(own[row, place, i]) for m, i in used}
+                results[-1].append(result)
+        return results
+
+    def _named(self, scores: Tensor) -> dict[str, float]:
+        return {self.model.config.id2label[index]: score for index, score in enumerate(scores.tolist())}
+
+    def stream(
+        self,
+        utterances: Iterable[Utterance],
+        modalities: Sequence[str] | None = None,
+        modality_scores: bool | None = None,
+    ) -> Iterator[Result]:
+        """Classifies a dialogue while it is spoken: each result comes before the next utterance is asked for.
+
+        Args:
+            utterances: any iterable, such as a generator that listens.
+            modalities: as for a call.
+            modality_scores: likewise.
+
+        Returns:
+            an iterator of what a call gives for each utterance.
+
+        Raises:
+            ValueError: the model looks into the future (see [`ErcStream`]), or an utterance would be misread.
+        """
+        before, _, after = self._sanitize_parameters(modalities, modality_scores)
+        chosen = {**self._preprocess_params, **before}.get("modalities", self.model.config.modalities)
+        stream = self.model.stream(self.processor)
+
+        def results() -> Iterator[Result]:
+            for index, utterance in enumerate(utterances):
+                _check(utterance, f"utterance {index}")
+                output = stream.add(_only(chosen, utterance))
+                outputs = {**output, "speakers": [[utterance.get("speaker")]]}
+                yield self.postprocess(outputs, **{**self._postprocess_params, **after})[0][0]
+
+        return results()
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """Saves model, processor and code: a checkpoint as the Trainer writes it."""
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.processor.save_pretrained(save_directory, **kwargs)
+
+
+def _encode_chunk(reader: ErcProcessor, chunk: list[Utterance]) -> tuple[dict[str, Tensor], list[str]]:
+    inputs, problems = reader.encode([chunk])
+    return {name: value for name, value in inputs.items() if name not in ("utterance_mask", "speaker_ids")}, problems
+
+
+def _only(modalities: Sequence[str], utterance: Utterance) -> dict[str, Any]:
+    """An utterance without what belongs to other modalities."""
+    off = {name for m in RAW_NAMES if m not in modalities for name in (*RAW_NAMES[m], FEATURE_NAMES[m])}
+    return {name: value for name, value in utterance.items() if name not in off}
+
+
+def _is_dialogue(inputs: Any) -> bool:
+    """Whether a list is of utterances, not of dialogues."""
+    if isinstance(inputs, str | bytes) or not isinstance(inputs, Iterable):
+        raise ValueError(f"expected a dialogue, a list of utterances, or several; got {type(inputs).__name__}")
+    first = inputs[0] if isinstance(inputs, Sequence) and inputs else None
+    return isinstance(first, Mapping) and "utterances" not in first
+
+
+def _utterances(dialogue: Any, number: int) -> list[Utterance]:
+    utterances = dialogue.get("utterances") if isinstance(dialogue, Mapping) else dialogue
+    if not isinstance(utterances, Sequence) or isinstance(utterances, str | bytes):
+        raise ValueError(f"dialogue {number} is a {type(dialogue).__name__}: expected a list of utterances (dicts)")
+    if not utterances:
+        raise ValueError(f"dialogue {number} has no utterances: leave it out")
+    return list(utterances)
+
+
+def _check(utterance: Any, place: str) -> None:
+    """Refuses what would be misread: the error names the place, the value and the remedy."""
+    if not isinstance(utterance, Mapping):
+        raise ValueError(f"{place} is a {type(utterance).__name__}: expected a dict such as {{'speaker', 'text'}}")
+    if not isinstance(utterance.get("text"), str | None):
+        raise ValueError(f"{place}: text is a {type(utterance['text']).__name__}: expected a string")
+    for modality in MEDIA:
+        for name in RAW_NAMES[modality]:
+            source = utterance.get(name)
+            if isinstance(source, str) and URL.match(source):
+                raise ValueError(f"{place}: {name} {source!r} is a URL: download it and give its path or its bytes")
+            array = isinstance(source, tuple) and len(source) == 2 if modality == "audio" else _is_array(source)
+            if not (array or isinstance(source, str | os.PathLike | bytes | None)):
+                also = "an (array, rate) tuple" if modality == "audio" else "an array of frames"
+                raise ValueError(
+                    f"{place}: {name} is a {type(source).__name__}: expected a path, the bytes of a file or {also}"
+                )
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray)
+
+
+__all__ = ["CUSTOM_PIPELINES", "TASK", "EmotionRecognitionPipeline"]

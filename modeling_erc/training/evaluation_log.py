@@ -1,0 +1,116 @@
+"""The confusion matrix and sample predictions of each evaluation, for whatever `report_to` names."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.metrics import confusion_matrix
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.integrations import TensorBoardCallback, TrackioCallback
+
+from ..analysis.plots import confusion_figure
+from ..losses_erc import IGNORE_INDEX
+
+SAMPLES = 20
+COLUMNS = ["dialogue", "utterance", "speaker", "text", "label", "prediction"]
+
+
+@dataclass
+class Evaluated:
+    """What an evaluation found, for people.
+
+    Args:
+        figure: the confusion matrix.
+        samples: a row for each of the first utterances, with the `COLUMNS`; the same ones every time.
+    """
+
+    figure: Figure
+    samples: list[list[str]]
+
+
+class EvaluationLog(TrainerCallback):
+    """Writes to the loggers of a Trainer, as `eval/confusion_matrix` and `eval/samples`.
+
+    The model is not run for it: the Trainer hands over what its evaluation found ([`keep`]).
+
+    Args:
+        label_names: the model's classes, in the order of its logits.
+        loggers: the Trainer's callbacks; those that `LOGGERS` knows are written to.
+    """
+
+    def __init__(self, label_names: list[str], loggers: Sequence[TrainerCallback]) -> None:
+        self.label_names = label_names
+        self.loggers = loggers
+        self._last: tuple[Any, np.ndarray, np.ndarray] | None = None
+
+    def keep(self, dialogues: Any, logits: np.ndarray, labels: np.ndarray) -> None:
+        """Remembers an evaluation until the Trainer has logged its metrics.
+
+        Args:
+            dialogues: rows, in the order of the logits.
+            logits: `(dialogues, utterances, classes)`, padded.
+            labels: `(dialogues, utterances)`, -100 where nothing is scored.
+        """
+        self._last = (dialogues, logits, labels)
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Called by the Trainer after each evaluation."""
+        found, self._last = self._last, None
+        if found is None or not state.is_world_process_zero:
+            return
+        writers = [(LOGGERS[type(logger)], logger) for logger in self.loggers if type(logger) in LOGGERS]
+        if not writers:
+            return
+        evaluated = self._evaluated(*found, title=f"step {state.global_step}")
+        for write, logger in writers:
+            write(logger, evaluated, state.global_step)
+        plt.close(evaluated.figure)
+
+    def _evaluated(self, dialogues: Any, logits: np.ndarray, labels: np.ndarray, title: str) -> Evaluated:
+        predicted, scored = logits.argmax(axis=-1), labels != IGNORE_INDEX
+        matrix = confusion_matrix(labels[scored], predicted[scored], labels=range(len(self.label_names)))
+        rows: list[list[str]] = []
+        for index, dialogue in enumerate(dialogues):
+            for place, utterance in enumerate(dialogue["utterances"]):
+                label = self.label_names[labels[index, place]] if scored[index, place] else ""
+                said = (utterance["utterance_id"], utterance["speaker"], utterance.get("text") or "")
+                prediction = self.label_names[predicted[index, place]]
+                rows.append([str(dialogue["dialogue_id"]), *map(str, said), label, prediction])
+            if len(rows) >= SAMPLES:
+                break
+        return Evaluated(confusion_figure(matrix, self.label_names, title=title), rows[:SAMPLES])
+
+
+def to_tensorboard(logger: TensorBoardCallback, evaluated: Evaluated, step: int) -> None:
+    """As a figure, and a Markdown table as text."""
+    if logger.tb_writer is None:  # outside of training there is none
+        return
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in evaluated.samples]
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *cells]
+    logger.tb_writer.add_figure("eval/confusion_matrix", evaluated.figure, step, close=False)
+    logger.tb_writer.add_text("eval/samples", "\n".join("| " + " | ".join(line) + " |" for line in lines), step)
+
+
+def to_trackio(logger: TrackioCallback, evaluated: Evaluated, step: int) -> None:
+    """As an image and a table."""
+    import trackio  # there, since its logger is
+
+    evaluated.figure.canvas.draw()
+    pixels = np.asarray(evaluated.figure.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]  # Agg's
+    trackio.log(
+        {
+            "eval/confusion_matrix": trackio.Image(pixels),
+            "eval/samples": trackio.Table(columns=COLUMNS, data=evaluated.samples),
+            "train/global_step": step,
+        }
+    )
+
+
+# To log elsewhere: the callback that `report_to` adds, and what writes to it.
+LOGGERS: dict[type, Callable[[Any, Evaluated, int], None]] = {
+    TensorBoardCallback: to_tensorboard,
+    TrackioCallback: to_trackio,
+}
