@@ -8,6 +8,7 @@ COMMANDS = {
     "ablate": "train a grid of settings with several seeds, and compare them",
     "analyse": "where a finished run errs, as one illustrated report",
     "cross": "train on one corpus, test on another through the emotions that they share",
+    "export": "write a checkpoint as ONNX, for places where PyTorch is not",
     "extract": "compute and store the features of frozen backbones, so that training starts at once",
     "robustness": "what a model loses when modalities are missing or noisy",
 }
