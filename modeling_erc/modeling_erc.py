@@ -291,7 +291,7 @@ class ErcModel(ErcPreTrainedModel):
         else:
             projection = self.projection(modality)
             layers = () if projection.layer_weights is None else (len(projection.layer_weights),)
-            tokens = projection.linear.weight.new_zeros(0, *layers, 1, projection.linear.in_features)
+            tokens = projection.feature_mean.new_zeros(0, *layers, 1, len(projection.feature_mean))
             mask = tokens.new_zeros(0, 1)
         if tokens.shape[0] != rows:
             raise ValueError(f"{tokens.shape[0]} rows of {modality} for {rows} utterances that have it (modality_mask)")

@@ -14,7 +14,7 @@ def main(argv: list[str]) -> None:
     """Writes `model.onnx` and `model.json` (and `model_int8.onnx`), and compares them with PyTorch.
 
     Raises:
-        FileNotFoundError: the folder holds no checkpoint.
+        FileNotFoundError: there is no such checkpoint.
         ImportError: the extra `export` is not installed.
         ValueError: a part of the model cannot be exported, or what was exported says something else.
     """
@@ -27,10 +27,14 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--out", type=Path, help="folder of what is written (default: CKPT/onnx)")
     asked = parser.parse_args(argv)
     require_onnx()
-    if Path(asked.checkpoint).is_dir() and not (Path(asked.checkpoint) / "config.json").is_file():
-        raise FileNotFoundError(f"{asked.checkpoint} holds no checkpoint: it has no config.json")
-    model = ErcForSequenceClassification.from_pretrained(asked.checkpoint).float().eval()
-    processor = ErcProcessor.from_pretrained(asked.checkpoint)
+    try:
+        model = ErcForSequenceClassification.from_pretrained(asked.checkpoint).float().eval()
+        processor = ErcProcessor.from_pretrained(asked.checkpoint)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"{asked.checkpoint}: neither the folder of a checkpoint with its processor nor a reachable Hub id: "
+            + " ".join(str(error).split())
+        ) from error
     folder = asked.out or Path(asked.checkpoint) / "onnx"
     folder.mkdir(parents=True, exist_ok=True)
 

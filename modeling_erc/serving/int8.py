@@ -1,7 +1,6 @@
 """Eight-bit weights for a model that was exported to ONNX."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from .onnx_export import require_onnx
 
@@ -20,7 +19,4 @@ def quantize_onnx(source: Path, target: Path) -> None:
     model = onnx.load(source)
     # Shapes that the exporter noted for its own example would be taken for rules.
     del model.graph.value_info[:]
-    with TemporaryDirectory() as folder:
-        plain = Path(folder) / "plain.onnx"
-        onnx.save(model, plain)
-        quantize_dynamic(plain, target, weight_type=QuantType.QInt8, per_channel=True)
+    quantize_dynamic(model, target, weight_type=QuantType.QInt8, per_channel=True)
