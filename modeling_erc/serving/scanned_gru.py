@@ -27,7 +27,8 @@ class ScannedGruContext(nn.Module):
         states = context.input_norm(hidden_states)[0]
         first = torch.arange(len(seen), device=seen.device) == 0
         heard = run(context.dialogue, states, seen, first)
-        order = speaker_ids[0].argsort(stable=True)
+        # ONNX has no stable sort, so the keys are made to differ.
+        order = (speaker_ids[0] * len(seen) + torch.arange(len(seen), device=seen.device)).argsort()
         speakers = speaker_ids[0][order]
         turns = run(context.speaker, states[order], seen[order], first | (speakers != speakers.roll(1)))
         own = turns[order.argsort()]
