@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .onnx_export import require_onnx
+from .onnx_export import quiet, require_onnx
 
 
 def quantize_onnx(source: Path, target: Path) -> None:
@@ -20,4 +20,5 @@ def quantize_onnx(source: Path, target: Path) -> None:
     # Shapes that the exporter noted for its own example would be taken for rules.
     del model.graph.value_info[:]
     # Signed ones overflow on processors without VNNI: the difference came out twelve times as large.
-    quantize_dynamic(model, target, weight_type=QuantType.QUInt8, per_channel=True)
+    with quiet():
+        quantize_dynamic(model, target, weight_type=QuantType.QUInt8, per_channel=True)

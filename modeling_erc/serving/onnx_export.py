@@ -1,8 +1,10 @@
 """ONNX export of a classifier, checked against PyTorch before anybody uses it."""
 
 import json
+import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,18 @@ def require_onnx() -> None:
     """Says what to install where a library is missing."""
     if onnxruntime is None:
         raise ImportError("ONNX export needs onnx, onnxruntime and onnxscript: pip install 'modeling-erc[export]'")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Mutes what the exporters tell their own developers."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 class OnnxExport:
@@ -102,8 +116,7 @@ class OnnxExport:
         masks = ("modality_mask", "speaker_ids")
         try:
             # Of the attention kernels this one has a layout that holds for every length.
-            with sdpa_kernel([SDPBackend.MATH]), warnings.catch_warnings(), torch.no_grad():
-                warnings.simplefilter("ignore")
+            with sdpa_kernel([SDPBackend.MATH]), torch.no_grad(), quiet():
                 program = torch.onnx.export(
                     DenseDialogue(self.model).eval(),
                     kwargs=_nested(self.traced),
