@@ -12,6 +12,7 @@ COMMANDS = {
     "robustness": "what a model loses when modalities are missing or noisy",
     "cross": "train on one corpus, test on another through the emotions that they share",
     "analyse": "where a finished run errs, as one illustrated report",
+    "export": "write a checkpoint as ONNX, for places where PyTorch is not",
     "push": "send a checkpoint to the Hub",
 }
 

@@ -224,8 +224,6 @@ class AudioEncoder(BackboneEncoder):
         alone and in any batch.
         """
         encoder = self.backbone
-        if mel.shape[-1] % 2:
-            mel, mask = nn.functional.pad(mel, (0, 1)), nn.functional.pad(mask, (0, 1))
         states = nn.functional.gelu(encoder.conv1(mel.to(encoder.conv1.weight.dtype) * mask[:, None]))
         states = nn.functional.gelu(encoder.conv2(states * mask[:, None])).transpose(1, 2)
         token_mask = mask[:, ::2]

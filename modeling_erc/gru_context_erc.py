@@ -110,7 +110,7 @@ class GruContext(Context):
         # autocast to bf16 would run cuDNN's recurrence in fp16, whose range is too small for unscaled gradients.
         with torch.autocast(states.device.type, enabled=False):
             packed = nn.utils.rnn.pack_padded_sequence(
-                rows.to(self.merge.weight.dtype), lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
+                rows.to(self.norm.weight.dtype), lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
             )
             output = nn.utils.rnn.pad_packed_sequence(gru(packed)[0], batch_first=True)[0]
         # A group of which nothing is seen ran over one empty row, which says nothing.

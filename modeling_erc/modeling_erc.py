@@ -299,7 +299,7 @@ class ErcModel(ErcPreTrainedModel):
         else:
             projection = self.projection(modality)
             layers = () if projection.layer_weights is None else (len(projection.layer_weights),)
-            tokens = projection.linear.weight.new_zeros(0, *layers, 1, projection.linear.in_features)
+            tokens = projection.feature_mean.new_zeros(0, *layers, 1, len(projection.feature_mean))
             mask = tokens.new_zeros(0, 1)
         if tokens.shape[0] != rows:
             raise ValueError(f"{tokens.shape[0]} rows of {modality} for {rows} utterances that have it (modality_mask)")
@@ -420,11 +420,7 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
         """
         encoded = self.erc(utterance_mask, **inputs)
         hidden, mask = encoded.last_hidden_state, encoded.modality_mask
-        joint_logits = self.classifier(self.dropout(hidden))
-        states = self.dropout(encoded.modality_states)
-        own = [self.modality_classifiers[m](states[..., i, :]) for i, m in enumerate(self.config.modalities)]
-        modality_logits = torch.stack(own, dim=2) * mask[..., None]
-        logits = (joint_logits + modality_logits.sum(dim=2)) / (1 + mask.sum(dim=2, keepdim=True))
+        logits, modality_logits = self.heads(hidden, encoded.modality_states, mask)
         embeddings, prototypes = self.contrastive_head(hidden) if self.contrastive_head is not None else (None, None)
         output = ErcClassifierOutput(
             logits=logits,
@@ -437,6 +433,25 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
         if labels is not None:
             output.loss = ErcLoss(self.config, self.contrastive_memory)(output, labels)
         return output if return_dict is not False else output.to_tuple()
+
+    def heads(self, hidden_states: Tensor, modality_states: Tensor, modality_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The dual classifiers.
+
+        Args:
+            hidden_states: `(batch, utterances, hidden)`, the joint feature.
+            modality_states: `(batch, utterances, modalities, hidden)`.
+            modality_mask: boolean `(batch, utterances, modalities)`.
+
+        Returns:
+            their mean over the joint head and those of the modalities present, `(batch, utterances, classes)`, and each
+            modality's own, `(batch, utterances, modalities, classes)`.
+        """
+        joint_logits = self.classifier(self.dropout(hidden_states))
+        states = self.dropout(modality_states)
+        own = [self.modality_classifiers[m](states[..., i, :]) for i, m in enumerate(self.config.modalities)]
+        modality_logits = torch.stack(own, dim=2) * modality_mask[..., None]
+        logits = (joint_logits + modality_logits.sum(dim=2)) / (1 + modality_mask.sum(dim=2, keepdim=True))
+        return logits, modality_logits
 
     def stream(self, processor: "ErcProcessor") -> ErcStream:
         """A dialogue that is still going on, to be given utterance by utterance: see [`ErcStream`]."""

@@ -31,7 +31,7 @@ class ModalityProjection(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Projects `(N, [layers,] tokens, width)` to `(N, tokens, hidden)`."""
-        tokens = tokens.to(self.linear.weight.dtype)
+        tokens = tokens.to(self.feature_mean.dtype)
         if self.layer_weights is not None:
             tokens = torch.einsum("l,nltw->ntw", self.layer_weights.softmax(dim=0), tokens)
         tokens = (tokens - self.feature_mean) / self.feature_scale

@@ -1,0 +1,1 @@
+"""Models for places where PyTorch is not: export to ONNX, eight-bit weights."""
