@@ -1,5 +1,8 @@
 """Conversation context: what an utterance learns from the others of its dialogue. One registry: `CONTEXTS`."""
 
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -7,7 +10,31 @@ from .configuration_erc import ErcConfig
 from .layers_erc import TransformerLayer
 from .registry_erc import Registry
 
-CONTEXTS: Registry[type[nn.Module]] = Registry("context")
+
+class Context(nn.Module, ABC):
+    """Interface of a context."""
+
+    # So many dialogues are padded to the length of the longest of them; `None`: padding costs nothing.
+    dialogues_together: ClassVar[int | None] = None
+
+    def __init__(self, config: ErcConfig) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:
+        """Context.
+
+        Args:
+            hidden_states: `(batch, utterances, hidden)`.
+            mask: boolean `(batch, utterances)`, what may be read.
+            speaker_ids: `(batch, utterances)`, any integers, equal for equal speakers of a dialogue.
+
+        Returns:
+            `(batch, utterances, hidden)`.
+        """
+
+
+CONTEXTS: Registry[type[Context]] = Registry("context")
 
 
 def visible_utterances(mask: Tensor, *, causal: bool, window: int | None) -> Tensor:
@@ -32,7 +59,7 @@ def visible_utterances(mask: Tensor, *, causal: bool, window: int | None) -> Ten
 
 
 @CONTEXTS.register("transformer")
-class TransformerContext(nn.Module):
+class TransformerContext(Context):
     """Self-attention over the dialogue with a learned bias for distance and for same or other speaker.
 
     Speakers enter only as "the same as mine" or "another", so any number of them, in any naming, is read alike
@@ -41,11 +68,12 @@ class TransformerContext(nn.Module):
     look farther. From a random start, "what the other one has just said" was not found in hundreds of steps.
     """
 
+    dialogues_together = 4
     max_distance = 8  # farther utterances share one bias
     away = -4.0  # first bias of what a head does not look at: faint, but with a gradient
 
     def __init__(self, config: ErcConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.causal, self.window = config.context_causal, config.context_window
         self.bias = nn.Parameter(torch.empty(2 * (2 * self.max_distance + 1), config.num_attention_heads))
         self.layers = nn.ModuleList(TransformerLayer(config) for _ in range(config.num_context_layers))
@@ -84,11 +112,8 @@ class TransformerContext(nn.Module):
 
 
 @CONTEXTS.register("none")
-class NoContext(nn.Module):
+class NoContext(Context):
     """Every utterance by itself."""
-
-    def __init__(self, config: ErcConfig) -> None:
-        super().__init__()
 
     def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:
         """Returns `hidden_states` as they are."""

@@ -4,12 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from .configuration_erc import ErcConfig
-from .context_erc import CONTEXTS
+from .context_erc import CONTEXTS, Context
 from .layers_erc import Dropout
 
 
 @CONTEXTS.register("gru")
-class GruContext(nn.Module):
+class GruContext(Context):
     """Gated recurrent units over the dialogue and over each speaker's own turns.
 
     The first follows the conversation, as in bc-LSTM (Poria et al. 2017), the second how each speaker fares, after the
@@ -23,7 +23,7 @@ class GruContext(nn.Module):
     """
 
     def __init__(self, config: ErcConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         if config.context_window is not None:
             raise ValueError("context 'gru' has no window: leave context_window out, or take context 'transformer'")
         self.directions = 1 if config.context_causal else 2

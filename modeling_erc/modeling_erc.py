@@ -9,7 +9,7 @@ from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
 
 from .configuration_erc import ErcConfig
-from .context_erc import CONTEXTS, TransformerContext
+from .context_erc import CONTEXTS, Context, TransformerContext
 from .cross_attention_fusion_erc import CrossAttentionFusion  # noqa: F401 (its import registers it)
 from .encoders_erc import ENCODERS, BackboneEncoder
 from .focal_loss_erc import focal  # noqa: F401
@@ -257,13 +257,15 @@ class ErcModel(ErcPreTrainedModel):
 
         for index, m in enumerate(modalities if self.context_before else ()):
             spoken = scatter_rows(self.pools[m](tokens[m], token_mask[m]), utterance_mask)
-            context = self.context_before[m](spoken, modality_mask[..., index], speaker_ids)[utterance_mask]
-            tokens[m] = tokens[m] + context[:, None]
+            context = self._in_context(
+                self.context_before[m], spoken, modality_mask[..., index], speaker_ids, utterance_mask
+            )
+            tokens[m] = tokens[m] + context[utterance_mask][:, None]
 
         fused = self._fuse(tokens, token_mask, present)
         joint = scatter_rows(fused.joint, utterance_mask)
         if self.context_after is not None:
-            joint = self.context_after(joint, utterance_mask, speaker_ids)
+            joint = self._in_context(self.context_after, joint, utterance_mask, speaker_ids, utterance_mask)
             joint = joint * utterance_mask[..., None]
         own = torch.stack([fused.per_modality[m] for m in modalities], dim=1) * present[..., None]
         output = ErcModelOutput(
@@ -289,6 +291,23 @@ class ErcModel(ErcPreTrainedModel):
         if tokens.shape[0] != rows:
             raise ValueError(f"{tokens.shape[0]} rows of {modality} for {rows} utterances that have it (modality_mask)")
         return self.projection(modality)(tokens), mask.bool()
+
+    @staticmethod
+    def _in_context(
+        context: Context, states: Tensor, mask: Tensor, speaker_ids: Tensor, utterance_mask: Tensor
+    ) -> Tensor:
+        """Context, with dialogues of alike length together where padding would cost much."""
+        together = context.dialogues_together
+        batch, longest = utterance_mask.shape
+        if together is None or batch <= together or longest <= 16 or torch.compiler.is_compiling():
+            return context(states, mask, speaker_ids)
+        groups = alike_lengths(utterance_mask.sum(dim=1), together)
+        parts = []
+        for rows in groups:
+            end = _end(utterance_mask[rows])
+            parts.append(context(states[rows, :end], mask[rows, :end], speaker_ids[rows, :end]))
+        found = unsplit(parts, groups)
+        return nn.functional.pad(found, (0, 0, 0, longest - found.shape[1]))
 
     def _fuse(self, tokens: dict[str, Tensor], token_mask: dict[str, Tensor], present: Tensor) -> FusionOutput:
         """Fusion, with utterances of alike length together: a long one must not make all others as long."""
