@@ -14,6 +14,7 @@ from .feature_corpora import IemocapFeatures, MeldFeatures, MosiFeatures
 from .iemocap import Iemocap
 from .labels import LABEL_SETS, SHARED_EMOTIONS, LabelSet
 from .meld import Meld
+from .rows import DialogueRows
 from .schema import FEATURE_COLUMNS, Dialogue, Utterance, dialogue_features, label_names
 from .table import Table
 
@@ -37,6 +38,7 @@ __all__ = [
     "SHARED_EMOTIONS",
     "CorpusError",
     "Dialogue",
+    "DialogueRows",
     "ErcBuilder",
     "LabelSet",
     "Utterance",

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,12 @@ from .registry_erc import Registry
 
 class Context(nn.Module, ABC):
     """Interface of a context: dialogues as a whole, or one utterance after the other where only the past counts."""
+
+    # So many dialogues are padded to the length of the longest of them; `None`: padding costs nothing.
+    dialogues_together: ClassVar[int | None] = None
+
+    def __init__(self, config: ErcConfig) -> None:
+        super().__init__()
 
     @abstractmethod
     def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:
@@ -94,11 +100,12 @@ class TransformerContext(Context):
     look farther. From a random start, "what the other one has just said" was not found in hundreds of steps.
     """
 
+    dialogues_together = 4
     max_distance = 8  # farther utterances share one bias
     away = -4.0  # first bias of what a head does not look at: faint, but with a gradient
 
     def __init__(self, config: ErcConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.causal, self.window = config.context_causal, config.context_window
         self.bias = nn.Parameter(torch.empty(2 * (2 * self.max_distance + 1), config.num_attention_heads))
         self.layers = nn.ModuleList(TransformerLayer(config) for _ in range(config.num_context_layers))
@@ -153,9 +160,6 @@ class TransformerContext(Context):
 @CONTEXTS.register("none")
 class NoContext(Context):
     """Every utterance by itself."""
-
-    def __init__(self, config: ErcConfig) -> None:
-        super().__init__()
 
     def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:
         """Returns `hidden_states` as they are."""

@@ -38,7 +38,7 @@ class GruContext(Context):
     """
 
     def __init__(self, config: ErcConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         if config.context_window is not None:
             raise ValueError("context 'gru' has no window: leave context_window out, or take context 'transformer'")
         self.directions = 1 if config.context_causal else 2

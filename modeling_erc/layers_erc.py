@@ -46,7 +46,6 @@ class TransformerLayer(GradientCheckpointingLayer):
     def __init__(self, config: ErcConfig, intermediate_size: int | None = None) -> None:
         super().__init__()
         self.num_heads = config.num_attention_heads
-        self.dropout_prob = config.hidden_dropout_prob
         self.attention_norm = nn.LayerNorm(config.hidden_size)
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.attention_output = nn.Linear(config.hidden_size, config.hidden_size)
@@ -95,16 +94,33 @@ class TransformerLayer(GradientCheckpointingLayer):
         self, hidden_states: Tensor, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor
     ) -> Tensor:
         """The rest of the layer, from the attention on."""
-        mixed = nn.functional.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=attention_mask if attention_mask.dtype == torch.bool else attention_mask.to(query.dtype),
-            dropout_p=self.dropout_prob if self.training else 0.0,
-        )
-        mixed = mixed.transpose(1, 2).flatten(2)
+        mixed = attend(query, key, value, attention_mask, self.dropout).transpose(1, 2).flatten(2)
         hidden_states = hidden_states + self.dropout(self.attention_output(mixed))
         return hidden_states + self.dropout(self.feed_forward(hidden_states))
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, dropout: Dropout) -> Tensor:
+    """Scaled dot-product attention, PyTorch's own wherever it is the faster one.
+
+    On a CPU it has no fused kernel with dropout, and draws the mask of that at length.
+
+    Args:
+        query: `(batch, heads, length, width)`.
+        key: likewise.
+        value: likewise.
+        mask: boolean (True is seen) or additive, broadcastable to `(batch, heads, length, length)`.
+        dropout: of the attention weights.
+
+    Returns:
+        `(batch, heads, length, width)`.
+    """
+    if query.device.type != "cpu" or not (dropout.training and dropout.p):
+        mask = mask if mask.dtype == torch.bool else mask.to(query.dtype)
+        chance = dropout.p if dropout.training else 0.0
+        return nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=chance)
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min) if mask.dtype == torch.bool else scores + mask
+    return dropout(scores.softmax(dim=-1).to(value.dtype)) @ value
 
 
 def feed_forward(config: ErcConfig, intermediate_size: int) -> nn.Sequential:

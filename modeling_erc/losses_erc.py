@@ -6,6 +6,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from .configuration_erc import ErcConfig
 from .memory_erc import ContrastiveMemory
@@ -112,36 +113,55 @@ def inter_class(
         further_embeddings, further_labels = further or (embeddings.detach()[:0], labels[:0])
         others = at_least_float32(torch.cat([embeddings, prototypes, further_embeddings]))
         other_labels = torch.cat([labels, torch.arange(classes, device=labels.device), further_labels])
-        members = torch.bincount(other_labels, minlength=classes)[other_labels]
-        # From here on each anchor has its own row.
-        similarity, same_class, itself = compare(embeddings, labels, others, other_labels, temperature)
+        members = torch.bincount(other_labels, minlength=classes)[other_labels].to(others.dtype)
+        log_sizes = members.log()
         # The anchor's own class is one smaller for it, since the anchor is left out.
-        class_sizes = (members[None, :] - same_class.long()).clamp(min=1).to(similarity.dtype)
-        balanced = (similarity - class_sizes.log()).masked_fill(itself, -torch.inf)
-        denominator = torch.logsumexp(balanced, dim=1)
-        positives = same_class & ~itself
-        return denominator - (similarity * positives).sum(dim=1) / positives.sum(dim=1)
+        own_log_sizes = (members - 1).clamp(min=1).log()
+
+        def losses(similarity: Tensor, same_class: Tensor, itself: Tensor) -> Tensor:
+            balanced = similarity - torch.where(same_class, own_log_sizes, log_sizes)
+            denominator = torch.logsumexp(balanced.masked_fill(itself, -torch.inf), dim=1)
+            positives = same_class & ~itself
+            return denominator - (similarity * positives).sum(dim=1) / positives.sum(dim=1)
+
+        return compare(losses, len(embeddings), others, other_labels, temperature)
+
+
+# Similarities that stand in memory at a time: 16 MB of float32.
+CELLS = 2**22
 
 
 def compare(
-    embeddings: Tensor, labels: Tensor, others: Tensor, other_labels: Tensor, temperature: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Holds every anchor against every other.
+    losses: Callable[[Tensor, Tensor, Tensor], Tensor],
+    anchors: int,
+    others: Tensor,
+    other_labels: Tensor,
+    temperature: float,
+) -> Tensor:
+    """Holds every anchor against every other, piece by piece: memory grows with the anchors, not with their square.
 
     Args:
-        embeddings: `(n, width)`, the anchors.
-        labels: `(n,)`.
+        losses: gives the losses `(rows,)` of some anchors from three `(rows, m)`: z_i.z_k/tau in the dtype of `others`;
+            whether k is of i's class; whether k is i.
+        anchors: n.
         others: `(m, width)`, of which the first n are the anchors themselves.
         other_labels: `(m,)`.
         temperature: tau.
 
     Returns:
-        three `(n, m)`: z_i.z_k/tau in the dtype of `others`; whether k is of i's class; whether k is i.
+        `(n,)`, the losses of all anchors.
     """
-    similarity = embeddings.to(others.dtype) @ others.T / temperature
-    same_class = labels[:, None] == other_labels[None, :]
-    places = torch.arange(others.shape[0], device=labels.device)
-    return similarity, same_class, places[: embeddings.shape[0], None] == places
+    everyone = torch.arange(len(others), device=others.device)
+
+    def of_rows(rows: Tensor) -> Tensor:
+        similarity = others[rows] @ others.T / temperature
+        return losses(similarity, other_labels[rows, None] == other_labels, rows[:, None] == everyone)
+
+    pieces = everyone[:anchors].split(max(1, CELLS // max(1, len(others))))
+    if len(pieces) == 1:
+        return of_rows(pieces[0])
+    # What a piece has computed is computed again in backward, where it would have been kept.
+    return torch.cat([checkpoint(of_rows, rows, use_reentrant=False, preserve_rng_state=False) for rows in pieces])
 
 
 def at_least_float32(values: Tensor) -> Tensor:

@@ -272,13 +272,15 @@ class ErcModel(ErcPreTrainedModel):
 
         for index, m in enumerate(modalities if self.context_before else ()):
             spoken = scatter_rows(self.pools[m](tokens[m], token_mask[m]), utterance_mask)
-            context = self._in_context(m, spoken, modality_mask[..., index], speaker_ids, context_states)
+            context = self._in_context(
+                m, spoken, modality_mask[..., index], speaker_ids, utterance_mask, context_states
+            )
             tokens[m] = tokens[m] + context[utterance_mask][:, None]
 
         fused = self._fuse(tokens, token_mask, present)
         joint = scatter_rows(fused.joint, utterance_mask)
         if self.context_after is not None:
-            joint = self._in_context("joint", joint, utterance_mask, speaker_ids, context_states)
+            joint = self._in_context("joint", joint, utterance_mask, speaker_ids, utterance_mask, context_states)
             joint = joint * utterance_mask[..., None]
         own = torch.stack([fused.per_modality[m] for m in modalities], dim=1) * present[..., None]
         output = ErcModelOutput(
@@ -306,13 +308,19 @@ class ErcModel(ErcPreTrainedModel):
         return self.projection(modality)(tokens), mask.bool()
 
     def _in_context(
-        self, place: str, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor, states: dict[str, Any] | None
+        self,
+        place: str,
+        hidden_states: Tensor,
+        mask: Tensor,
+        speaker_ids: Tensor,
+        utterance_mask: Tensor,
+        states: dict[str, Any] | None,
     ) -> Tensor:
         """Context of a modality, or of the joint feature: of whole dialogues, or of the next utterance alone."""
         context = self.context_after if place == "joint" else self.context_before[place]
-        if states is None:
-            return context(hidden_states, mask, speaker_ids)  # type: ignore[no-any-return,misc]
         assert isinstance(context, Context)
+        if states is None:
+            return _alike_together(context, hidden_states, mask, speaker_ids, utterance_mask)
         heard, states[place] = context.step(hidden_states, mask, speaker_ids, states.get(place))
         return heard
 
@@ -347,6 +355,23 @@ class ErcModel(ErcPreTrainedModel):
         # The present modality with the highest draw stays in any case.
         spared = nn.functional.one_hot(chance.masked_fill(~present, -1.0).argmax(dim=1), present.shape[1]).bool()
         return kept | (spared & present)
+
+
+def _alike_together(
+    context: Context, states: Tensor, mask: Tensor, speaker_ids: Tensor, utterance_mask: Tensor
+) -> Tensor:
+    """Context, with dialogues of alike length together where padding would cost much."""
+    together = context.dialogues_together
+    batch, longest = utterance_mask.shape
+    if together is None or batch <= together or longest <= 16 or torch.compiler.is_compiling():
+        return context(states, mask, speaker_ids)  # type: ignore[no-any-return]
+    groups = alike_lengths(utterance_mask.sum(dim=1), together)
+    parts = []
+    for rows in groups:
+        end = _end(utterance_mask[rows])
+        parts.append(context(states[rows, :end], mask[rows, :end], speaker_ids[rows, :end]))
+    found = unsplit(parts, groups)
+    return nn.functional.pad(found, (0, 0, 0, longest - found.shape[1]))
 
 
 def _end(mask: Tensor) -> int:

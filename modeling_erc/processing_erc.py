@@ -333,12 +333,13 @@ def _encode_features(
     arrays, here = [], []
     for utterance in utterances:
         value = utterance.get(name)
-        array = None if value is None or not np.size(value) else np.asarray(value, dtype=np.float32)
-        if array is not None and not np.isfinite(array).all():
+        array = np.empty(0) if value is None else np.asarray(value, dtype=np.float32)
+        usable = array.size > 0
+        if usable and not np.isfinite(array).all():
             problems.append(f"{name} of utterance {utterance.get('utterance_id')!r} has NaN or infinite values")
-            array = None
-        here.append(array is not None)
-        if array is not None:
+            usable = False
+        here.append(usable)
+        if usable:
             arrays.append(array[None] if array.ndim == 1 else array)
     if not arrays:
         return {}, here
@@ -346,13 +347,15 @@ def _encode_features(
     if len(widths) > 1:
         raise ValueError(f"{name} has rows of different widths {widths}: all must have one")
     # Tokens first while padding: the layers of a mix come before them.
-    tokens = pad_stack([np.moveaxis(array, -2, 0) for array in arrays]).movedim(1, -2)
-    mask = pad_stack([np.ones(array.shape[-2], dtype=bool) for array in arrays])
-    return {name: tokens, f"{name}_mask": mask}, here
+    tokens = pad_stack([array.swapaxes(0, -2) for array in arrays]).movedim(1, -2)
+    lengths = torch.tensor([array.shape[-2] for array in arrays])
+    return {name: tokens, f"{name}_mask": torch.arange(tokens.shape[-2]) < lengths[:, None]}, here
 
 
 def pad_stack(arrays: Sequence[np.ndarray], fill: float = 0) -> torch.Tensor:
     """Stacks arrays of one rank into a tensor, each axis padded at its end to the longest."""
+    if len({array.shape for array in arrays}) == 1:
+        return torch.from_numpy(np.stack(arrays))
     shape = np.max([array.shape for array in arrays], axis=0)
     stacked = np.full((len(arrays), *shape), fill, dtype=arrays[0].dtype)
     for row, array in zip(stacked, arrays, strict=True):

@@ -44,12 +44,14 @@ def supcon(
         further_embeddings, further_labels = further or (embeddings.detach()[:0], labels[:0])
         others = at_least_float32(torch.cat([embeddings, further_embeddings]))
         other_labels = torch.cat([labels, further_labels])
-        # From here on each anchor has its own row.
-        similarity, same_class, itself = compare(embeddings, labels, others, other_labels, temperature)
-        denominator = torch.logsumexp(similarity.masked_fill(itself, -torch.inf), dim=1)
-        positives = same_class & ~itself
-        count = positives.sum(dim=1)
-        losses = denominator - (similarity * positives).sum(dim=1) / count.clamp(min=1)
-        # A batch's only utterance has no others: `where` takes out its -inf.
+
+        def losses(similarity: Tensor, same_class: Tensor, itself: Tensor) -> Tensor:
+            denominator = torch.logsumexp(similarity.masked_fill(itself, -torch.inf), dim=1)
+            positives = same_class & ~itself
+            count = positives.sum(dim=1)
+            mean = (similarity * positives).sum(dim=1) / count.clamp(min=1)
+            # A batch's only utterance has no others: `where` takes out its -inf.
+            return (denominator - mean).where(count > 0, 0.0)
+
         # DDP waits for a gradient of all that the model's output shows, prototypes too.
-        return losses.where(count > 0, 0.0) + 0.0 * prototypes.sum()
+        return compare(losses, len(embeddings), others, other_labels, temperature) + 0.0 * prototypes.sum()

@@ -79,7 +79,7 @@ def check_dialogues(runs: Sequence[Run], split: str) -> None:
     for run in runs:
         if split not in run.splits:
             raise ValueError(f"--split {split}: the corpus of {run.folder} has {', '.join(run.splits)}")
-        dialogues = run.splits[split]["dialogue_id"][:]
+        dialogues = [row["dialogue_id"] for row in run.splits[split]]
         if first not in (None, dialogues):
             raise ValueError(
                 f"the {split} dialogues of {run.folder} are not those of {runs[0].folder}: test them apart"

@@ -1,12 +1,14 @@
 """Builds model and processor for a corpus from the arguments of a run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
 import datasets
 import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, AutoTokenizer, PreTrainedConfig
+
+from datasets_scripts import DialogueRows
 
 from ..audio_image_erc import LogMelImageFeatureExtractor
 from ..configuration_erc import MODALITIES, ErcConfig
@@ -24,7 +26,10 @@ _SUB_PROCESSORS = {"text": "tokenizer", "audio": "feature_extractor", "vision": 
 
 
 def build(
-    model_args: Any, data_args: DataArguments, splits: datasets.DatasetDict, label_names: list[str]
+    model_args: Any,
+    data_args: DataArguments,
+    splits: Mapping[str, DialogueRows | datasets.Dataset],
+    label_names: list[str],
 ) -> tuple[ErcForSequenceClassification, ErcProcessor]:
     """Model and processor, with pretrained backbones where they are named, and a checkpoint's weights likewise.
 
@@ -133,7 +138,7 @@ def load_encoder_config(modality: str, source: str) -> tuple[PreTrainedConfig, A
         ) from error
 
 
-def check_presence(train: datasets.Dataset, modality: str) -> None:
+def check_presence(train: Iterable[Mapping[str, Any]], modality: str) -> None:
     """Refuses a modality of which the training split has nothing, before an hour is spent on it."""
     column = RAW_COLUMNS[modality]
     if not any(u.get(column) is not None for row in train for u in row["utterances"]):
@@ -143,7 +148,7 @@ def check_presence(train: datasets.Dataset, modality: str) -> None:
         )
 
 
-def class_weights(train: datasets.Dataset, num_labels: int, power: float) -> list[float] | None:
+def class_weights(train: Iterable[Mapping[str, Any]], num_labels: int, power: float) -> list[float] | None:
     """Weights 1 / frequency ** power, scaled so that the mean weight of a training utterance is 1.
 
     Args:
@@ -160,5 +165,5 @@ def class_weights(train: datasets.Dataset, num_labels: int, power: float) -> lis
     return scaled
 
 
-def _texts(train: datasets.Dataset) -> Iterator[str]:
+def _texts(train: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     return (u["text"] for row in train for u in row["utterances"] if u["text"])

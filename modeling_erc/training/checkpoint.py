@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from datasets_scripts import label_names
+from datasets_scripts import DialogueRows, label_names
 
 from ..modeling_erc import ErcForSequenceClassification
 from ..processing_erc import ErcProcessor
@@ -37,7 +36,7 @@ class Run:
     folder: Path
     model: ErcForSequenceClassification
     processor: ErcProcessor
-    splits: datasets.DatasetDict
+    splits: dict[str, DialogueRows]
     label_names: list[str]
     data_args: DataArguments
     args: ErcTrainingArguments

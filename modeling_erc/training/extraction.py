@@ -4,7 +4,6 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-import datasets
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
@@ -54,7 +53,7 @@ class Batch(NamedTuple):
 
 @torch.inference_mode()
 def extract(
-    splits: Mapping[str, datasets.Dataset],
+    splits: Mapping[str, Iterable[Mapping[str, Any]]],
     model: ErcPreTrainedModel,
     processor: ErcProcessor,
     cached: KeyedStore,
@@ -111,7 +110,7 @@ class _Batches(IterableDataset):
 
     def __init__(
         self,
-        splits: Mapping[str, datasets.Dataset],
+        splits: Mapping[str, Iterable[Mapping[str, Any]]],
         processor: ErcProcessor,
         cached: KeyedStore,
         process: int,

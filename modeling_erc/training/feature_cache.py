@@ -3,11 +3,10 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import torch
 from torch import Tensor
@@ -67,7 +66,7 @@ class CachedFeatures:
 
 
 def cache_frozen_features(
-    splits: Mapping[str, datasets.Dataset],
+    splits: Mapping[str, Iterable[Mapping[str, Any]]],
     model: ErcPreTrainedModel,
     processor: ErcProcessor,
     folder: Path,
@@ -112,7 +111,7 @@ def encoder_fingerprint(model: ErcPreTrainedModel, processor: ErcProcessor, moda
     return digest.hexdigest()[:16]
 
 
-def feature_statistics(rows: datasets.Dataset, modality: str) -> tuple[Tensor, Tensor]:
+def feature_statistics(rows: Iterable[Mapping[str, Any]], modality: str) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of a modality's precomputed features over a split, both `(width,)`.
 
     Dialogue by dialogue (Chan et al. 1983), so that a corpus never stands in memory whole.

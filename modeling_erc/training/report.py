@@ -2,10 +2,10 @@
 
 import csv
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import yaml
 
@@ -16,7 +16,7 @@ from .trainer import ErcTrainer
 
 def write_report(
     trainer: ErcTrainer,
-    splits: dict[str, datasets.Dataset],
+    splits: Mapping[str, Iterable[Mapping[str, Any]]],
     label_names: list[str],
     settings: dict[str, Any],
     facts: RunFacts,
@@ -62,7 +62,11 @@ def write_report(
 
 
 def prediction_rows(
-    split: str, dialogues: datasets.Dataset, logits: np.ndarray, corpus_labels: list[str], model_labels: list[str]
+    split: str,
+    dialogues: Iterable[Mapping[str, Any]],
+    logits: np.ndarray,
+    corpus_labels: list[str],
+    model_labels: list[str],
 ) -> list[list[Any]]:
     """A row for each utterance: where it is from, who says what, its label, the prediction and each class' probability.
 

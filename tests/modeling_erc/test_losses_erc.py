@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from modeling_erc import ErcConfig
+from modeling_erc import ErcConfig, losses_erc
 from modeling_erc.losses_erc import CLASSIFICATION_LOSSES, CONTRASTIVE_LOSSES, ErcLoss, cross_entropy, inter_class
 from modeling_erc.outputs_erc import ErcClassifierOutput
 
@@ -95,6 +97,55 @@ def test_inter_class_has_the_gradient_of_its_value(labels: tuple[list[int], int]
         return inter_class(normalize(raw, dim=1), targets, normalize(raw_prototypes, dim=1), 0.3, further)
 
     assert torch.autograd.gradcheck(of_any_norm, tuple((3 * value.detach()).requires_grad_() for value in inputs))
+
+
+@pytest.mark.parametrize("name", ["inter_class", "supcon"])
+def test_many_anchors_come_in_pieces_with_the_same_losses_and_gradients(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embeddings, targets, prototypes = points([0, 1, 1, 2, 0, 1, 1], 4)
+    further = points([0, 0, 1], 4)
+    given = [tensor.requires_grad_() for tensor in (embeddings, prototypes, further[0])]
+
+    def loss(*tensors: Tensor) -> Tensor:
+        return CONTRASTIVE_LOSSES[name](tensors[0], targets, tensors[1], 0.3, (tensors[2], further[1]))
+
+    def losses_and_gradients() -> list[Tensor]:
+        found = loss(*given)
+        return [found, *torch.autograd.grad(found.square().sum(), given)]
+
+    whole = losses_and_gradients()
+    # Room for two anchors: four pieces, the last of one.
+    monkeypatch.setattr(losses_erc, "CELLS", 2 * (7 + 4 + 3))
+    for found, expected in zip(losses_and_gradients(), whole, strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    assert torch.autograd.gradcheck(loss, given)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["inter_class", "supcon"])
+def test_sixteen_thousand_anchors_take_less_than_600_mb(name: str) -> None:
+    """One matrix of them against each other would take 1,024 MB."""
+    program = f"""
+import resource
+import torch
+from modeling_erc.losses_erc import CONTRASTIVE_LOSSES
+import modeling_erc.supcon_loss_erc
+
+def step(n):
+    z = torch.nn.functional.normalize(torch.randn(n, 256), dim=1).requires_grad_()
+    c = torch.nn.functional.normalize(torch.randn(7, 256), dim=1).requires_grad_()
+    y = torch.randint(0, 7, (n,))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    CONTRASTIVE_LOSSES[{name!r}](z, y, c, 0.1).sum().backward()
+    assert z.grad.isfinite().all()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+
+step(64)
+print(step(16384) // 1024)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(ran.stdout) < 600
 
 
 @pytest.mark.parametrize("autocast", [False, True])
