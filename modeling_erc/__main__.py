@@ -1,15 +1,17 @@
-"""`python -m modeling_erc COMMAND ...`: what there is to do with corpora and checkpoints beside training."""
+"""`python -m modeling_erc COMMAND ...`: what there is to do with corpora and checkpoints."""
 
 import sys
 from importlib import import_module
 
 # Each is a module of `modeling_erc.commands` with a function `main(argv)`; they are imported only when called for.
 COMMANDS = {
-    "ablate": "train a grid of settings with several seeds, and compare them",
-    "analyse": "where a finished run errs, as one illustrated report",
-    "cross": "train on one corpus, test on another through the emotions that they share",
+    "train": "train a model from a recipe, as train_hf.py does",
+    "predict": "the emotions of a conversation, from subtitles, a table or JSON, as a timeline",
     "extract": "compute and store the features of frozen backbones, so that training starts at once",
+    "ablate": "train a grid of settings with several seeds, and compare them",
     "robustness": "what a model loses when modalities are missing or noisy",
+    "cross": "train on one corpus, test on another through the emotions that they share",
+    "analyse": "where a finished run errs, as one illustrated report",
 }
 
 

@@ -184,8 +184,8 @@ class EmotionRecognitionPipeline(Pipeline):
 
     def _encode_media(self, dialogues: Sequence[Sequence[Utterance]], num_workers: int) -> list[list[dict[str, Any]]]:
         """Puts the tokens of the backbones in place of clips, so that a film's frames are never in memory together."""
-        dialogues = [[dict(utterance) for utterance in dialogue] for dialogue in dialogues]
-        flat = [utterance for dialogue in dialogues for utterance in dialogue]
+        encoded = [[dict(utterance) for utterance in dialogue] for dialogue in dialogues]
+        flat = [utterance for dialogue in encoded for utterance in dialogue]
         for modality in (m for m in MEDIA if m in self.model.erc_model.encoders):
             feature = FEATURE_NAMES[modality]
             found = [u for u in flat if u.get(feature) is None and self._given(u, modality)]
@@ -193,9 +193,10 @@ class EmotionRecognitionPipeline(Pipeline):
             reader = copy.copy(self.processor)
             reader.modalities = [modality]
             encode = partial(_encode_chunk, reader)
-            loader: DataLoader[Any] = DataLoader(chunks, batch_size=None, collate_fn=encode, num_workers=num_workers)  # type: ignore[arg-type]
-            bar = logging.tqdm(loader, total=len(chunks), desc=f"{modality} of {len(found)} utterances", unit="batch")
-            for chunk, (inputs, problems) in zip(chunks, bar if len(chunks) > 1 else loader, strict=True):
+            loader: Any = DataLoader(chunks, batch_size=None, collate_fn=encode, num_workers=num_workers)  # type: ignore[arg-type]
+            if len(chunks) > 1:
+                loader = logging.tqdm(loader, desc=f"{modality} of {len(found)} utterances", unit=f"x{CHUNK}")
+            for chunk, (inputs, problems) in zip(chunks, loader, strict=True):
                 self._tell(problems)
                 present = inputs.pop("modality_mask")[0, :, 0].tolist()
                 if any(present):
@@ -207,7 +208,7 @@ class EmotionRecognitionPipeline(Pipeline):
                     if here:
                         row, own = next(rows)
                         utterance[feature] = row[..., own, :].numpy()
-        return dialogues
+        return encoded
 
     def _to_model(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Tensors on the model's device, floating ones in its precision."""
@@ -228,7 +229,7 @@ class EmotionRecognitionPipeline(Pipeline):
         """Scores by name, for each dialogue and utterance."""
         scores = outputs["logits"].float().softmax(dim=-1)
         own = outputs["modality_logits"].float().softmax(dim=-1)
-        results = []
+        results: list[list[Result]] = []
         for row, speakers in enumerate(outputs["speakers"]):
             results.append([])
             for place, speaker in enumerate(speakers):

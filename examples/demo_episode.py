@@ -1,0 +1,77 @@
+"""One conversation of the demo corpus as an episode: a video of all of it, and its subtitles.
+
+    python examples/demo_episode.py OUT_DIR
+    python -m modeling_erc predict runs/demo-001 OUT_DIR/episode.srt --media OUT_DIR/episode.mp4 --out timeline.png
+
+The conversation is of the test split, so no model has seen it; the subtitles say who speaks, in capitals.
+"""
+
+import argparse
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from datasets_scripts import load_erc_dataset
+from modeling_erc.media_erc import load_audio, probe_media
+from modeling_erc.timelines.writers import clock
+
+RATE, FRAME_RATE = 16_000, 8
+PAUSE = 0.5  # seconds between two turns
+
+
+def write_episode(clips: list[Path], path: Path) -> list[tuple[float, float]]:
+    """Joins clips, with a moment of stillness after each; returns where each begins and ends (seconds)."""
+    times: list[tuple[float, float]] = []
+    pictures: list[np.ndarray] = []
+    sounds: list[np.ndarray] = []
+    for clip in clips:
+        with av.open(str(clip)) as container:
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        start = len(pictures) / FRAME_RATE
+        times.append((start, start + len(frames) / FRAME_RATE))
+        pictures += [*frames, *frames[-1:] * round(PAUSE * FRAME_RATE)]
+        # As long as the pictures, to the sample: what is too short ends in silence.
+        wave = np.zeros(len(pictures) * RATE // FRAME_RATE - sum(map(len, sounds)), dtype=np.float32)
+        spoken = load_audio(clip, RATE)[: len(wave)]
+        wave[: len(spoken)] = spoken
+        sounds.append(wave)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=FRAME_RATE)
+        video.height, video.width, video.pix_fmt = *pictures[0].shape[:2], "yuv420p"
+        audio = container.add_stream("aac", rate=RATE, layout="mono")
+        for number, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, FRAME_RATE)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        sound = av.AudioFrame.from_ndarray(np.concatenate(sounds)[None], format="fltp", layout="mono")
+        sound.sample_rate = RATE
+        container.mux(audio.encode(sound))
+        container.mux(audio.encode(None))
+    return times
+
+
+def main() -> None:
+    """Write `episode.mp4` and `episode.srt`."""
+    parser = argparse.ArgumentParser(description="Write a conversation of the demo corpus as a video with subtitles.")
+    parser.add_argument("out", type=Path, metavar="OUT_DIR", help="folder to write into")
+    parser.add_argument("--dialogue", type=int, default=0, help="number of the test dialogue (default: 0)")
+    parser.add_argument("--data_dir", type=Path, help="where the demo corpus is, or goes (default: the cache)")
+    arguments = parser.parse_args()
+    utterances = load_erc_dataset("demo", arguments.data_dir)["test"][arguments.dialogue]["utterances"]
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    video, subtitles = arguments.out / "episode.mp4", arguments.out / "episode.srt"
+    times = write_episode([Path(utterance["video_path"]) for utterance in utterances], video)
+    cues = []
+    for number, (utterance, span) in enumerate(zip(utterances, times, strict=True), start=1):
+        start, end = (clock(seconds).replace(".", ",") for seconds in span)
+        cues.append(f"{number}\n{start} --> {end}\n{utterance['speaker'].upper()}: {utterance['text']}\n")
+    subtitles.write_text("\n".join(cues), encoding="utf-8")
+    duration = probe_media(str(video)).duration or 0.0
+    print(f"{video}: {len(utterances)} turns in {duration:.1f} s; {subtitles}: their words")
+
+
+if __name__ == "__main__":
+    main()

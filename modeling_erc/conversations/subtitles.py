@@ -1,0 +1,162 @@
+"""Subtitles (SubRip and WebVTT) as utterances: who says what, and when."""
+
+import html
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .text_file import TextFile
+
+CLOCK = r"(?:(\d+):)?(\d{1,2}):(\d{2})[,.](\d{1,3})"
+TIMES = re.compile(rf"\s*{CLOCK}\s*-->\s*{CLOCK}(?:\s.*)?")
+REMEDY = "write times as 00:01:02,500 --> 00:01:04,000"
+
+VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]+)>")
+# Tags of HTML and WebVTT, its inline times, and the {\an8} of Advanced SubStation.
+TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<[\d:.]+>|\{\\[^}]*\}")
+DASH = re.compile(r"\s*(?:[-\u2013]|>>)\s*(?=\S)")
+PREFIX = re.compile(r"([^\W\d_][\w .'\u2019&-]{0,30}?)\s*:\s+(?=\S)")
+# "[door slams]", "(sighs)", "♪ la la ♪": a description of sound, or a song, and no speech.
+NO_SPEECH = re.compile(r"(?:\s|[♪♫#*]|\[[^\]]*\]|\([^)]*\))*|[♪♫].*[♪♫]\s*", re.DOTALL)
+
+
+@dataclass
+class Cue:
+    """A cue: times in seconds, the number of its first line in the file (from 1), and its lines."""
+
+    start: float
+    end: float
+    line: int
+    lines: list[str]
+
+
+@dataclass
+class Turn:
+    """What one speaker says within a cue; the speaker is None where the subtitles name none."""
+
+    speaker: str | None
+    text: str
+
+
+def read_srt(file: TextFile) -> list[dict[str, Any]]:
+    """Utterances of SubRip subtitles."""
+    return utterances(file, cues(file, first=1))
+
+
+def read_vtt(file: TextFile) -> list[dict[str, Any]]:
+    """Utterances of WebVTT subtitles."""
+    if not re.match(r"WEBVTT(?:[ \t\n]|$)", file.text):
+        raise file.error(1, "a WebVTT file begins with the line WEBVTT: add it, or name the file .srt if it is SubRip")
+    # Up to the first empty line it is the header.
+    header = file.text.split("\n\n", 1)[0].count("\n") + 1
+    return utterances(file, cues(file, first=header + 1))
+
+
+def cues(file: TextFile, first: int) -> Iterator[Cue]:
+    """Cues from line `first` on: blocks between empty lines, of an optional name, a line of times, and text.
+
+    Raises:
+        ConversationError: times that cannot be read or end before they begin, or text without times.
+    """
+    block: list[tuple[int, str]] = []
+    for number, line in enumerate([*file.lines[first - 1 :], ""], start=first):
+        if line.strip():
+            block.append((number, line))
+        elif block:
+            cue = _cue(file, block)
+            if cue is not None:
+                yield cue
+            block = []
+
+
+def _cue(file: TextFile, block: list[tuple[int, str]]) -> Cue | None:
+    if re.match(r"(?:NOTE|STYLE|REGION)(?:\s|$)", block[0][1]) and "-->" not in block[0][1]:
+        return None
+    timing = next((index for index, (_, line) in enumerate(block[:2]) if "-->" in line), None)
+    if timing is None:
+        number, line = block[0]
+        if len(block) == 1 and line.strip().isdecimal():
+            return None  # the number of a cue that was emptied
+        raise file.error(
+            number, f"{line.strip()[:60]!r} belongs to no cue: {REMEDY} above it, or remove the empty line"
+        )
+    number, line = block[timing]
+    match = TIMES.fullmatch(line)
+    if not match:
+        raise file.error(number, f"{line.strip()[:60]!r} is no pair of times: {REMEDY}")
+    start, end = _seconds(match.groups()[:4]), _seconds(match.groups()[4:])
+    if end < start:
+        raise file.error(number, f"the cue ends at {end:g} s, before it begins at {start:g} s: correct its times")
+    inner = next((n for n, text in block[timing + 1 :] if "-->" in text), None)
+    if inner is not None:
+        raise file.error(inner, "times in the middle of a cue: put an empty line before the next cue")
+    return Cue(start, end, number, [text for _, text in block[timing + 1 :]])
+
+
+def _seconds(parts: tuple[str | None, ...]) -> float:
+    hours, minutes, seconds, fraction = parts
+    assert minutes and seconds and fraction
+    return round(int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + int(fraction.ljust(3, "0")) / 1000, 3)
+
+
+def utterances(file: TextFile, found: Iterable[Cue]) -> list[dict[str, Any]]:
+    """Utterances of cues, by their start: tags are taken off, a cue of several speakers is split.
+
+    A speaker is a `<v Ann>` voice, or a name before a colon: in capitals ("ANN: Hi."), or found twice at least, so
+    that "Listen: ..." makes no speaker.
+    """
+    voices = [(cue, _voices(cue)) for cue in sorted(found, key=lambda cue: cue.start)]
+    names = _names(line for _, parts in voices for voice, lines in parts if voice is None for line in lines)
+    said: list[dict[str, Any]] = []
+    silent = 0
+    for cue, parts in voices:
+        turns = [turn for voice, lines in parts for turn in _turns(voice, lines, names)]
+        turns = [turn for turn in turns if not NO_SPEECH.fullmatch(turn.text)]
+        silent += not turns
+        said += _timed(cue, turns)
+    if silent:
+        file.notes.append(f"{silent} cue(s) without speech, such as [music] or a song, are left out")
+    return said
+
+
+def _voices(cue: Cue) -> list[tuple[str | None, list[str]]]:
+    """The lines of each voice of a cue, without tags; lines before the first voice, or all, have None."""
+    before, *rest = VOICE.split("\n".join(cue.lines))
+    pieces: list[tuple[str | None, str]] = [(None, before), *zip(rest[::2], rest[1::2], strict=True)]
+    plain = [(voice, html.unescape(TAG.sub("", text)).split("\n")) for voice, text in pieces]
+    cleaned = [(voice and html.unescape(voice).strip(), [line.strip() for line in lines]) for voice, lines in plain]
+    return [(voice, kept) for voice, lines in cleaned if (kept := [line for line in lines if line])]
+
+
+def _names(lines: Iterable[str]) -> set[str]:
+    """What stands before a colon and is taken for a speaker."""
+    matches = (PREFIX.match(DASH.sub("", line, count=1)) for line in lines)
+    counts = Counter(match[1] for match in matches if match)
+    return {name for name, count in counts.items() if name.isupper() or (count > 1 and name[0].isupper())}
+
+
+def _turns(voice: str | None, lines: list[str], names: set[str]) -> list[Turn]:
+    """Turns of lines: a dash or a speaker's name begins a new one."""
+    turns: list[Turn] = []
+    for line in lines:
+        bare = DASH.sub("", line, count=1) if DASH.match(line) else line
+        match = PREFIX.match(bare)
+        speaker = match[1] if match and voice is None and match[1] in names else None
+        text = bare[match.end() :] if match and speaker else bare
+        if not turns or (voice is None and (speaker or bare != line)):
+            turns.append(Turn(voice or speaker, text))
+        else:
+            turns[-1].text += f" {text}"
+    return turns
+
+
+def _timed(cue: Cue, turns: list[Turn]) -> Iterator[dict[str, Any]]:
+    """Utterances of a cue; several share its time by their length in characters."""
+    total = sum(len(turn.text) for turn in turns)
+    start, length = cue.start, cue.end - cue.start
+    for turn in turns:
+        end = start + length * len(turn.text) / total
+        yield {"speaker": turn.speaker, "text": turn.text, "start": round(start, 3), "end": round(end, 3)}
+        start = end

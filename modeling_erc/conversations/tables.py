@@ -1,0 +1,104 @@
+"""Conversations as tables and JSON: one utterance a row or object."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from .text_file import TextFile
+
+TEXTS = ("speaker", "text")
+TIMES = ("start", "end")
+MEDIA = {"audio": ("audio", "audio_path"), "video": ("video", "video_path")}
+SAID = ("text", "audio", "video", "audio_path", "video_path")
+
+
+def read_csv(file: TextFile) -> list[dict[str, Any]]:
+    """Rows of a CSV with a header; comma, semicolon or tab."""
+    header = file.text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=header.count)
+    reader = csv.DictReader(io.StringIO(file.text), delimiter=delimiter)
+    names = [name.strip().lower() for name in reader.fieldnames or ()]
+    if not set(names) & set(SAID):
+        raise file.error(1, f"columns {', '.join(names) or '(none)'}: expected at least one of {', '.join(SAID)}")
+    reader.fieldnames = names
+    found = []
+    for row in reader:
+        if None in row or None in row.values():
+            raise file.error(
+                reader.line_num, f"{len(names)} columns expected: put quotation marks round text with commas"
+            )
+        if any(row.values()):
+            found.append(
+                _utterance(file, reader.line_num, {name: value.strip() or None for name, value in row.items()})
+            )
+    return found
+
+
+def read_jsonl(file: TextFile) -> list[dict[str, Any]]:
+    """One JSON object a line."""
+    found = []
+    for number, line in enumerate(file.lines, start=1):
+        if line.strip():
+            try:
+                found.append(_utterance(file, number, json.loads(line)))
+            except json.JSONDecodeError as error:
+                raise file.error(number, f"no JSON ({error.msg}): write one object a line") from error
+    return found
+
+
+def read_json(file: TextFile) -> list[dict[str, Any]]:
+    """A list of objects, or an object whose `utterances` are that list."""
+    try:
+        content = json.loads(file.text)
+    except json.JSONDecodeError as error:
+        raise file.error(
+            error.lineno, f"no JSON ({error.msg}, column {error.colno}): check commas and quotes"
+        ) from error
+    rows = content.get("utterances") if isinstance(content, Mapping) else content
+    if not isinstance(rows, list):
+        raise file.error(1, 'expected a list of utterances, or an object with "utterances"')
+    return [_utterance(file, None, row, f"utterance {index}: ") for index, row in enumerate(rows)]
+
+
+def _utterance(file: TextFile, line: int | None, row: Any, place: str = "") -> dict[str, Any]:
+    """Checks what the pipeline reads of a row; other entries are left out."""
+    line = 1 if line is None else line
+    if not isinstance(row, Mapping):
+        raise file.error(line, f'{place}{str(row)[:40]!r} is no object: write {{"speaker": "Ann", "text": "Hi."}}')
+    found: dict[str, Any] = {}
+    for name in TEXTS:
+        value = row.get(name)
+        if not isinstance(value, str | None):
+            raise file.error(line, f"{place}{name} is {str(value)[:40]!r}: write it as text")
+        found[name] = value
+    for name in TIMES:
+        if row.get(name) is not None:
+            found[name] = _seconds(file, line, name, row[name], place)
+    if found.get("end") is not None and found["end"] < found.get("start", 0.0):
+        raise file.error(
+            line, f"{place}end {found['end']:g} lies before start {found.get('start', 0.0):g}: correct them"
+        )
+    for medium, names in MEDIA.items():
+        value = next((row[name] for name in names if row.get(name) is not None), None)
+        if not isinstance(value, str | None):
+            raise file.error(line, f"{place}{medium} is {str(value)[:40]!r}: write the path of a file")
+        if value is not None and "://" in value:
+            raise file.error(line, f"{place}{medium} {value!r} is a URL: download it and write its path")
+        if value is not None:
+            found[medium] = str(file.path.parent / value)
+    if not any(found.get(name) for name in SAID):
+        raise file.error(line, f"{place}an utterance without {', '.join(SAID[:3])}: give it one, or remove it")
+    return found
+
+
+def _seconds(file: TextFile, line: int, name: str, value: Any, place: str) -> float:
+    try:
+        seconds = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise file.error(line, f"{place}{name} is {str(value)[:40]!r}: write seconds, like 62.5")
+    return seconds

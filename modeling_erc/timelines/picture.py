@@ -1,0 +1,231 @@
+"""The picture of a conversation: a lane for each speaker, a block for each turn, in rows like the staves of music."""
+
+import math
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")  # no screen is needed to write a file
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from .colours import emotion_colours
+from .timeline import Turn
+
+WIDTH, DPI = 12.8, 100  # inches, 1280 pixels wide
+MARGIN, HEAD, GAP = 0.25, 1.05, 0.52  # inches: at the sides, for title and legend, below each row for its clock
+TURNS_A_ROW, MOST_ROWS, MOST_LANES = 10, 20, 7
+SPANS = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 450, 600, 900, 1200, 1800, 3600)
+TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
+OTHERS = "others"
+INK, FAINT = "#1f2d3d", "#6b7683"
+LETTER = 0.0068  # inches of a letter's mean width for each point of its size
+
+
+@dataclass(frozen=True)
+class Style:
+    """Heights in inches: of a lane, of the blocks in it, and whether the words stand below them."""
+
+    lane: float
+    block: float
+    words: bool
+
+
+ROOMY, DENSE = Style(0.86, 0.40, True), Style(0.36, 0.29, False)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A turn in its lane: from `start` to `end`, in seconds or in turns."""
+
+    start: float
+    end: float
+    lane: str
+    turn: Turn
+
+
+def plot_timeline(turns: Sequence[Turn], path: str | Path, *, title: str = "Emotion timeline") -> None:
+    """Draws a conversation of any length.
+
+    The colour of a block is its emotion, the height of the strong colour its probability. Where there is room, emotion
+    and words are written out. Without times turns stand one after the other.
+
+    Args:
+        turns: of one conversation.
+        path: PNG to write, 1280 pixels wide.
+        title: what stands above.
+
+    Raises:
+        ValueError: there is no turn.
+    """
+    if not turns:
+        raise ValueError("there is no turn to draw")
+    timed = all(turn.start is not None and turn.end is not None for turn in turns)
+    blocks = _blocks(turns, timed)
+    rows = _rows(blocks)
+    left = MARGIN + 0.12 + 0.082 * max(len(block.lane) for block in blocks)
+    scale = (WIDTH - left - MARGIN) / (rows[0][1] - rows[0][0])  # inches a second
+    style = ROOMY if median(scale * (block.end - block.start) for block in blocks) > 0.42 else DENSE
+    lanes = list(dict.fromkeys(block.lane for block in sorted(blocks, key=lambda b: (b.lane == OTHERS, b.start))))
+
+    drawn = [(row, _within(blocks, row)) for row in rows]
+    drawn = [(row, inside) for row, inside in drawn if inside]  # a long silence takes no room
+    heights = [style.lane * len({block.lane for block in inside}) for _, inside in drawn]
+    total = HEAD + sum(heights) + GAP * len(heights)
+    figure = plt.figure(figsize=(WIDTH, total))
+    colours = emotion_colours(list(turns[0].scores))
+    _draw_head(figure, turns, colours, title, total)
+    top = total - HEAD
+    for (row, inside), height in zip(drawn, heights, strict=True):
+        box = (left / WIDTH, (top - height) / total, (WIDTH - left - MARGIN) / WIDTH, height / total)
+        axes = figure.add_axes(box, xlim=row, ylim=(0, height))
+        here = [lane for lane in lanes if any(block.lane == lane for block in inside)]
+        _draw_lanes(axes, here, style)
+        _draw_clock(axes, row, timed)
+        for lane in here:
+            _draw_blocks(
+                axes, [block for block in inside if block.lane == lane], here.index(lane), style, colours, scale
+            )
+        top -= height + GAP
+    figure.savefig(path, dpi=DPI, facecolor="white")
+    plt.close(figure)
+
+
+def _blocks(turns: Sequence[Turn], timed: bool) -> list[Block]:
+    names = Counter(turn.speaker or "?" for turn in turns)
+    kept = {name for name, _ in names.most_common(MOST_LANES - (len(names) > MOST_LANES))}
+    blocks = []
+    for index, turn in enumerate(turns):
+        name = turn.speaker or "?"
+        start, end = (turn.start or 0.0, turn.end or 0.0) if timed else (index + 1, index + 1.94)
+        lane = textwrap.shorten(name, 18, placeholder="…") or name[:17] + "…"
+        blocks.append(Block(start, end, lane if name in kept else OTHERS, turn))
+    return blocks
+
+
+def _rows(blocks: Sequence[Block]) -> list[tuple[float, float]]:
+    """The stretch of each row: all of one length, which is a round number where there are several."""
+    first, last = min(block.start for block in blocks), max(block.end for block in blocks)
+    last = max(last, first + 1)
+    count = min(math.ceil(len(blocks) / TURNS_A_ROW), MOST_ROWS)
+    if count == 1:
+        return [(first, last)]
+    wanted = (last - first) / count
+    span = next((span for span in SPANS if span >= wanted), 3600 * math.ceil(wanted / 3600))
+    tick = _tick(span)
+    first = tick * math.floor(first / tick)
+    return [(first + span * i, first + span * (i + 1)) for i in range(math.ceil((last - first) / span))]
+
+
+def _tick(span: float) -> float:
+    return next((tick for tick in TICKS if span / tick <= 12), span / 10)
+
+
+def _within(blocks: Sequence[Block], row: tuple[float, float]) -> list[Block]:
+    """What falls into a row; a turn that runs over its end is in both, cut."""
+    inside = (b for b in blocks if b.start < row[1] and (b.end > row[0] or b.start == row[0]))
+    return [Block(max(b.start, row[0]), min(b.end, row[1]), b.lane, b.turn) for b in inside]
+
+
+def _draw_head(figure: Figure, turns: Sequence[Turn], colours: dict[str, str], title: str, total: float) -> None:
+    counts = Counter(turn.label for turn in turns)
+    handles = [
+        Patch(color=colour, label=f"{label}  {counts[label] / len(turns):.0%}")
+        for label, colour in colours.items()
+        if counts[label]
+    ]
+    x = MARGIN / WIDTH
+    figure.text(x, 1 - 0.32 / total, title, fontsize=15, fontweight="bold", color=INK, va="center")
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(x, 1 - 0.52 / total),
+        ncols=len(handles) if len(handles) <= 8 else math.ceil(len(handles) / 2),
+        fontsize=10.5,
+        frameon=False,
+        borderpad=0,
+        borderaxespad=0,
+        handlelength=1.1,
+        handleheight=1.0,
+        handletextpad=0.5,
+        columnspacing=1.6,
+        labelcolor=INK,
+    )
+    mean = sum(turn.score for turn in turns) / len(turns)
+    told = f"{len(turns):,} turns · height of the strong colour: probability (mean {mean:.2f})"
+    figure.text(1 - x, 1 - 0.32 / total, told, fontsize=10, color=FAINT, ha="right", va="center")
+
+
+def _draw_lanes(axes: Axes, lanes: Sequence[str], style: Style) -> None:
+    height = style.lane * len(lanes)
+    middles = [height - style.lane * index - style.block / 2 - 0.03 for index in range(len(lanes))]
+    axes.set_yticks(middles, lanes, fontsize=10.5, color=INK)
+    axes.tick_params(axis="y", length=0, pad=6)
+    for middle in middles:
+        axes.axhline(middle - style.block / 2, color="#dfe3e8", linewidth=0.8, zorder=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color("#b9c0c8")
+
+
+def _draw_clock(axes: Axes, row: tuple[float, float], timed: bool) -> None:
+    tick = _tick(row[1] - row[0])
+    first = tick * math.ceil(row[0] / tick - 1e-9)
+    places = [first + tick * index for index in range(int((row[1] - first) / tick + 1e-9) + 1)]
+    axes.set_xticks(places, [_clock(place) if timed else f"{place:g}" for place in places])
+    axes.tick_params(axis="x", labelsize=9, labelcolor=FAINT, color="#b9c0c8", length=3)
+    axes.grid(axis="x", color="#eef1f4", linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def _clock(seconds: float) -> str:
+    whole = round(seconds)
+    minutes = f"{whole // 60 % 60:02d}:{whole % 60:02d}"
+    return f"{whole // 3600}:{minutes}" if whole >= 3600 else minutes.removeprefix("0")
+
+
+def _draw_blocks(
+    axes: Axes, blocks: Sequence[Block], place: int, style: Style, colours: dict[str, str], scale: float
+) -> None:
+    """The blocks of one lane, the `place`th from above."""
+    bottom = axes.get_ylim()[1] - style.lane * place - 0.03 - style.block
+    starts = [block.start for block in blocks]
+    # Two pixels at least, so that no turn is lost.
+    widths = [max(block.end - block.start, 0.02 / scale) for block in blocks]
+    strong = [colours[block.turn.label] for block in blocks]
+    edge: dict[str, Any] = {"align": "edge", "edgecolor": "white", "linewidth": 0.8 if style.words else 0.3}
+    axes.bar(starts, style.block, widths, bottom, color=[_tint(colour) for colour in strong], **edge)
+    axes.bar(starts, [style.block * b.turn.score for b in blocks], widths, bottom, color=strong, **edge)
+    ends = [*starts[1:], axes.get_xlim()[1]]
+    for block, width, following in zip(blocks, widths, ends, strict=True):
+        label, inches = block.turn.label, width * scale
+        if LETTER * 9 * len(label) + 0.1 < inches:
+            inside = style.block * block.turn.score > 0.15
+            spot = (block.start + 0.05 / scale, bottom + (0.025 if inside else style.block * block.turn.score + 0.02))
+            colour = "white" if inside else colours[label]
+            axes.text(*spot, label, fontsize=9, fontweight="bold", color=colour, va="bottom", clip_on=True)
+        if style.words and block.turn.text:
+            room = max(inches, (following - block.start) * scale - 0.1)
+            words = _wrapped(block.turn.text, int(room / (LETTER * 8)), lines=3)
+            spot = (block.start + 0.02 / scale, bottom - 0.04)
+            axes.text(*spot, words, fontsize=8, color=INK, va="top", linespacing=1.05)
+
+
+def _wrapped(text: str, width: int, lines: int) -> str:
+    if width < 6:
+        return ""
+    text = text.replace("$", r"\$")  # no formula
+    return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …"))
+
+
+def _tint(colour: str) -> tuple[float, float, float]:
+    red, green, blue = (1 - 0.25 * (1 - part) for part in to_rgb(colour))
+    return red, green, blue

@@ -1,0 +1,93 @@
+"""Timelines as files, by their suffix: CSV, JSON, WebVTT and PNG."""
+
+import csv
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from ..registry_erc import Registry
+from .colours import emotion_colours
+from .picture import plot_timeline
+from .timeline import Turn
+
+Writer = Callable[[Sequence[Turn], Path], None]
+
+WRITERS: Registry[Writer] = Registry("timeline format")
+WRITERS[".png"] = plot_timeline
+
+
+def write_timeline(turns: Sequence[Turn], path: str | Path) -> None:
+    """Writes a timeline in the format that the file's suffix says: `.csv`, `.json`, `.vtt` or `.png`.
+
+    Raises:
+        ValueError: there is no such format, or it needs times that the turns do not have.
+
+    Example:
+        >>> write_timeline(timeline(utterances, pipe(utterances)), "timeline.png")  # doctest: +SKIP
+    """
+    path = Path(path)
+    writer = WRITERS[path.suffix.lower()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer(turns, path)
+
+
+@WRITERS.register(".csv")
+def write_csv(turns: Sequence[Turn], path: Path) -> None:
+    """A row a turn, a column for the probability of each label."""
+    labels = list(turns[0].scores) if turns else []
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["start", "end", "speaker", "text", "label", "score", "modalities", *labels])
+        for turn in turns:
+            scores = [f"{turn.scores[label]:.6f}" for label in labels]
+            used = " ".join(turn.modalities)
+            said = [turn.start, turn.end, turn.speaker, turn.text]
+            writer.writerow([*said, turn.label, f"{turn.score:.6f}", used, *scores])
+
+
+@WRITERS.register(".json")
+def write_json(turns: Sequence[Turn], path: Path) -> None:
+    """A list of objects, one a turn."""
+    path.write_text(json.dumps([asdict(turn) for turn in turns], indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@WRITERS.register(".vtt")
+def write_vtt(turns: Sequence[Turn], path: Path) -> None:
+    """Subtitles whose cues name the emotion, and wear its colour in players that know style sheets."""
+    if any(turn.start is None or turn.end is None for turn in turns):
+        raise ValueError(f"{path}: WebVTT needs start and end of every utterance, and the conversation lacks some")
+    colours = emotion_colours(list(turns[0].scores) if turns else [])
+    styles = [f"::cue(.{css_class(label)}) {{ color: {colour}; }}" for label, colour in colours.items()]
+    blocks = ["WEBVTT", "\n".join(["STYLE", *styles])]
+    for number, turn in enumerate(turns, start=1):
+        times = f"{clock(turn.start or 0.0)} --> {clock(turn.end or 0.0)}"
+        words = escape(f"[{turn.label} {turn.score:.0%}] {turn.text or ''}")
+        line = f"<c.{css_class(turn.label)}>{words}</c>"
+        if turn.speaker:
+            line = f"<v {escape(turn.speaker)}>{line}</v>"
+        blocks.append(f"{number}\n{times}\n{line}")
+    path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+
+
+def css_class(label: str) -> str:
+    """A label as the name of a class: `happy/excited` becomes `happy-excited`."""
+    return re.sub(r"[^\w-]+", "-", label.lower()).strip("-") or "other"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as WebVTT writes them.
+
+    Example:
+        >>> clock(3723.5)
+        '01:02:03.500'
+    """
+    milliseconds = round(seconds * 1000)
+    whole = milliseconds // 1000
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}.{milliseconds % 1000:03d}"
+
+
+def escape(text: str) -> str:
+    """Text of one line, without what WebVTT would read as a tag or as times."""
+    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
