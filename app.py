@@ -39,7 +39,8 @@ def main() -> None:
         reader = Reader(load_pipeline(args.checkpoint, args.device))
     except (ValueError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    build_page(reader, Path(args.checkpoint).name).launch(
+    page = build_page(reader, Path(args.checkpoint).name)
+    _, address, _ = page.launch(
         server_name=args.host,
         server_port=args.port,
         max_file_size=reader.limits.upload_bytes,
@@ -49,7 +50,11 @@ def main() -> None:
         run_history=False,  # what was said is not kept in the browser either
         ssr_mode=False,
         share=False,
+        quiet=True,
+        prevent_thread_lock=True,
     )
+    print(f"{args.checkpoint} answers at {address}", flush=True)
+    page.block_thread()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import tempfile
 from collections.abc import Sequence
+from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +29,17 @@ With a recording, each line with its times:
 [0:01.0 - 0:02.5] Ann: We won!"""
 
 
-class LocalFile(gr.File):
-    """A file of the visitor's; gradio's own would fetch an address from the network for whoever posts one."""
+def local(component: Any) -> Any:
+    """A component for files that refuses addresses; gradio's own fetch them from the network for whoever posts one."""
+    move = component.async_move_resource_to_block_cache
 
-    is_template = True  # it looks like its parent
-
-    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
-        """Refuses addresses."""
-        if "://" in str(url_or_file_path):
+    async def move_file(path: str | Path | None) -> str | None:
+        if "://" in str(path):
             raise gr.Error("Upload the file itself: this page opens no addresses.")
-        return await super().async_move_resource_to_block_cache(url_or_file_path)
+        return await move(path)
+
+    component.async_move_resource_to_block_cache = move_file
+    return component
 
 
 def build_page(reader: Reader, name: str) -> gr.Blocks:
@@ -46,18 +49,17 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
         reader: with the model.
         name: of the model, for the heading.
     """
-    # Lives as long as the process.
-    folder = tempfile.TemporaryDirectory(prefix="erc-demo-")
-    ladder = str(write_ladder(Path(folder.name, "ladder.mp4")))
+    folder = tempfile.TemporaryDirectory(prefix="erc-demo-")  # lives as long as the page, which asks for its name
+    write_ladder(Path(folder.name, "ladder.mp4"))
+    html = partial(gr.HTML, apply_default_css=False, elem_classes="erc-view")
     nothing = empty_view(reader.labels)
     choices = [(NAMES[m], m) for m in reader.modalities]
 
     with gr.Blocks(title="Emotions in a conversation", analytics_enabled=False, delete_cache=(600, HOUR)) as page:
-        page.example_folder = folder
-        gr.HTML(
-            "<h1>Emotions in a conversation</h1><p>Paste who says what, or open a file; attach the recording if there "
-            f"is one. The model <b>{name}</b> names the emotion of every turn.</p>",
-            elem_classes="erc-title",
+        html(
+            '<div class="erc-title"><h1>Emotions in a conversation</h1>'
+            "<p>Paste who says what, or open subtitles, a table or JSON; "
+            f"attach the recording if there is one. <b>{escape(name)}</b> names the emotion of every turn.</p></div>"
         )
         state = gr.State(None, time_to_live=HOUR)
         with gr.Row(equal_height=False):
@@ -65,33 +67,39 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
                 script = gr.Textbox(
                     label="Conversation", placeholder=PLACEHOLDER, lines=9, max_lines=18, elem_id="erc-script"
                 )
-                with gr.Row():
-                    cake = gr.Button("Example: the cake", size="sm", min_width=120)
-                    acted = gr.Button("Example: the ladder, filmed", size="sm", min_width=120)
-                opened = LocalFile(
-                    label=f"Open a conversation ({', '.join(SUFFIXES)})",
-                    file_types=list(SUFFIXES),
-                    height=110,
-                    elem_id="erc-open",
-                )
-                recording = LocalFile(
-                    label="Recording of all of it, if there is one (sound or video)",
-                    file_types=["audio", "video"],
-                    height=110,
-                    elem_id="erc-recording",
+                with gr.Row(elem_classes="erc-buttons"):
+                    opened = local(
+                        gr.UploadButton(
+                            "Open a file", file_types=list(SUFFIXES), size="sm", min_width=90, elem_id="erc-open"
+                        )
+                    )
+                    cake = gr.Button("Try the cake", size="sm", min_width=90)
+                    acted = gr.Button(
+                        "Try the ladder, filmed",
+                        size="sm",
+                        min_width=90,
+                        visible=bool({"audio", "vision"} & set(reader.modalities)),
+                    )
+                message = html(visible=False, elem_id="erc-message")
+                recording = local(
+                    gr.File(
+                        label="Recording of all of it, if there is one",
+                        file_types=["audio", "video"],
+                        height=130,
+                        elem_id="erc-recording",
+                    )
                 )
                 on = gr.CheckboxGroup(choices, value=reader.modalities, label="Listen to", elem_id="erc-on")
                 run = gr.Button("Name the emotions", variant="primary", elem_id="erc-run")
             with gr.Column(scale=7, min_width=340):
-                message = gr.HTML(visible=False, elem_classes="erc-view", elem_id="erc-message")
-                results = gr.HTML(nothing, elem_classes="erc-view", elem_id="erc-results")
-                table = gr.HTML(elem_classes="erc-view", elem_id="erc-table")
+                results = html(nothing, elem_id="erc-results")
+                table = html(elem_id="erc-table")
                 with gr.Row(visible=False) as downloads:
                     buttons = [
-                        gr.DownloadButton(f"Download {told}", size="sm", min_width=110, elem_id=f"erc-get-{suffix[1:]}")
+                        gr.DownloadButton(f"Save as {told}", size="sm", min_width=90, elem_id=f"erc-get-{suffix[1:]}")
                         for suffix, told in zip(DOWNLOADS, ("CSV", "JSON", "WebVTT"), strict=True)
                     ]
-        gr.HTML(f'<p class="erc-care">{CARE}</p>')
+        html(f'<p class="erc-care">{CARE}</p>')
 
         shown = [message, state, results, table, downloads, *buttons]
 
@@ -139,6 +147,9 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
                 return told(str(error)), gr.skip()
             return told(" ".join(found.notes)), found.script
 
+        def filmed() -> tuple[str, str]:
+            return ladder_script(), str(Path(folder.name, "ladder.mp4"))
+
         quiet: dict[str, Any] = {"api_visibility": "private"}
         # The model works for one visitor at a time; the others wait in the queue.
         model: dict[str, Any] = {**quiet, "concurrency_id": "model", "concurrency_limit": 1}
@@ -147,8 +158,6 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
         on.input(switch, [state, on], shown, show_progress_on=results, **model)
         opened.upload(take, opened, [message, script], **quiet)
         cake.click(lambda: (CAKE, None), None, [script, recording], **quiet).then(read, given, shown, **model)
-        acted.click(lambda: (ladder_script(), ladder), None, [script, recording], **quiet).then(
-            read, given, shown, **model
-        )
+        acted.click(filmed, None, [script, recording], **quiet).then(read, given, shown, **model)
     page.queue(max_size=32)
     return page

@@ -79,7 +79,9 @@ class Reader:
         if recording is not None:
             conversation = with_recording(conversation, recording, self.limits)
         whole = self._turns(conversation.utterances, self.modalities)
-        reading = Reading(conversation.utterances, whole, whole, [*conversation.notes, *self._masked(conversation, whole)])
+        reading = Reading(
+            conversation.utterances, whole, whole, [*conversation.notes, *self._masked(conversation, whole)]
+        )
         return self.switch(reading, modalities)
 
     def switch(self, reading: Reading, modalities: Sequence[str]) -> Reading:

@@ -12,7 +12,7 @@ TIMES = re.compile(rf"\[{CLOCK}(?:-+>?|\u2013|\u2014){CLOCK}\]\s*")
 # A colon inside of a sentence, of a clock or of an address makes no speaker.
 SPEAKER = re.compile(r"([^:?!,;\[\]]{1,40}|\?):(?:\s+|$)")
 NOBODY = "?"
-SUBTITLES = re.compile(r"\d\s*-->\s*\d")
+SUBTITLES = re.compile(r"^[\d:.,\s]+-->\s*\d", re.MULTILINE)
 
 
 def read_script(text: str) -> Conversation:
@@ -63,7 +63,7 @@ def write_script(utterances: Iterable[Mapping[str, Any]]) -> str:
 
     Example:
         >>> write_script([{"speaker": "Ann", "text": "We won!", "start": 1.0, "end": 2.5}])
-        '[0:01.000 - 0:02.500] Ann: We won!'
+        '[0:01 - 0:02.5] Ann: We won!'
     """
     return "\n".join(_line(utterance) for utterance in utterances)
 
@@ -80,7 +80,7 @@ def clock(seconds: float) -> str:
 
     Example:
         >>> clock(62.5)
-        '1:02.500'
+        '1:02.5'
     """
-    milliseconds = round(1000 * seconds)
-    return f"{milliseconds // 60000}:{milliseconds // 1000 % 60:02d}.{milliseconds % 1000:03d}"
+    minutes, rest = divmod(round(1000 * seconds), 60_000)
+    return f"{minutes}:{rest // 1000:02d}.{rest % 1000:03d}".rstrip("0").rstrip(".")

@@ -7,7 +7,7 @@ from html import escape
 from ..timelines import Turn, emotion_colours
 from .reading import NAMES, Reading
 
-LIGHT, DARK = "#ffffff", "#16202c"
+LIGHT, DARK = "#ffffff", "#000000"
 
 
 def results_view(reading: Reading, off: Sequence[str]) -> str:
@@ -17,19 +17,20 @@ def results_view(reading: Reading, off: Sequence[str]) -> str:
         reading: to show.
         off: modalities that are switched off.
     """
-    return "".join([_notes(reading.notes), _change(reading, off), _legend(reading), _ribbon(reading), _tiles(reading)])
+    return "".join([_notes(reading.notes), _summary(reading, off), _legend(reading), _ribbon(reading), _tiles(reading)])
 
 
 def table_view(reading: Reading) -> str:
     """A row a turn with the scores of all labels; on a narrow screen each row is a card."""
     colours = emotion_colours(list(reading.shown[0].scores))
+    full = _used(reading)
     head = "".join(f'<th scope="col" class="erc-num">{escape(label)}</th>' for label in colours)
     rows = "".join(
-        _row(number, turn, before, colours)
+        _row(number, turn, before, colours, full)
         for number, (turn, before) in enumerate(zip(reading.shown, reading.whole, strict=True), start=1)
     )
     return (
-        '<div class="erc-scroll"><table class="erc-table"><caption>Every turn, with the score of every emotion</caption>'
+        '<div class="erc-scroll"><table class="erc-table"><caption>Every turn and the score of every emotion</caption>'
         f'<thead><tr><th scope="col">turn</th><th scope="col">emotion</th>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
@@ -51,12 +52,30 @@ def _notes(notes: Iterable[str]) -> str:
     return f'<ul class="erc-notes" role="status">{items}</ul>' if items else ""
 
 
+def _used(reading: Reading) -> set[str]:
+    """The modalities that served any turn."""
+    return {modality for turn in reading.shown for modality in turn.modalities}
+
+
+def _named(modalities: Iterable[str]) -> str:
+    """Modalities in words: `words, voice and face`."""
+    names = [NAMES[m] for m in NAMES if m in set(modalities)]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names) or "nothing"
+
+
+def _summary(reading: Reading, off: Sequence[str]) -> str:
+    """Of what the emotions were named, and what is different without the rest."""
+    count = len(reading.shown)
+    turns = f"{count} turn" if count == 1 else f"{count} turns"
+    return f'<p class="erc-summary">{turns}, read from {_named(_used(reading))}.</p>{_change(reading, off)}'
+
+
 def _change(reading: Reading, off: Sequence[str]) -> str:
     if not off:
         return ""
-    names = " and ".join(NAMES[m] for m in off)
+    names = _named(off)
     count, turns = len(reading.changed), len(reading.shown)
-    told = f"{count} of {turns} labels change" if count else f"none of {turns} labels changes"
+    told = f"{count} of {turns} labels {'changes' if count == 1 else 'change'}" if count else "no label changes"
     return f'<p class="erc-change" role="status">Without {names}, <b>{told}</b>.</p>'
 
 
@@ -114,20 +133,20 @@ def _tile(place: int, turn: Turn, colour: str, before: str | None) -> str:
     )
 
 
-def _row(number: int, turn: Turn, before: Turn, colours: dict[str, str]) -> str:
+def _row(number: int, turn: Turn, before: Turn, colours: dict[str, str], full: set[str]) -> str:
     when = "" if turn.start is None or turn.end is None else f" · {_minutes(turn.start)}\u2013{_minutes(turn.end)}"
     was = f'<span class="erc-was">was {escape(before.label)}</span>' if before.label != turn.label else ""
-    used = ", ".join(NAMES.get(m, m) for m in turn.modalities) or "nothing"
+    used = "" if set(turn.modalities) == full else f'<span class="erc-used">from {_named(turn.modalities)}</span>'
     scores = "".join(
-        f'<td class="erc-num" data-label="{escape(label, quote=True)}" style="--colour:{colours[label]};'
-        f'--score:{score:.1%}">{score:.2f}</td>'
+        f'<td class="erc-num{" erc-nil" if score < 0.005 else ""}" data-label="{escape(label, quote=True)}" '
+        f'style="--colour:{colours[label]};--score:{score:.1%}">{score:.2f}</td>'
         for label, score in turn.scores.items()
     )
     return (
         f'<tr id="erc-turn-{number}"><th scope="row"><span class="erc-who">{number} {escape(turn.speaker or "")}'
-        f'<span>{when}</span></span><span class="erc-words">{escape(turn.text or "\u2013")}</span></th>'
+        f'<span>{when}</span></span><span class="erc-words">{escape(turn.text or "no words")}</span></th>'
         f'<td class="erc-emotion"><i style="background:{colours[turn.label]}"></i><b>{escape(turn.label)}</b>{was}'
-        f'<span class="erc-used">from {escape(used)}</span></td>{scores}</tr>'
+        f"{used}</td>{scores}</tr>"
     )
 
 
@@ -137,11 +156,11 @@ def _minutes(seconds: float) -> str:
 
 
 def ink(colour: str) -> str:
-    """White or near black, whichever is told more easily from a colour (contrast as WCAG 2 defines it).
+    """White or black, whichever is told more easily from a colour (contrast as WCAG 2 defines it).
 
     Example:
         >>> ink("#d99a00"), ink("#7b4bb3")
-        ('#16202c', '#ffffff')
+        ('#000000', '#ffffff')
     """
     return max((LIGHT, DARK), key=lambda other: contrast(colour, other))
 
