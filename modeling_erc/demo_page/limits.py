@@ -1,0 +1,82 @@
+"""What a visitor may hand in, so that nobody's upload fills memory, disk or hours."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..conversations import Conversation
+from ..media_erc import MediaError, MediaInfo, probe_media
+
+
+class PageError(ValueError):
+    """A message for the visitor."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most of everything.
+
+    Args:
+        turns: utterances of a conversation.
+        characters: of one utterance, and of a speaker's name.
+        seconds: length of a recording, and latest time of a conversation.
+        pixels: of a picture of the recording (width x height).
+        conversation_bytes: size of a file with a conversation.
+        upload_bytes: size of any file.
+    """
+
+    turns: int = 200
+    characters: int = 1000
+    seconds: float = 900.0
+    pixels: int = 4096 * 2304
+    conversation_bytes: int = 1_000_000
+    upload_bytes: int = 50_000_000
+
+    def check_conversation(self, conversation: Conversation) -> None:
+        """Refuses a conversation that is too long.
+
+        Raises:
+            PageError: one of the limits is passed; the message names it.
+        """
+        utterances = conversation.utterances
+        if len(utterances) > self.turns:
+            raise PageError(f"{len(utterances)} turns are too many for this page: leave at most {self.turns}.")
+        for number, utterance in enumerate(utterances, start=1):
+            for name in ("speaker", "text"):
+                length = len(utterance.get(name) or "")
+                if length > self.characters:
+                    raise PageError(
+                        f"Turn {number} has a {name} of {length} characters: shorten it to {self.characters}."
+                    )
+            if (utterance.get("end") or 0.0) > self.seconds:
+                raise PageError(f"Turn {number} ends at {utterance['end']:.0f} s: {self._longest()}")
+
+    def check_recording(self, path: Path) -> MediaInfo:
+        """Refuses a recording that is too large, too long or none.
+
+        Raises:
+            PageError: it is one of these.
+        """
+        if path.stat().st_size > self.upload_bytes:
+            raise PageError(f"The recording is too large: at most {self.upload_bytes // 1_000_000} MB.")
+        try:
+            info = probe_media(str(path))
+        except MediaError as error:
+            raise PageError(
+                f"The recording cannot be read: {without_folder(error, path)}. Try wav, mp3 or mp4."
+            ) from error
+        if info.duration is not None and info.duration > self.seconds:
+            raise PageError(f"The recording lasts {info.duration:.0f} s: {self._longest()}")
+        if (info.width or 0) * (info.height or 0) > self.pixels:
+            raise PageError(f"The picture of {info.width} x {info.height} pixels is too large: scale it down.")
+        return info
+
+    def _longest(self) -> str:
+        return f"this page takes at most {self.seconds / 60:g} minutes. Cut it into parts."
+
+
+def without_folder(error: Exception, path: Path) -> str:
+    """An error's message that names the visitor's file, but not where this machine keeps it."""
+    return str(error).replace(str(path), path.name).replace(f"{path.parent}/", "")
+
+
+LIMITS = Limits()

@@ -1,0 +1,163 @@
+"""The page itself: what stands where, and what happens when."""
+
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.processing_utils import save_file_to_cache
+
+from .examples import CAKE, ladder_script, write_ladder
+from .limits import PageError
+from .reading import DOWNLOADS, NAMES, Reader, Reading, write_downloads
+from .upload import SUFFIXES, open_conversation
+from .views import empty_view, message_view, results_view, table_view
+
+HOUR = 3600
+CARE = (
+    "What a model hears in words, voices and faces is a guess about them, not knowledge of what a person feels. "
+    "Hand in only what those who speak agree to, and decide nothing about anybody with it. "
+    "Files are deleted from this machine within about an hour."
+)
+PLACEHOLDER = """Ann: We won!
+Bo: I cannot believe it.
+
+With a recording, each line with its times:
+[0:01.0 - 0:02.5] Ann: We won!"""
+
+
+def local(component: Any) -> Any:
+    """A component for files that refuses addresses; gradio's own fetch them from the network for whoever posts one."""
+    move = component.async_move_resource_to_block_cache
+
+    async def move_file(path: str | Path | None) -> str | None:
+        if "://" in str(path):
+            raise gr.Error("Upload the file itself: this page opens no addresses.")
+        return await move(path)
+
+    component.async_move_resource_to_block_cache = move_file
+    return component
+
+
+def build_page(reader: Reader, name: str) -> gr.Blocks:
+    """The page of a model.
+
+    Args:
+        reader: with the model.
+        name: of the model, for the heading.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="erc-demo-")  # lives as long as the page, which asks for its name
+    write_ladder(Path(folder.name, "ladder.mp4"))
+    html = partial(gr.HTML, apply_default_css=False, elem_classes="erc-view")
+    nothing = empty_view(reader.labels)
+    choices = [(NAMES[m], m) for m in reader.modalities]
+
+    with gr.Blocks(title="Emotions in a conversation", analytics_enabled=False, delete_cache=(600, HOUR)) as page:
+        html(
+            '<div class="erc-title"><h1>Emotions in a conversation</h1>'
+            "<p>Paste who says what, or open subtitles, a table or JSON; "
+            f"attach the recording if there is one. <b>{escape(name)}</b> names the emotion of every turn.</p></div>"
+        )
+        state = gr.State(None, time_to_live=HOUR)
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=4, min_width=320):
+                script = gr.Textbox(
+                    label="Conversation", placeholder=PLACEHOLDER, lines=9, max_lines=18, elem_id="erc-script"
+                )
+                with gr.Row(elem_classes="erc-buttons"):
+                    opened = local(
+                        gr.UploadButton(
+                            "Open a file", file_types=list(SUFFIXES), size="sm", min_width=90, elem_id="erc-open"
+                        )
+                    )
+                    cake = gr.Button("Try the cake", size="sm", min_width=90)
+                    acted = gr.Button(
+                        "Try the ladder, filmed",
+                        size="sm",
+                        min_width=90,
+                        visible=bool({"audio", "vision"} & set(reader.modalities)),
+                    )
+                message = html(visible=False, elem_id="erc-message")
+                recording = local(
+                    gr.File(
+                        label="Recording of all of it, if there is one",
+                        file_types=["audio", "video"],
+                        height=130,
+                        elem_id="erc-recording",
+                    )
+                )
+                on = gr.CheckboxGroup(choices, value=reader.modalities, label="Listen to", elem_id="erc-on")
+                run = gr.Button("Name the emotions", variant="primary", elem_id="erc-run")
+            with gr.Column(scale=7, min_width=340):
+                results = html(nothing, elem_id="erc-results")
+                table = html(elem_id="erc-table")
+                with gr.Row(visible=False) as downloads:
+                    buttons = [
+                        gr.DownloadButton(f"Save as {told}", size="sm", min_width=90, elem_id=f"erc-get-{suffix[1:]}")
+                        for suffix, told in zip(DOWNLOADS, ("CSV", "JSON", "WebVTT"), strict=True)
+                    ]
+        html(f'<p class="erc-care">{CARE}</p>')
+
+        shown = [message, state, results, table, downloads, *buttons]
+
+        def told(problem: str | None) -> Any:
+            return gr.update(value=message_view(problem) if problem else "", visible=bool(problem))
+
+        def show(reading: Reading, modalities: Sequence[str]) -> list[Any]:
+            off = [m for m in reader.modalities if m not in modalities]
+            with tempfile.TemporaryDirectory() as written:
+                paths = write_downloads(reading, Path(written))
+                files = [
+                    gr.update(value=save_file_to_cache(path, cache_dir=button.GRADIO_CACHE), interactive=True)
+                    if (path := paths[suffix])
+                    else gr.update(value=None, interactive=False)
+                    for suffix, button in zip(DOWNLOADS, buttons, strict=True)
+                ]
+            return [
+                told(None), reading, results_view(reading, off), table_view(reading), gr.update(visible=True), *files
+            ]  # fmt: skip
+
+        def keep(problem: str) -> list[Any]:
+            """The message; what stands there stays."""
+            return [told(problem), *[gr.skip() for _ in shown[1:]]]
+
+        def read(text: str, path: str | None, modalities: list[str]) -> list[Any]:
+            try:
+                return show(reader.read(text, Path(path) if path else None, modalities), modalities)
+            except PageError as error:
+                return keep(str(error))
+
+        def switch(reading: Reading | None, modalities: list[str]) -> list[Any]:
+            if reading is None:
+                return [gr.skip() for _ in shown]
+            try:
+                return show(reader.switch(reading, modalities), modalities)
+            except PageError as error:
+                return keep(str(error))
+
+        def take(path: str | None) -> tuple[Any, Any]:
+            if path is None:
+                return gr.skip(), gr.skip()
+            try:
+                found = open_conversation(Path(path), reader.limits)
+            except PageError as error:
+                return told(str(error)), gr.skip()
+            return told(" ".join(found.notes)), found.script
+
+        def filmed() -> tuple[str, str]:
+            return ladder_script(), str(Path(folder.name, "ladder.mp4"))
+
+        quiet: dict[str, Any] = {"api_visibility": "private"}
+        # The model works for one visitor at a time; the others wait in the queue.
+        model: dict[str, Any] = {**quiet, "concurrency_id": "model", "concurrency_limit": 1}
+        given = [script, recording, on]
+        run.click(read, given, shown, show_progress_on=results, **model)
+        on.input(switch, [state, on], shown, show_progress_on=results, **model)
+        opened.upload(take, opened, [message, script], **quiet)
+        cake.click(lambda: (CAKE, None), None, [script, recording], **quiet).then(read, given, shown, **model)
+        acted.click(filmed, None, [script, recording], **quiet).then(read, given, shown, **model)
+    page.queue(max_size=32)
+    return page

@@ -1,0 +1,97 @@
+"""How the page looks: system fonts, no file from elsewhere, light and dark by the colours of gradio's theme."""
+
+import gradio as gr
+
+SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif")
+MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
+
+
+def theme() -> gr.themes.Base:
+    """Calm colours; the fonts are those that the visitor's machine has."""
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.slate,
+        neutral_hue=gr.themes.colors.slate,
+        font=SANS,
+        font_mono=MONO,
+        radius_size=gr.themes.sizes.radius_lg,
+        spacing_size=gr.themes.sizes.spacing_md,
+    ).set(
+        body_background_fill="#f6f7f9",
+        body_text_color_subdued="#566476",
+        body_text_color_subdued_dark="#a9b4c2",
+        button_primary_background_fill_dark="#3a6ea5",
+        button_primary_background_fill="#24405f",
+        button_primary_background_fill_hover="#1b3149",
+        button_primary_text_color="#ffffff",
+    )
+
+
+CSS = """
+.gradio-container { max-width: 1240px !important; margin: 0 auto !important; }
+.erc-view { font-size: .925rem; line-height: 1.45; color: var(--body-text-color);
+  --faint: var(--body-text-color-subdued); }
+.erc-view p, .erc-view ul, .erc-view ol { list-style: none; margin: 0; padding: 0; }
+.erc-title h1 { font-size: 1.6rem; font-weight: 650; letter-spacing: -.01em; margin: 0; }
+.erc-title p { margin-top: .25rem; color: var(--faint); max-width: 46rem; }
+.erc-hint, .erc-summary { color: var(--faint); margin-bottom: .7rem !important; }
+.erc-message, .erc-notes, .erc-change { border-radius: 8px; padding: .55rem .85rem !important;
+  margin-bottom: .8rem !important; border-left: 4px solid var(--edge); }
+.erc-message { background: #fdeceb; color: #7d1a1a; --edge: #cf3036; }
+.erc-notes { background: #fff6e0; color: #5f4300; --edge: #d99a00; }
+.erc-change { background: #e8eef6; color: #1b3149; --edge: #2f6fc4; }
+
+.erc-legend { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; margin-bottom: .8rem !important; }
+.erc-legend li { display: flex; align-items: center; gap: .4rem; }
+.erc-legend i, .erc-emotion > i { width: .8rem; height: .8rem; border-radius: 3px; display: inline-block; flex: none; }
+.erc-ribbon { position: relative; height: 16px; border-radius: 8px; overflow: hidden; background: #e0e5ec; }
+.erc-ribbon i { position: absolute; top: 0; bottom: 0; min-width: 2px; box-shadow: inset -1px 0 #fff; }
+.erc-ends { display: flex; justify-content: space-between; font-size: .78rem; color: var(--faint);
+  font-variant-numeric: tabular-nums; }
+
+.erc-tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(5.1rem, 1fr)); gap: .7rem .4rem;
+  margin: .7rem 0 1.4rem !important; }
+.erc-tiles a { display: block; color: inherit; text-decoration: none; border-radius: 9px; }
+.erc-tiles a:focus-visible { outline: 3px solid #2f6fc4; outline-offset: 2px; }
+.erc-who { display: block; font-size: .78rem; color: var(--faint); white-space: nowrap; overflow: hidden;
+  text-overflow: ellipsis; }
+.erc-block { display: flex; flex-direction: column; padding: .4rem .5rem; border-radius: 9px; margin-top: .15rem;
+  font-size: .82rem; line-height: 1.25; overflow: hidden; }
+.erc-block b { font-weight: 650; text-overflow: ellipsis; overflow: hidden; }
+.erc-changed .erc-block { outline: 2px dashed var(--body-text-color); outline-offset: 2px; }
+.erc-was { display: block; font-size: .78rem; margin-top: .3rem; font-style: italic; }
+
+.erc-scroll { overflow-x: auto; }
+.erc-table { width: 100%; border-collapse: collapse; font-size: .875rem; }
+.erc-table caption { text-align: left; font-weight: 600; padding: 0 0 .4rem; }
+.erc-table th, .erc-table td { border-bottom: 1px solid var(--border-color-primary); padding: .5rem .45rem;
+  text-align: left; vertical-align: top; font-weight: 400; }
+.erc-table thead th { font-size: .78rem; color: var(--faint); vertical-align: bottom; }
+.erc-table tbody tr { scroll-margin-top: 1rem; }
+.erc-table tr:target { box-shadow: inset 4px 0 #2f6fc4; }
+.erc-table .erc-num { text-align: right; font-variant-numeric: tabular-nums; }
+.erc-table td.erc-num { background: color-mix(in srgb, var(--colour) calc(var(--score) * .42), transparent); }
+.erc-table td.erc-nil { color: var(--faint); }
+.erc-words { display: block; min-width: 11rem; overflow-wrap: anywhere; }
+.erc-emotion { white-space: nowrap; }
+.erc-emotion > i { margin-right: .4rem; }
+.erc-emotion b { font-weight: 650; }
+.erc-used { display: block; font-size: .78rem; color: var(--faint); white-space: normal; }
+.erc-care { font-size: .82rem; color: var(--faint); }
+
+.dark .erc-ribbon { background: #2c3644; }
+.dark .erc-ribbon i { box-shadow: inset -1px 0 #000; }
+.dark .erc-message { background: #47201f; color: #ffd9d6; }
+.dark .erc-notes { background: #433310; color: #ffe7b0; }
+.dark .erc-change { background: #1f3350; color: #d9e6f7; }
+
+@media (max-width: 640px) {
+  .erc-table, .erc-table tbody, .erc-table caption { display: block; }
+  .erc-table thead { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }
+  .erc-table tbody tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(4.2rem, 1fr)); gap: .3rem;
+    padding: .7rem 0 .7rem .4rem; border-bottom: 1px solid var(--border-color-primary); }
+  .erc-table tbody th, .erc-table td.erc-emotion { grid-column: 1 / -1; border: 0; padding: 0; }
+  .erc-table td.erc-num { border: 0; border-radius: 6px; padding: .2rem .35rem; text-align: left; }
+  .erc-table td.erc-num::before { content: attr(data-label); display: block; font-size: .72rem; color: var(--faint);
+    overflow: hidden; text-overflow: ellipsis; }
+}
+"""

@@ -1,0 +1,72 @@
+"""Files that visitors open: a conversation, or the recording of one."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..conversations import READERS, Conversation, read_conversation, with_media
+from .limits import Limits, PageError, without_folder
+from .script import read_script, write_script
+
+SUFFIXES = (*READERS, ".txt")
+# What the file of a conversation may say of recordings that lie on the visitor's machine, or on this one.
+MEDIA = ("audio", "video")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A conversation from a file: its lines, and what was guessed or left out."""
+
+    script: str
+    notes: list[str]
+
+
+def open_conversation(path: Path, limits: Limits) -> Opened:
+    """Reads a conversation as lines for the page. Recordings that it names are never opened.
+
+    Raises:
+        PageError: it is too large, of no known kind, or cannot be read.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise PageError(f"“{path.name}” is of no known kind: open one of {', '.join(SUFFIXES)}.")
+    if path.stat().st_size > limits.conversation_bytes:
+        raise PageError(f"“{path.name}” is too large: at most {limits.conversation_bytes // 1000} kB of text.")
+    try:
+        conversation = _read(path)
+    # Beside what the readers tell: brackets nested a thousand deep, numbers and fields beyond every bound.
+    except (ValueError, OSError, RecursionError, OverflowError, csv.Error) as error:
+        raise PageError(f"The file cannot be read: {without_folder(error, path)}") from error
+    notes = list(conversation.notes)
+    named = sum(any(utterance.get(name) for name in MEDIA) for utterance in conversation.utterances)
+    if named:
+        notes.append(f"{named} turn(s) name a recording, which this page does not open: attach one recording of all.")
+    limits.check_conversation(conversation)
+    return Opened(write_script(conversation.utterances), notes)
+
+
+def _read(path: Path) -> Conversation:
+    if path.suffix.lower() == ".txt":
+        return read_script(path.read_text(encoding="utf-8-sig"))
+    return read_conversation(path)
+
+
+def with_recording(conversation: Conversation, path: Path, limits: Limits) -> Conversation:
+    """Gives every turn its part of a recording; a single turn without times takes all of it.
+
+    Raises:
+        PageError: the recording cannot be used, or nothing says where to cut it.
+    """
+    info = limits.check_recording(path)
+    if len(conversation.utterances) > 1 and not conversation.timed:
+        raise PageError(
+            "The recording cannot be cut: begin every line with its times, such as [0:01.0 - 0:02.5], "
+            "or open the subtitles of the recording."
+        )
+    if not conversation.timed:
+        streams = {"audio": info.has_audio, "video": info.has_video}
+        whole = {name: str(path) for name, here in streams.items() if here}
+        return Conversation([{**conversation.utterances[0], **whole}], conversation.notes)
+    try:
+        return with_media(conversation, path)
+    except ValueError as error:
+        raise PageError(f"The recording does not fit: {without_folder(error, path)}") from error

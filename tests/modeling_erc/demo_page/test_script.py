@@ -1,0 +1,54 @@
+"""Lines that people type."""
+
+import pytest
+
+from modeling_erc.demo_page.limits import PageError
+from modeling_erc.demo_page.script import read_script, write_script
+
+
+def test_a_line_is_a_turn_with_a_speaker_and_times_where_it_has_them() -> None:
+    text = """
+    Ann: We won!
+
+    [0:01.0 - 0:02.5] Dr. Bo Li: At 10:30: we leave.
+    [1:02:03,25-->3724] Ann:
+    No, look: it moved
+    ?: Who is there?
+    Really? Yes: really.
+    See https://example.org now
+    """
+    assert read_script(text).utterances == [
+        {"speaker": "Ann", "text": "We won!"},
+        {"speaker": "Dr. Bo Li", "text": "At 10:30: we leave.", "start": 1.0, "end": 2.5},
+        {"speaker": "Ann", "text": None, "start": 3723.25, "end": 3724.0},
+        {"speaker": None, "text": "No, look: it moved"},
+        {"speaker": None, "text": "Who is there?"},
+        {"speaker": None, "text": "Really? Yes: really."},
+        {"speaker": None, "text": "See https://example.org now"},
+    ]
+
+
+def test_what_is_written_is_read_back() -> None:
+    utterances = [
+        {"speaker": "Ann", "text": "We won: hooray!", "start": 59.9996, "end": 3725.25},
+        {"speaker": None, "text": "Listen: this is\n it."},
+        {"speaker": "A: B, [C]", "text": None, "start": 0.0, "end": 0.5, "audio": "/etc/passwd"},
+    ]
+    assert read_script(write_script(utterances)).utterances == [
+        {"speaker": "Ann", "text": "We won: hooray!", "start": 60.0, "end": 3725.25},
+        {"speaker": None, "text": "Listen: this is it."},
+        {"speaker": "A B C", "text": None, "start": 0.0, "end": 0.5},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (" \n ", "Nothing is said yet"),
+        ("Ann: a\n[0:03 - 0:02] Bo: b", r"Line 2 ends before it begins: correct \[0:03 - 0:02\]"),
+        ("1\n00:00:01,000 --> 00:00:02,000\nHi", "a subtitle file: open them as a file"),
+    ],
+)
+def test_a_message_says_what_is_wrong(text: str, message: str) -> None:
+    with pytest.raises(PageError, match=message):
+        read_script(text)

@@ -1,0 +1,63 @@
+"""A reading as HTML."""
+
+from html.parser import HTMLParser
+
+from modeling_erc.demo_page.reading import Reading
+from modeling_erc.demo_page.views import DARK, LIGHT, contrast, ink, message_view, results_view, table_view
+from modeling_erc.timelines import Turn
+from modeling_erc.timelines.colours import BY_NAME, OTHERS
+
+
+def turn(label: str, text: str = "Hi", speaker: str | None = "Ann", start: float | None = None) -> Turn:
+    scores = {"joy": 0.2, "anger": 0.1, "odd <one>": 0.0} | {label: 0.7}
+    end = None if start is None else start + 1
+    return Turn(start, end, speaker, text, label, scores[label], scores, ("text",))
+
+
+class Page(HTMLParser):
+    """Counts tags, collects attributes, and checks that what opens is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.words = ""
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open.append(tag)
+        self.tags.append(tag)
+        assert all(not name.startswith("on") for name, _ in attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words += data + " "
+
+
+def test_turns_are_shown_with_labels_and_what_changed() -> None:
+    whole = [turn("joy", start=0), turn("anger", speaker=None, start=61.25)]
+    shown = [turn("joy", start=0), turn("joy", speaker=None, start=61.25)]
+    reading = Reading([{}, {}], whole, shown, ["No usable voice in turn 2."])
+    page = Page(results_view(reading, ["audio", "vision"]))
+    assert "Without voice and face,  1 of 2 labels changes" in page.words and "No usable voice" in page.words
+    assert page.words.count("was anger") == 1 and "1:02.2" in page.words
+    table = Page(table_view(reading))
+    assert table.tags.count("tr") == 3 and table.tags.count("td") == 2 * 4 and "was anger" in table.words
+    assert "2 turns, read from words." in page.words and "from words" not in table.words
+    assert "Without" not in Page(results_view(Reading([{}, {}], whole, whole, []), [])).words
+
+
+def test_what_is_said_is_never_markup() -> None:
+    bad = "<img src=x onerror=alert(1)>\"' onclick='x"
+    reading = Reading([{}], [turn("odd <one>", bad, bad)], [turn("odd <one>", bad, bad)], [bad])
+    for html in (results_view(reading, []), table_view(reading), message_view(bad)):
+        assert "img" not in Page(html).tags and "<img" not in html
+
+
+def test_every_colour_carries_letters_that_are_easy_to_read() -> None:
+    assert contrast("#000000", "#ffffff") == 21
+    for colour in (*BY_NAME.values(), *OTHERS):
+        assert ink(colour) in (LIGHT, DARK) and contrast(colour, ink(colour)) >= 4.5, colour
