@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,10 @@ def test_an_episode_has_the_turns_of_its_clips_where_its_subtitles_say(tmp_path:
     words = [str(tmp_path / "out"), "--data_dir", str(tmp_path / "demo"), "--dialogue", "0"]
     command = [sys.executable, str(script), *words]
     shown = subprocess.run(
-        command, capture_output=True, text=True, env={"PYTHONPATH": str(REPOSITORY), "HF_HOME": str(tmp_path)}
+        command,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "HF_HOME": str(tmp_path)},
     )
     assert shown.returncode == 0, shown.stderr
     conversation = with_media(read_conversation(tmp_path / "out" / "episode.srt"), tmp_path / "out" / "episode.mp4")
