@@ -133,6 +133,14 @@ class OnnxExport:
             ) from error
         assert program is not None
         program.save(path)
+        written = {given.name: given.shape for given in onnxruntime.InferenceSession(path).get_inputs()}
+        fixed = [name for name, shape in self.shapes.items() if written.get(name) != shape]
+        if fixed:
+            path.unlink()
+            raise ValueError(
+                f"{_parts(self.model)} cannot be exported for dialogues of any length: the graph takes "
+                f"{', '.join(f'{name} {written.get(name)}' for name in fixed)} alone. Use the model in PyTorch instead"
+            )
 
     def compare(self, path: Path) -> Comparison:
         """Runs the written model and PyTorch on dialogues of several lengths, some utterances without some modality."""

@@ -25,10 +25,11 @@ class ScannedGruContext(nn.Module):
         """See [`Context.forward`]; the batch is one dialogue."""
         context, seen = self.context, mask[0]
         states = context.input_norm(hidden_states)[0]
-        first = torch.arange(len(seen), device=seen.device) == 0
+        place = torch.arange(seen.shape[0], device=seen.device)  # len() would fix the length in the graph
+        first = place == 0
         heard = run(context.dialogue, states, seen, first)
         # ONNX has no stable sort, so the keys are made to differ.
-        order = (speaker_ids[0] * len(seen) + torch.arange(len(seen), device=seen.device)).argsort()
+        order = (speaker_ids[0] * seen.shape[0] + place).argsort()
         speakers = speaker_ids[0][order]
         turns = run(context.speaker, states[order], seen[order], first | (speakers != speakers.roll(1)))
         own = turns[order.argsort()]

@@ -49,11 +49,13 @@ def trial_dialogue(
 
 
 def _words(noise: np.random.Generator, processor: ErcProcessor) -> str:
+    assert processor.tokenizer is not None
     vocabulary = sorted(processor.tokenizer.get_vocab())
     return " ".join(noise.choice(vocabulary, size=noise.integers(1, 20)).tolist())
 
 
 def _sound(noise: np.random.Generator, processor: ErcProcessor) -> tuple[np.ndarray, int]:
+    assert processor.feature_extractor is not None
     rate = processor.feature_extractor.sampling_rate
     seconds = noise.uniform(0.3, min(4.0, processor.max_audio_seconds))
     return noise.normal(scale=0.1, size=round(seconds * rate)).astype(np.float32), rate

@@ -48,7 +48,8 @@ def fresh(config: ErcConfig) -> ErcForSequenceClassification:
 
 
 def without_torch(folder: Path, model: str, inputs: dict[str, torch.Tensor]) -> np.ndarray:
-    np.savez(folder / "given.npz", **{name: value.numpy() for name, value in inputs.items()})
+    arrays: dict[str, Any] = {name: value.numpy() for name, value in inputs.items()}
+    np.savez(folder / "given.npz", **arrays)
     files = [str(folder), model, str(folder / "given.npz"), str(folder / "logits.npy")]
     subprocess.run([sys.executable, "-c", CHILD, *files], check=True, timeout=120)
     found: np.ndarray = np.load(folder / "logits.npy")
