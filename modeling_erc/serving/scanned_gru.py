@@ -31,7 +31,9 @@ class ScannedGruContext(nn.Module):
         # ONNX has no stable sort, so the keys are made to differ.
         order = (speaker_ids[0] * seen.shape[0] + place).argsort()
         speakers = speaker_ids[0][order]
-        turns = run(context.speaker, states[order], seen[order], first | (speakers != speakers.roll(1)))
+        turns = run(
+            context.speaker, states[order], seen[order], first | (speakers != speakers[(place - 1).clamp(min=0)])
+        )
         own = turns[order.argsort()]
         return context.norm(hidden_states + context.merge(torch.cat([heard, own], dim=-1))[None])
 
@@ -48,7 +50,9 @@ def run(gru: nn.GRU, states: Tensor, seen: Tensor, first: Tensor) -> Tensor:
     Returns:
         what is known at each utterance, `(utterances, directions * width)`.
     """
-    last = torch.cat([first[1:], first[:1]])  # a sequence ends before the next begins
+    # A sequence ends before the next begins; by index, because slices would bound the length in the graph.
+    following = torch.arange(1, first.shape[0] + 1, device=first.device) % first.shape[0]
+    last = first[following]
     for layer in range(gru.num_layers):
         known = [run_direction(gru, f"l{layer}", states, seen, first)]
         if gru.bidirectional:
