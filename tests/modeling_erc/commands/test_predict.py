@@ -33,7 +33,7 @@ def test_subtitles_and_a_film_give_every_form_of_the_timeline(
 ) -> None:
     (tmp_path / "talk.srt").write_text(SRT + "\n3\n00:00:01,400 --> 00:00:01,500\n[music]\n")
     outs = [tmp_path / f"out.{suffix}" for suffix in ("json", "csv", "vtt", "png")]
-    command = [checkpoint, tmp_path / "talk.srt", "--media", clips["long.mp4"], "--device", "cpu"]
+    command: list[str | Path] = [checkpoint, tmp_path / "talk.srt", "--media", clips["long.mp4"], "--device", "cpu"]
     predict(*command, *(word for out in outs for word in ("--out", out)))
     shown = capsys.readouterr().out
     assert "note: 1 cue(s) without speech" in shown and "used: text of 2, audio of 2, vision of 2" in shown
