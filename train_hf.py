@@ -27,8 +27,10 @@ from modeling_erc.training import (
     cache_frozen_features,
     changed_settings,
     class_weights,
+    interpolate,
     load_corpus,
     prepare_run_folder,
+    trained_weights,
     write_report,
 )
 
@@ -70,9 +72,11 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
         processing_class=processor,
     )
     trainer.media_problems.update(broken)
+    first = trained_weights(model) if args.trained_share < 1 else {}
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint)
     seconds = time.perf_counter() - started
+    interpolate(model, first, args.trained_share)
 
     # 6. The report, beside the model.
     facts = RunFacts(

@@ -11,6 +11,7 @@ from .metrics import ErcMetric
 from .report import write_report
 from .run_folder import RunFolderError, prepare_run_folder
 from .speed_perturbation import SpeedPerturbation
+from .start_from import interpolate, trained_weights
 from .trainer import ErcTrainer
 from .whole_checkpoint import CheckpointError
 
@@ -31,7 +32,9 @@ __all__ = [
     "cache_frozen_features",
     "changed_settings",
     "class_weights",
+    "interpolate",
     "load_corpus",
     "prepare_run_folder",
+    "trained_weights",
     "write_report",
 ]

@@ -82,6 +82,9 @@ class EncoderArguments:
     )
     audio_encoder: str | None = field(default=None, metadata={"help": "likewise, of a speech model (or a ViT)"})
     vision_encoder: str | None = field(default=None, metadata={"help": "likewise, of an image model"})
+    start_from: str | None = field(
+        default=None, metadata={"help": "Hub id or folder of a trained checkpoint: its weights are used where they fit"}
+    )
 
 
 @dataclass
@@ -108,6 +111,10 @@ class ErcTrainingArguments(TrainingArguments):
             "help": "with gradient accumulation, contrast over the whole step as if it were one batch (GradCache): "
             "exact, for one more forward pass"
         },
+    )
+    trained_share: float = field(
+        default=1.0,
+        metadata={"help": "with start_from: the final weights lie so far from those to the trained ones; 1 are these"},
     )
     learning_rate: float = 5e-4
     weight_decay: float = 0.01
@@ -186,12 +193,17 @@ class ErcArgumentParser(HfArgumentParser):
             model, data and training arguments, and the YAML file that was read.
 
         Raises:
-            SystemExit: the file is missing, is no mapping or has a key that no argument has; the message says which.
+            SystemExit: the file is missing, is no mapping or has a key that no argument has, or two settings do not go
+                together; the message says which.
         """
         named = bool(argv) and not argv[0].startswith("-")
         config = Path(argv[0]) if named else default_config
         self.set_defaults(**self._read(config))
         model, data, training = self.parse_args_into_dataclasses(argv[1:] if named else argv, look_for_args_file=False)
+        if not 0 <= training.trained_share <= 1:
+            self.error(f"trained_share is {training.trained_share}: choose from 0 to 1")
+        if training.trained_share < 1 and model.start_from is None:
+            self.error("trained_share needs --start_from: half-way from random weights there is nothing of use")
         return model, data, training, config
 
     def _read(self, config: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ..processing_erc import FEATURE_NAMES, ErcProcessor
 from .arguments import DataArguments
 from .feature_cache import feature_statistics
 from .fresh import FRESH
+from .start_from import start_from
 
 RAW_COLUMNS = {"text": "text", "audio": "audio_path", "vision": "video_path"}
 _SUB_PROCESSORS = {"text": "tokenizer", "audio": "feature_extractor", "vision": "image_processor"}
@@ -25,7 +26,7 @@ _SUB_PROCESSORS = {"text": "tokenizer", "audio": "feature_extractor", "vision": 
 def build(
     model_args: Any, data_args: DataArguments, splits: datasets.DatasetDict, label_names: list[str]
 ) -> tuple[ErcForSequenceClassification, ErcProcessor]:
-    """Model and processor, with pretrained backbones where they are named.
+    """Model and processor, with pretrained backbones where they are named, and a checkpoint's weights likewise.
 
     A modality whose features come with the corpus needs no encoder.
 
@@ -81,6 +82,8 @@ def build(
         _ = losses[name]
     model = ErcForSequenceClassification(config)
     model.load_backbones(pretrained)
+    if model_args.start_from is not None:
+        start_from(model, model_args.start_from)
     for modality in feature_sizes:
         model.set_feature_statistics(modality, *feature_statistics(train, modality))
     processor = ErcProcessor(

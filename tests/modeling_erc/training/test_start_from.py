@@ -1,0 +1,113 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+import torch
+
+from modeling_erc import ErcForSequenceClassification
+from modeling_erc.training import ErcArgumentParser, interpolate, trained_weights
+
+MakeSplits = Callable[..., datasets.DatasetDict]
+TURNS: list[dict[str, Any]] = [{"text": "hello there", "label": 0}, {"text": "hooray", "label": 1}]
+
+
+@pytest.fixture
+def words(make_splits: MakeSplits) -> datasets.DatasetDict:
+    return make_splits({"train": [TURNS]})
+
+
+def trained(make_parts: Any, splits: datasets.DatasetDict, folder: Path, **settings: Any) -> dict[str, torch.Tensor]:
+    """Saves a model whose weights are none that a recipe starts with; returns them."""
+    model: ErcForSequenceClassification = make_parts(splits, **settings).model
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(1.0)
+    model.save_pretrained(folder)
+    return {name: weight.detach().clone() for name, weight in model.named_parameters()}
+
+
+def test_every_weight_is_that_of_the_checkpoint(words: datasets.DatasetDict, make_parts: Any, tmp_path: Path) -> None:
+    saved = trained(make_parts, words, tmp_path / "saved")
+    model = make_parts(words, start_from=str(tmp_path / "saved"), seed=7).model
+    for name, weight in model.named_parameters():
+        assert torch.equal(weight, saved[name]), name
+
+
+def test_heads_of_other_classes_start_afresh(make_splits: MakeSplits, make_parts: Any, tmp_path: Path) -> None:
+    # As many classes, so that shapes alone would not tell.
+    saved = trained(make_parts, make_splits({"train": [TURNS]}, labels=["joy", "anger"]), tmp_path / "saved")
+    other = make_splits({"train": [TURNS]}, labels=["calm", "fear"])
+    model = make_parts(other, start_from=str(tmp_path / "saved")).model
+    taken = {name for name, weight in model.named_parameters() if torch.equal(weight, saved[name])}
+    left = {name for name, _ in model.named_parameters()} - taken
+    assert left == {
+        "classifier.weight",
+        "classifier.bias",
+        "modality_classifiers.text.weight",
+        "modality_classifiers.text.bias",
+        "contrastive_head.prototypes",
+    }
+
+
+def test_another_corpus_keeps_its_own_standardisation(make_splits: MakeSplits, make_parts: Any, tmp_path: Path) -> None:
+    def corpus(level: float) -> datasets.DatasetDict:
+        turns = [{"text_features": [level + i, level - i], "label": i} for i in range(2)]
+        return make_splits({"train": [turns]}, text=2)
+
+    trained(make_parts, corpus(0.0), tmp_path / "saved")
+    model = make_parts(corpus(10.0), start_from=str(tmp_path / "saved")).model
+    assert model.erc.projection("text").feature_mean.tolist() == [10.5, 9.5]
+
+
+def test_adapters_are_put_around_the_checkpoints_layers(
+    words: datasets.DatasetDict, make_parts: Any, tmp_path: Path
+) -> None:
+    pytest.importorskip("peft", reason="adapters need the extra 'lora'")
+    saved = trained(make_parts, words, tmp_path / "saved")
+    model = make_parts(words, start_from=str(tmp_path / "saved"), lora_modalities=["text"], seed=7).model
+    adapted = [name for name, _ in model.named_parameters() if ".base_layer." in name]
+    assert adapted
+    weights = dict(model.named_parameters())
+    assert all(torch.equal(weights[name], saved[name.replace(".base_layer.", ".")]) for name in adapted)
+
+
+def test_what_is_no_checkpoint_is_refused_by_name(words: datasets.DatasetDict, make_parts: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"--start_from .*nowhere: no checkpoint of this package there"):
+        make_parts(words, start_from=str(tmp_path / "nowhere"))
+
+
+def test_a_checkpoint_of_another_width_is_refused_with_the_remedy(
+    words: datasets.DatasetDict, make_parts: Any, tmp_path: Path
+) -> None:
+    trained(make_parts, words, tmp_path / "saved", hidden_size=12)
+    with pytest.raises(ValueError, match=r"hidden_size is 12, the recipe's \d+: set it to 12"):
+        make_parts(words, start_from=str(tmp_path / "saved"))
+
+
+def test_final_weights_lie_on_the_way_from_the_first_to_the_trained_ones() -> None:
+    model = torch.nn.Linear(2, 2)
+    model.bias.requires_grad_(False)
+    first, bias = trained_weights(model), model.bias.clone()
+    with torch.no_grad():
+        model.weight.add_(4.0)
+    trained = model.weight.clone()
+    interpolate(model, first, 0.25)
+    assert torch.allclose(model.weight, first["weight"] + 1.0)
+    assert torch.equal(model.bias, bias)
+    with torch.no_grad():
+        model.weight.copy_(trained)
+    interpolate(model, first, 1.0)
+    assert torch.equal(model.weight, trained)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [("trained_share: 0.5", "trained_share needs --start_from"), ("trained_share: 1.5", "choose from 0 to 1")],
+)
+def test_a_share_that_means_nothing_is_refused(settings: str, told: str, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(settings)
+    with pytest.raises(SystemExit, match=told):
+        ErcArgumentParser().parse([], default_config=recipe)
