@@ -99,16 +99,19 @@ def uninterrupted(words: list[str], tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def killed_once(words: list[str], uninterrupted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a process leaves that is killed somewhere between its second evaluation and its last but one."""
+    """What a process leaves that is killed anywhere after its third of five evaluations, before it is done."""
     folder = tmp_path_factory.mktemp("killed") / "run"
     moment = random.Random()
-    evaluations, delay = moment.randrange(2, STEPS // 2), moment.uniform(0, 0.3)
+    evaluations, delay = moment.randrange(3, STEPS // 2), moment.uniform(0, 0.1)
     command = [sys.executable, "-u", str(SCRIPT), *words, "--output_dir", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with (
+        (folder.parent / "err").open("w+") as err,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, text=True) as process,
+    ):
         assert process.stdout is not None
         lines = (line for line in process.stdout if "eval_loss" in line)
         for _ in range(evaluations):
-            next(lines)
+            assert next(lines, None), (folder.parent / "err").read_text()
         time.sleep(delay)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL

@@ -62,7 +62,7 @@ def cache_contrast(model: nn.Module, parts: Sequence[dict[str, Tensor]], loss: E
     assert output.prototypes is not None
     rows, prototypes = torch.cat(embeddings).requires_grad_(), output.prototypes.detach().requires_grad_()
     anchors = loss.contrast(rows, torch.cat(labels), prototypes)
-    gradients = torch.autograd.grad(anchors.sum(), (rows, prototypes))
+    gradients = torch.autograd.grad(anchors.sum(), (rows, prototypes), materialize_grads=True)
     sizes = [len(part) for part in labels]
     return [
         CachedContrast(value.sum(), gradient, gradients[1] / len(parts))

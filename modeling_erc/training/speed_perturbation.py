@@ -9,6 +9,9 @@ import torch
 class SpeedPerturbation:
     """Resamples each decoded clip by a factor drawn anew each time, so that tempo and pitch change (Ko et al. 2015).
 
+    Batches are drawn ahead of the step that uses them, so a run that is resumed in the middle of an epoch hears other
+    factors than it would have; from the end of an epoch on it goes on exactly.
+
     Args:
         amount: 0.1 draws factors from 0.9 to 1.1.
 
