@@ -294,13 +294,15 @@ class ErcModel(ErcPreTrainedModel):
 
     @staticmethod
     def _in_context(
-        context: Context, states: Tensor, mask: Tensor, speaker_ids: Tensor, utterance_mask: Tensor
+        context: nn.Module, states: Tensor, mask: Tensor, speaker_ids: Tensor, utterance_mask: Tensor
     ) -> Tensor:
         """Context, with dialogues of alike length together where padding would cost much."""
+        assert isinstance(context, Context)
         together = context.dialogues_together
         batch, longest = utterance_mask.shape
         if together is None or batch <= together or longest <= 16 or torch.compiler.is_compiling():
-            return context(states, mask, speaker_ids)
+            found: Tensor = context(states, mask, speaker_ids)
+            return found
         groups = alike_lengths(utterance_mask.sum(dim=1), together)
         parts = []
         for rows in groups:
