@@ -6,7 +6,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration_erc import ErcConfig
 from .fusion_erc import FUSIONS, FusionOutput, MatchedFusion, concat_net
-from .layers_erc import Dropout, feed_forward, masked_mean
+from .layers_erc import Dropout, attend, feed_forward, masked_mean
 
 
 class CrossmodalLayer(GradientCheckpointingLayer):
@@ -24,7 +24,6 @@ class CrossmodalLayer(GradientCheckpointingLayer):
     def __init__(self, config: ErcConfig, attention_size: int, intermediate_size: int) -> None:
         super().__init__()
         self.num_heads = config.num_attention_heads
-        self.dropout_prob = config.hidden_dropout_prob
         self.attention_norm = nn.LayerNorm(config.hidden_size)
         self.query = nn.Linear(config.hidden_size, attention_size)
         self.key_value = nn.Linear(config.hidden_size, 2 * attention_size)
@@ -46,12 +45,8 @@ class CrossmodalLayer(GradientCheckpointingLayer):
         query = self.query(self.attention_norm(target)).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         key_value = nn.functional.pad(self.key_value(self.attention_norm(source)), (0, 0, 0, 1))
         key, value = key_value.unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        heard = nn.functional.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=nn.functional.pad(source_mask, (0, 1), value=True)[:, None, None],
-            dropout_p=self.dropout_prob if self.training else 0.0,
+        heard = attend(
+            query, key, value, nn.functional.pad(source_mask, (0, 1), value=True)[:, None, None], self.dropout
         )
         target = target + self.dropout(self.attention_output(heard.transpose(1, 2).flatten(2)))
         return target + self.dropout(self.feed_forward(target))

@@ -1,12 +1,12 @@
 """Losses: classification of utterances, and contrast between classes. Two registries and `ErcLoss`, their sum."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
 
 from .configuration_erc import ErcConfig
 from .memory_erc import ContrastiveMemory
@@ -127,8 +127,8 @@ def inter_class(
         return compare(losses, len(embeddings), others, other_labels, temperature)
 
 
-# Similarities that stand in memory at a time: 16 MB of float32.
-CELLS = 2**22
+# Similarities that stand in memory at a time: 8 MB of float32.
+CELLS = 2**21
 
 
 def compare(
@@ -153,15 +153,38 @@ def compare(
     """
     everyone = torch.arange(len(others), device=others.device)
 
-    def of_rows(rows: Tensor) -> Tensor:
-        similarity = others[rows] @ others.T / temperature
+    def of_rows(points: Tensor, rows: Tensor) -> Tensor:
+        similarity = points[rows] @ points.T / temperature
         return losses(similarity, other_labels[rows, None] == other_labels, rows[:, None] == everyone)
 
     pieces = everyone[:anchors].split(max(1, CELLS // max(1, len(others))))
     if len(pieces) == 1:
-        return of_rows(pieces[0])
-    # What a piece has computed is computed again in backward, where it would have been kept.
-    return torch.cat([checkpoint(of_rows, rows, use_reentrant=False, preserve_rng_state=False) for rows in pieces])
+        return of_rows(others, pieces[0])
+    found: Tensor = _InPieces.apply(others, of_rows, pieces)
+    return found
+
+
+class _InPieces(torch.autograd.Function):
+    """Computes each piece again in backward, one after the other, where autograd would keep them all."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, points: Tensor, of_rows: Callable[[Tensor, Tensor], Tensor], pieces: Sequence[Tensor]
+    ) -> Tensor:
+        ctx.save_for_backward(points)
+        ctx.of_rows, ctx.pieces = of_rows, pieces
+        return torch.cat([of_rows(points, rows) for rows in pieces])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        points = ctx.saved_tensors[0].detach().requires_grad_()
+        total = torch.zeros_like(points)
+        for rows in ctx.pieces:
+            with torch.enable_grad(), torch.autocast(points.device.type, enabled=False):
+                found = ctx.of_rows(points, rows)
+            total += torch.autograd.grad(found, points, gradient[rows])[0]
+        return total, None, None
 
 
 def at_least_float32(values: Tensor) -> Tensor:

@@ -364,7 +364,8 @@ def _alike_together(
     together = context.dialogues_together
     batch, longest = utterance_mask.shape
     if together is None or batch <= together or longest <= 16 or torch.compiler.is_compiling():
-        return context(states, mask, speaker_ids)  # type: ignore[no-any-return]
+        whole: Tensor = context(states, mask, speaker_ids)
+        return whole
     groups = alike_lengths(utterance_mask.sum(dim=1), together)
     parts = []
     for rows in groups:

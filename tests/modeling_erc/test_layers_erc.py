@@ -9,6 +9,7 @@ from modeling_erc.layers_erc import (
     Dropout,
     TransformerLayer,
     alike_lengths,
+    attend,
     masked_mean,
     scatter_rows,
     unsplit,
@@ -21,6 +22,26 @@ def test_masked_mean_is_the_mean_of_the_rows_that_count() -> None:
     values = torch.tensor([[[1.0, 2.0], [3.0, 6.0], [1e9, -1e9]], [[5.0, 5.0], [7.0, 7.0], [9.0, 9.0]]])
     mask = torch.tensor([[True, True, False], [False, False, False]])
     assert masked_mean(values, mask, dim=1).tolist() == [[2.0, 4.0], [0.0, 0.0]]
+
+
+class KeepsAll(Dropout):
+    """As in training, but for the draw."""
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return values
+
+
+@pytest.mark.parametrize("additive", [False, True])
+def test_attention_in_training_is_that_of_use_but_for_what_is_dropped(additive: bool) -> None:
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 2, 4, 5, 6).unbind()
+    mask = torch.rand(2, 1, 5, 5) < 0.6
+    mask[..., range(5), range(5)] = True
+    bias = torch.randn(2, 4, 5, 5).masked_fill(~mask, torch.finfo(torch.float32).min) if additive else mask
+    trained = attend(query, key, value, bias, KeepsAll(0.5).train())
+    used = attend(query, key, value, bias, Dropout(0.5).eval())
+    torch.testing.assert_close(trained, used, rtol=0, atol=1e-6)
+    assert not torch.allclose(attend(query, key, value, bias, Dropout(0.5).train()), used)
 
 
 def test_rows_go_back_to_their_places() -> None:

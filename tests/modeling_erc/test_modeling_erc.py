@@ -285,6 +285,39 @@ def test_fusing_few_utterances_at_a_time_changes_nothing(
         assert torch.allclose(grouped[key], expected[key], atol=1e-5), key
 
 
+@every_position
+def test_dialogues_of_alike_length_meet_in_the_context_and_nothing_else_changes(
+    position: str, feature_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    config = feature_config("text", "audio", context_position=position)
+    model, lengths = fresh(config), torch.tensor([3, 25, 1, 18, 9, 30])
+    # Two places more than the longest dialogue has.
+    mask = torch.arange(32) < lengths[:, None]
+    has = torch.rand(6, 32, 2) < 0.8
+    has[5, -5:, 0] = False
+    present = has & mask[..., None]
+    rows = present.sum(dim=(0, 1)).tolist()
+    inputs = {
+        "utterance_mask": mask,
+        "modality_mask": present,
+        "speaker_ids": torch.randint(3, (6, 32)),
+        "text_features": torch.randn(rows[0], 6),
+        "audio_features": torch.randn(rows[1], 5),
+    }
+    widths: list[int] = []
+    for module in model.modules():
+        if isinstance(module, TransformerContext):
+            module.register_forward_pre_hook(lambda module, given: widths.append(given[0].shape[1]))
+    together = model(**inputs)
+    assert set(widths) == {18, 30}
+    monkeypatch.setattr(TransformerContext, "dialogues_together", None)
+    padded = model(**inputs)
+    assert widths[-1] == 32
+    torch.testing.assert_close(together.logits, padded.logits, rtol=0, atol=1e-6)
+    torch.testing.assert_close(together.embeddings[mask], padded.embeddings[mask], rtol=0, atol=1e-6)
+
+
 def test_by_default_everyone_has_what_is_given(feature_config: MakeConfig) -> None:
     model, mask = fresh(feature_config()), torch.tensor([[True, True], [True, False]])
     features = {"text_features": torch.randn(3, 6), "visual_features": torch.randn(3, 4)}

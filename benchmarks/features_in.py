@@ -1,0 +1,57 @@
+"""`features_in`: training and inference from precomputed features, on one thread."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+from .corpus import EMOTIONS, dialogue_lengths, feature_corpus
+from .plain_bclstm import plain_speed
+from .table import BENCHMARKS, Setting, Table
+from .training import Speed, recipe_speed
+
+WIDTHS = {"text": 1024, "audio": 1582, "vision": 342}
+# The fastest of the public implementations on this size, one core: seconds an epoch, utterances a second, MB.
+PEER = Speed(parameters=0, epoch=11.2, inference=1550 / 500, memory=1.3 * 1024)
+
+
+@BENCHMARKS.register("features_in")
+def features_in(setting: Setting) -> list[Table]:
+    """Our model and a plain one, each in a process of its own."""
+    lengths = [2, 5, 3] if setting.quick else dialogue_lengths(32, shortest=8, longest=110, total=1550)
+    epochs = 1 if setting.quick else 7
+    ours = setting.alone(_ours, lengths, epochs)
+    plain = setting.alone(_plain, lengths, epochs)
+    total = sum(lengths)
+    rows = [
+        [
+            name,
+            speed.parameters or None,
+            speed.epoch,
+            speed.epoch / ours.epoch,
+            total / speed.inference,
+            (total / speed.inference) / (total / ours.inference),
+            speed.memory,
+        ]
+        for name, speed in (("joint_vector, configs/mosi.yaml", ours), ("plain bc-LSTM, timed beside it", plain))
+    ]
+    if not setting.quick:
+        rate = 1550 / PEER.inference
+        ratios = PEER.epoch / ours.epoch, rate * ours.inference / total
+        rows.append(["fastest peer, published", None, PEER.epoch, ratios[0], rate, ratios[1], PEER.memory])
+    columns = ["model", "parameters", "s / epoch", "x ours", "utterances / s, inference", "x ours", "peak memory (MB)"]
+    title = f"Features of widths {', '.join(map(str, WIDTHS.values()))}: {len(lengths)} dialogues, {total:,} utterances"
+    notes = ["Batches of 16 dialogues, one thread; peak memory counts Python and its libraries too."]
+    return [Table(title, columns, rows, notes)]
+
+
+def _ours(lengths: list[int], epochs: int) -> Speed:
+    torch.set_num_threads(1)
+    words = ["--per_device_train_batch_size", "16", "--use_cpu", "true"]
+    with tempfile.TemporaryDirectory() as folder:
+        return recipe_speed("mosi.yaml", words, feature_corpus(lengths, WIDTHS), Path(folder), epochs)
+
+
+def _plain(lengths: list[int], epochs: int) -> Speed:
+    torch.set_num_threads(1)
+    return plain_speed(feature_corpus(lengths, WIDTHS), WIDTHS, len(EMOTIONS), batch=16, epochs=epochs)

@@ -1,0 +1,79 @@
+"""A plain baseline for `features_in`: recurrence over padded dialogues, as most of the field's code does it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from datasets_scripts import FEATURE_COLUMNS, DialogueRows
+
+from .measure import peak_mb, seconds
+from .plain_supcon import plain_supcon
+from .training import Speed
+
+
+class PlainBcLstm(nn.Module):
+    """bc-LSTM (Poria et al. 2017): a bidirectional LSTM a modality, another over all of them, a classifier.
+
+    Args:
+        widths: of each modality's features.
+        classes: emotions.
+        hidden: of each direction.
+    """
+
+    def __init__(self, widths: Mapping[str, int], classes: int, hidden: int = 64) -> None:
+        super().__init__()
+        self.own = nn.ModuleDict(
+            {m: nn.LSTM(width, hidden, batch_first=True, bidirectional=True) for m, width in widths.items()}
+        )
+        self.all = nn.LSTM(2 * hidden * len(widths), hidden, batch_first=True, bidirectional=True)
+        self.dropout = nn.Dropout(0.5)
+        self.classifier = nn.Linear(2 * hidden, classes)
+
+    def forward(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits and unit-norm embeddings of padded `(batch, utterances, width)`."""
+        heard = torch.cat([lstm(features[m])[0] for m, lstm in self.own.items()], dim=-1)
+        states = self.all(self.dropout(heard))[0]
+        return self.classifier(self.dropout(states)), nn.functional.normalize(states, dim=-1)
+
+
+def plain_speed(rows: DialogueRows, widths: Mapping[str, int], classes: int, batch: int, epochs: int) -> Speed:
+    """Trains and uses the plain model on a corpus of features, every batch padded to its longest dialogue."""
+    model = PlainBcLstm(widths, classes)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+
+    def batches() -> Any:
+        for first in range(0, len(rows), batch):
+            yield _padded([rows[i]["utterances"] for i in range(first, min(first + batch, len(rows)))], widths)
+
+    def train() -> None:
+        model.train()
+        for features, labels in batches():
+            logits, embeddings = model(features)
+            scored = labels >= 0
+            contrast = plain_supcon(embeddings[scored], labels[scored], 0.1)
+            loss = nn.functional.cross_entropy(logits[scored], labels[scored]) + 0.1 * contrast
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    @torch.inference_mode()
+    def use() -> None:
+        model.eval()
+        for features, _ in batches():
+            model(features)
+
+    epoch, inference = seconds(train, epochs), seconds(use, epochs)
+    return Speed(sum(p.numel() for p in model.parameters()), epoch, inference, peak_mb())
+
+
+def _padded(dialogues: list[list[dict[str, Any]]], widths: Mapping[str, int]) -> tuple[dict[str, Tensor], Tensor]:
+    features = {
+        m: nn.utils.rnn.pad_sequence(
+            [torch.stack([torch.tensor(u[FEATURE_COLUMNS[m]]) for u in dialogue]) for dialogue in dialogues], True
+        )
+        for m in widths
+    }
+    labels = [torch.tensor([u["label"] for u in dialogue]) for dialogue in dialogues]
+    return features, nn.utils.rnn.pad_sequence(labels, True, padding_value=-1)
