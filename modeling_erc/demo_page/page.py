@@ -92,8 +92,8 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
                 on = gr.CheckboxGroup(choices, value=reader.modalities, label="Listen to", elem_id="erc-on")
                 run = gr.Button("Name the emotions", variant="primary", elem_id="erc-run")
             with gr.Column(scale=7, min_width=340):
-                results = html(nothing, elem_id="erc-results", elem_classes="erc-view erc-card")
-                table = html(visible=False, elem_id="erc-table", elem_classes="erc-view erc-card")
+                results = html(nothing, elem_id="erc-results")
+                table = html(visible=False, elem_id="erc-table")
                 with gr.Row(visible=False) as downloads:
                     buttons = [
                         gr.DownloadButton(f"Save as {told}", size="sm", min_width=90, elem_id=f"erc-get-{suffix[1:]}")
