@@ -8,8 +8,6 @@ import os
 import sys
 from pathlib import Path
 
-from modeling_erc.commands.predict import load_pipeline
-
 
 def main() -> None:
     """Loads a checkpoint and serves its page until it is stopped."""
@@ -29,7 +27,9 @@ def main() -> None:
     args = parser.parse_args()
     if not args.checkpoint:
         parser.error("name a checkpoint, such as runs/demo-001, or set ERC_CHECKPOINT")
+    # Imported here: these take seconds, and a slip on the command line is told at once.
     try:
+        from modeling_erc.commands.predict import load_pipeline
         from modeling_erc.demo_page.page import build_page
         from modeling_erc.demo_page.reading import Reader
         from modeling_erc.demo_page.style import CSS, theme

@@ -29,7 +29,7 @@ class Limits:
     seconds: float = 900.0
     pixels: int = 4096 * 2304
     conversation_bytes: int = 1_000_000
-    upload_bytes: int = 50_000_000
+    upload_bytes: int = 50 * 2**20
 
     def check_conversation(self, conversation: Conversation) -> None:
         """Refuses a conversation that is too long.
@@ -57,7 +57,7 @@ class Limits:
             PageError: it is one of these.
         """
         if path.stat().st_size > self.upload_bytes:
-            raise PageError(f"The recording is too large: at most {self.upload_bytes // 1_000_000} MB.")
+            raise PageError(f"The recording is too large: at most {self.upload_bytes // 2**20} MB.")
         try:
             info = probe_media(str(path))
         except MediaError as error:

@@ -51,7 +51,7 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
     """
     folder = tempfile.TemporaryDirectory(prefix="erc-demo-")  # lives as long as the page, which asks for its name
     write_ladder(Path(folder.name, "ladder.mp4"))
-    html = partial(gr.HTML, apply_default_css=False, elem_classes="erc-view")
+    html = partial(gr.HTML, apply_default_css=False, padding=False, elem_classes="erc-view")
     nothing = empty_view(reader.labels)
     choices = [(NAMES[m], m) for m in reader.modalities]
 
@@ -73,9 +73,9 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
                             "Open a file", file_types=list(SUFFIXES), size="sm", min_width=90, elem_id="erc-open"
                         )
                     )
-                    cake = gr.Button("Try the cake", size="sm", min_width=90)
+                    cake = gr.Button("Example", size="sm", min_width=90)
                     acted = gr.Button(
-                        "Try the ladder, filmed",
+                        "Filmed example",
                         size="sm",
                         min_width=90,
                         visible=bool({"audio", "vision"} & set(reader.modalities)),
@@ -93,7 +93,7 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
                 run = gr.Button("Name the emotions", variant="primary", elem_id="erc-run")
             with gr.Column(scale=7, min_width=340):
                 results = html(nothing, elem_id="erc-results")
-                table = html(elem_id="erc-table")
+                table = html(visible=False, elem_id="erc-table")
                 with gr.Row(visible=False) as downloads:
                     buttons = [
                         gr.DownloadButton(f"Save as {told}", size="sm", min_width=90, elem_id=f"erc-get-{suffix[1:]}")
@@ -117,8 +117,13 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
                     for suffix, button in zip(DOWNLOADS, buttons, strict=True)
                 ]
             return [
-                told(None), reading, results_view(reading, off), table_view(reading), gr.update(visible=True), *files
-            ]  # fmt: skip
+                told(None),
+                reading,
+                results_view(reading, off),
+                gr.update(value=table_view(reading), visible=True),
+                gr.update(visible=True),
+                *files,
+            ]
 
         def keep(problem: str) -> list[Any]:
             """The message; what stands there stays."""

@@ -31,6 +31,10 @@ CSS = """
 .erc-view { font-size: .925rem; line-height: 1.45; color: var(--body-text-color);
   --faint: var(--body-text-color-subdued); }
 .erc-view p, .erc-view ul, .erc-view ol { list-style: none; margin: 0; padding: 0; }
+.erc-view .html-container { padding: 0 !important; }
+#erc-results, #erc-table { background: var(--block-background-fill);
+  border: 1px solid var(--block-border-color) !important; border-radius: var(--block-radius) !important;
+  padding: .9rem 1rem !important; }
 .erc-title h1 { font-size: 1.6rem; font-weight: 650; letter-spacing: -.01em; margin: 0; }
 .erc-title p { margin-top: .25rem; color: var(--faint); max-width: 46rem; }
 .erc-hint, .erc-summary { color: var(--faint); margin-bottom: .7rem !important; }
@@ -48,8 +52,8 @@ CSS = """
 .erc-ends { display: flex; justify-content: space-between; font-size: .78rem; color: var(--faint);
   font-variant-numeric: tabular-nums; }
 
-.erc-tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(5.1rem, 1fr)); gap: .7rem .4rem;
-  margin: .7rem 0 1.4rem !important; }
+.erc-tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(5rem, 1fr)); gap: .7rem .4rem;
+  margin: .7rem 0 0 !important; }
 .erc-tiles a { display: block; color: inherit; text-decoration: none; border-radius: 9px; }
 .erc-tiles a:focus-visible { outline: 3px solid #2f6fc4; outline-offset: 2px; }
 .erc-who { display: block; font-size: .78rem; color: var(--faint); white-space: nowrap; overflow: hidden;
@@ -71,7 +75,7 @@ CSS = """
 .erc-table .erc-num { text-align: right; font-variant-numeric: tabular-nums; }
 .erc-table td.erc-num { background: color-mix(in srgb, var(--colour) calc(var(--score) * .42), transparent); }
 .erc-table td.erc-nil { color: var(--faint); }
-.erc-words { display: block; min-width: 11rem; overflow-wrap: anywhere; }
+.erc-words { display: block; min-width: 9.5rem; overflow-wrap: anywhere; }
 .erc-emotion { white-space: nowrap; }
 .erc-emotion > i { margin-right: .4rem; }
 .erc-emotion b { font-weight: 650; }

@@ -1,0 +1,308 @@
+"""The page in a real browser: a process of its own, a fresh tiny checkpoint, Debian's chromium, loopback alone."""
+
+import copy
+import csv
+import json
+import os
+import re
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlparse
+from urllib.request import Request, urlopen
+
+import pytest
+import torch
+from transformers import WhisperFeatureExtractor
+
+from modeling_erc import EmotionRecognitionPipeline, ErcConfig, ErcForSequenceClassification
+from modeling_erc.processing_erc import ErcProcessor
+from tests.conftest import BACKBONES, MELS, RATE, SMALL
+
+pytest.importorskip("gradio")
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium")
+in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+
+ROOT = Path(__file__).parents[1]
+LABELS = ["joy", "anger", "neutral", "fear"]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+# What a busy machine may take for anything on the page (milliseconds).
+PATIENCE = 60_000
+OPEN = "input[data-testid='Open a file-upload-button']"
+SCRIPT = "Ann: we won w1 w2\nBo: oh no\nAnn: w3 w4 we\n"
+SRT = "1\n00:00:00,000 --> 00:00:00,700\nANN: we won\n\n2\n00:00:00,700 --> 00:00:01,400\nBO: oh no\n"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
+    """Fresh weights that read words and voices."""
+    torch.manual_seed(3)
+    backbones = {f"{m}_config": copy.deepcopy(BACKBONES[m]) for m in ("text", "audio")}
+    config = ErcConfig(**{**SMALL, **backbones, "num_labels": len(LABELS)})
+    config.id2label, config.label2id = dict(enumerate(LABELS)), {name: i for i, name in enumerate(LABELS)}
+    processor = ErcProcessor(
+        tokenizer, WhisperFeatureExtractor(feature_size=MELS, sampling_rate=RATE), modalities=["text", "audio"]
+    )
+    folder = tmp_path_factory.mktemp("run") / "tiny"
+    ErcForSequenceClassification(config).eval().save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The page of a process of its own."""
+    home = tmp_path_factory.mktemp("home")
+    environment = {
+        **os.environ,
+        "HF_HOME": str(home),
+        "GRADIO_TEMP_DIR": str(home / "gradio"),
+        "ERC_CHECKPOINT": str(checkpoint),
+        "OMP_NUM_THREADS": "1",
+    }
+    environment.pop("GRADIO_SERVER_NAME", None)
+    log = home / "log.txt"
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "app.py", "--device", "cpu"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+    try:
+        assert process.stdout is not None
+        ready, _, _ = select.select([process.stdout], [], [], 180)
+        line = process.stdout.readline() if ready else ""
+        found = re.search(r"answers at (http://127\.0\.0\.1:\d+)/", line)
+        assert found, f"{line}{log.read_text()}"
+        yield found[1]
+        assert process.poll() is None, "the app lives on after all that was done to it"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """Errors in the browser's console, and of the page's scripts."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Any, address: str, complaints: list[str]) -> Iterator[Any]:
+    """The page, freshly opened; nothing may be asked of another machine, and the console stays silent."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    page.set_default_timeout(PATIENCE)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(address, wait_until="domcontentloaded")
+    page.wait_for_selector("#erc-run")
+    yield page
+    page.close()
+    assert {urlparse(url).hostname for url in asked if url.startswith("http")} == {"127.0.0.1"}, asked
+    assert complaints == []
+
+
+def type_and_run(page: Any, script: str) -> None:
+    page.fill("#erc-script textarea", script)
+    page.click("#erc-run")
+
+
+def scores_shown(page: Any) -> list[list[str]]:
+    rows = page.locator(".erc-table tbody tr")
+    return [row.locator("td.erc-num").all_inner_texts() for row in rows.all()]
+
+
+def labels_shown(page: Any) -> list[str]:
+    return page.locator(".erc-table td.erc-emotion b").all_inner_texts()
+
+
+@in_browser
+def test_a_conversation_goes_in_and_labels_scores_and_files_come_out(
+    page: Any, checkpoint: Path, tmp_path: Path
+) -> None:
+    processor, model = (
+        ErcProcessor.from_pretrained(checkpoint),
+        ErcForSequenceClassification.from_pretrained(checkpoint),
+    )
+    pipe = EmotionRecognitionPipeline(model=model, processor=processor, device="cpu")
+    expected = pipe([{"speaker": s, "text": t} for s, t in (line.split(": ") for line in SCRIPT.splitlines())])
+
+    type_and_run(page, SCRIPT)
+    page.wait_for_selector(".erc-table")
+    labels = [result["label"] for result in expected]
+    assert labels_shown(page) == labels == page.locator(".erc-block b").all_inner_texts()
+    assert scores_shown(page) == [[f"{score:.2f}" for score in r["scores"].values()] for r in expected]
+    assert page.locator(".erc-words").all_inner_texts() == ["we won w1 w2", "oh no", "w3 w4 we"]
+    assert page.locator("#erc-get-vtt").is_disabled(), "subtitles need times"
+
+    for kind in ("csv", "json"):
+        with page.expect_download() as download:
+            page.click(f"#erc-get-{kind}")
+        download.value.save_as(tmp_path / f"got.{kind}")
+    with (tmp_path / "got.csv").open(encoding="utf-8") as file:
+        assert [row["label"] for row in csv.DictReader(file)] == labels
+    assert [turn["text"] for turn in json.loads((tmp_path / "got.json").read_text())] == [
+        "we won w1 w2",
+        "oh no",
+        "w3 w4 we",
+    ]
+
+
+@in_browser
+def test_subtitles_and_their_recording_are_read_and_a_modality_is_switched_off(
+    page: Any, clips: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "a.srt").write_text(SRT)
+    page.set_input_files(OPEN, tmp_path / "a.srt")
+    lines = "[0:00 - 0:00.7] ANN: we won\n[0:00.7 - 0:01.4] BO: oh no"
+    sync_api.expect(page.locator("#erc-script textarea")).to_have_value(lines)
+    page.set_input_files("#erc-recording input", clips["long.wav"])
+    page.wait_for_selector("#erc-recording [aria-label='long.wav']")
+    page.click("#erc-run")
+    page.wait_for_selector("text=2 turns, read from words and voice.")
+    whole, labels = scores_shown(page), labels_shown(page)
+    page.get_by_label("voice").uncheck()
+    page.wait_for_selector("text=2 turns, read from words.")
+    assert scores_shown(page) != whole
+    changed = sum(a != b for a, b in zip(labels, labels_shown(page), strict=True))
+    told = {0: "no label changes", 1: "1 of 2 labels changes", 2: "2 of 2 labels change"}[changed]
+    assert page.locator(".erc-change").inner_text() == f"Without voice, {told}."
+    assert page.locator(".erc-table .erc-was").count() == changed
+    with page.expect_download() as download:
+        page.click("#erc-get-vtt")
+    download.value.save_as(tmp_path / "got.vtt")
+    assert (tmp_path / "got.vtt").read_text().count("-->") == 2
+    page.get_by_label("words").uncheck()
+    page.wait_for_selector(".erc-message:has-text('Everything is switched off')")
+
+
+@in_browser
+def test_broken_and_oversized_uploads_are_told_and_the_page_lives_on(
+    page: Any, complaints: list[str], tmp_path: Path
+) -> None:
+    def opened(name: str, content: bytes, message: str) -> None:
+        (tmp_path / name).write_bytes(content)
+        page.set_input_files(OPEN, tmp_path / name)
+        page.wait_for_selector(f".erc-message:has-text('{message}')")
+
+    opened("a.json", b"[" * 100_000, "The file cannot be read")
+    opened("b.srt", b"\x00\x01\x02", "is no text file")
+    opened("c.csv", b"text\n" + b"w1\n" * 500_000, "too large: at most 1000 kB")
+    opened("d.csv", b"text\n" + b"w1\n" * 300, "300 turns are too many")
+    opened("e.json", b'[{"text": "w1", "audio": "/etc/passwd"}]', "which this page does not open")
+
+    (tmp_path / "broken.mp4").write_bytes(b"no film at all" * 100)
+    page.set_input_files("#erc-recording input", tmp_path / "broken.mp4")
+    page.wait_for_selector("#erc-recording [aria-label='broken.mp4']")
+    type_and_run(page, SCRIPT)
+    page.wait_for_selector(".erc-message:has-text('The recording cannot be read')")
+    page.click("#erc-recording button[aria-label='Clear']")
+
+    with (tmp_path / "huge.wav").open("wb") as file:
+        file.truncate(51 * 2**20)
+    page.set_input_files("#erc-recording input", tmp_path / "huge.wav")
+    page.wait_for_selector("text=exceed the maximum allowed size of 50.0 Mb")
+    page.click("[data-testid='toast-close']")
+
+    type_and_run(page, SCRIPT)
+    page.wait_for_selector(".erc-table")
+    assert len(labels_shown(page)) == 3 and page.locator(".erc-message").count() == 0
+    # gradio asks for the progress of an upload that it has just refused.
+    assert all("404" in text or text == "Response" for text in complaints)
+    complaints.clear()
+
+
+@in_browser
+def test_words_are_shown_as_they_are(page: Any) -> None:
+    bad = "<img src=x onerror=\"document.title='taken'\"> ${document.title='taken'} {{value}} </td><script>"
+    type_and_run(page, f"{bad}\n<b>Ann</b>: we won")
+    page.wait_for_selector(".erc-table")
+    assert page.locator(".erc-words").first.inner_text() == bad
+    assert page.title() == "Emotions in a conversation" and page.locator(".erc-view img").count() == 0
+
+
+@in_browser
+def test_a_phone_sees_one_column_without_scrolling_sideways(page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    type_and_run(page, SCRIPT)
+    page.wait_for_selector(".erc-table")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    script, results = (page.locator(name).bounding_box() for name in ("#erc-script", "#erc-results"))
+    assert results["y"] > script["y"] + script["height"] and script["width"] > 300
+
+
+def post(address: str, path: str, content: Any) -> Any:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    kind = "multipart/form-data; boundary=x" if isinstance(content, bytes) else "application/json"
+    with urlopen(Request(address + path, body, {"Content-Type": kind}), timeout=60) as answer:
+        return json.load(answer)
+
+
+def call(address: str, function: int, data: list[Any]) -> dict[str, Any]:
+    """What the page's own script would do; returns the last event."""
+    session = f"s{time.monotonic_ns()}"
+    post(address, "/gradio_api/queue/join", {"data": data, "fn_index": function, "session_hash": session})
+    with urlopen(f"{address}/gradio_api/queue/data?session_hash={session}", timeout=60) as events:
+        for line in events:
+            if line.startswith(b"data:"):
+                event = json.loads(line[5:])
+                if event["msg"] in ("process_completed", "unexpected_error"):
+                    return event
+    raise AssertionError("the queue ended without an answer")
+
+
+def test_no_file_or_address_of_this_machine_is_opened_for_whoever_asks(address: str) -> None:
+    for path in ("/etc/passwd", f"{ROOT}/setup.py", "../../etc/passwd", "..%2f..%2fetc%2fpasswd"):
+        with pytest.raises(HTTPError) as refused:
+            urlopen(f"{address}/gradio_api/file={path}", timeout=60)
+        assert refused.value.code in (403, 404), path
+    with urlopen(f"{address}/config", timeout=60) as answer:
+        functions = json.load(answer)["dependencies"]
+    read = next(f["id"] for f in functions if len(f["inputs"]) == 3)
+    for path in ("/etc/passwd", "http://127.0.0.1:9/a.wav", "https://example.org/a.wav"):
+        recording = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        event = call(address, read, ["Ann: we won", recording, ["text"]])
+        assert event["success"] is False, path
+    assert "opens no addresses" in event["output"]["error"]
+    assert call(address, read, ["Ann: we won", None, ["text"]])["success"] is True
+
+
+def test_uploads_beyond_the_limit_are_refused_by_the_server_too(address: str) -> None:
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\n'
+    with pytest.raises(HTTPError) as refused:
+        post(address, "/gradio_api/upload", head + bytes(51 * 2**20) + b"\r\n--x--\r\n")
+    assert refused.value.code == 413
+    assert post(address, "/gradio_api/upload", head + b"x\r\n--x--\r\n")[0].endswith("a.wav")
+
+
+def test_the_app_asks_for_a_checkpoint() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "ERC_CHECKPOINT"}
+    run = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert run.returncode == 2 and "name a checkpoint, such as runs/demo-001, or set ERC_CHECKPOINT" in run.stderr
