@@ -17,10 +17,10 @@ def end_to_end(setting: Setting) -> list[Table]:
     found = setting.alone(_measure, lengths, setting.text_encoder, setting.audio_encoder, 1 if setting.quick else 3)
     speed, audio = found
     total = sum(lengths)
-    columns = ["", "s", "utterances / s", "s of audio / s"]
+    columns = ["", "s", "CPU s", "utterances / s", "s of audio / s"]
     rows = [
-        ["training epoch", speed.epoch, total / speed.epoch, audio / speed.epoch],
-        ["inference", speed.inference, total / speed.inference, audio / speed.inference],
+        ["training epoch", *speed.epoch, total / speed.epoch.wall, audio / speed.epoch.wall],
+        ["inference", *speed.inference, total / speed.inference.wall, audio / speed.inference.wall],
     ]
     title = f"Text and wav in: {len(lengths)} dialogues, {total} utterances, {audio:,.0f} s of audio at 16 kHz"
     encoders = f"text encoder {setting.text_encoder}, audio encoder {setting.audio_encoder}"

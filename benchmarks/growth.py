@@ -12,7 +12,7 @@ from modeling_erc.losses_erc import ErcLoss
 from modeling_erc.training import ErcArgumentParser, ErcCollator, build
 
 from .corpus import EMOTIONS, feature_corpus
-from .measure import seconds
+from .measure import fastest
 from .table import BENCHMARKS, Setting, Table
 from .training import recipe_speed
 
@@ -38,14 +38,14 @@ def growth(setting: Setting) -> list[Table]:
     asked = [FROM <= length <= TO for length in lengths] if not setting.quick else [True] * len(lengths)
     slopes = {name: slope(np.array(lengths)[asked], np.array(took)[asked]) for name, took in steps.items()}
     by_length = Table(
-        "A training step on one dialogue, one thread (s)",
+        "A training step on one dialogue, one thread (CPU s)",
         ["utterances", *steps],
         [[length, *(took[i] for took in steps.values())] for i, length in enumerate(lengths)],
         [f"Slope of log time from {FROM} to {TO} utterances: " + ", ".join(f"{n} {s:.2f}" for n, s in slopes.items())],
     )
     by_size = Table(
         f"A training epoch over dialogues of {utterances} utterances, batch 16, one thread",
-        ["dialogues", "s"],
+        ["dialogues", "CPU s"],
         [list(row) for row in zip(sizes, epochs, strict=True)],
         [f"Slope of log time: {slope(np.array(sizes), np.array(epochs)):.2f}"],
     )
@@ -71,7 +71,7 @@ def plot_growth(lines: Sequence[tuple[str, Sequence[int], Sequence[float]]], pat
         axes.loglog(sizes, took, marker="o", markersize=5, linewidth=1.8, label=name)
     axes.axvspan(FROM, TO, color="#eef1f5", zorder=0, label=f"slope is from {FROM} to {TO}")
     axes.set_xlabel("utterances of the dialogue")
-    axes.set_ylabel("training step (s)")
+    axes.set_ylabel("training step (CPU s)")
     axes.grid(which="major", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
@@ -98,7 +98,7 @@ def _steps(context: str, lengths: list[int], repeats: int) -> list[float]:
             model.zero_grad()
             loss(model.train()(**batch), labels).backward()
 
-        took.append(seconds(step, repeats))
+        took.append(fastest(step, repeats).cpu)
     return took
 
 
@@ -109,5 +109,5 @@ def _epochs(sizes: list[int], utterances: int, epochs: int) -> list[float]:
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             corpus = feature_corpus([utterances] * size, WIDTHS)
-            found.append(recipe_speed("mosi.yaml", words, corpus, Path(folder), epochs).epoch)
+            found.append(recipe_speed("mosi.yaml", words, corpus, Path(folder), epochs).epoch.cpu)
     return found

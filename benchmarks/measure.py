@@ -2,15 +2,12 @@
 
 import multiprocessing
 import resource
-import statistics
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import Any, NamedTuple
 
 _STATUS = Path("/proc/self/status")
 
@@ -39,13 +36,38 @@ def free_mb() -> float:
     return next(int(line.split()[1]) / 1024 for line in info.read_text().splitlines() if "MemAvailable" in line)
 
 
-def seconds(call: Callable[[], Any], repeats: int) -> float:
-    """Median time of a call after one that is not counted, on the device's clock where there is one."""
-    taken = []
+class Taken(NamedTuple):
+    """Seconds on the wall clock, and seconds of CPU, which other work on the machine lengthens less."""
+
+    wall: float
+    cpu: float
+
+
+class Clock:
+    """Notes laps; the fastest counts, since other work can only slow one down."""
+
+    def __init__(self) -> None:
+        self.laps: list[Taken] = []
+        self._began = Taken(0.0, 0.0)
+
+    def start(self) -> None:
+        """Begins a lap."""
+        self._began = Taken(time.perf_counter(), time.process_time())
+
+    def stop(self) -> None:
+        """Ends it."""
+        self.laps.append(Taken(time.perf_counter() - self._began.wall, time.process_time() - self._began.cpu))
+
+    def fastest(self) -> Taken:
+        """Of all laps but the first."""
+        return Taken(min(lap.wall for lap in self.laps[1:]), min(lap.cpu for lap in self.laps[1:]))
+
+
+def fastest(call: Callable[[], Any], repeats: int) -> Taken:
+    """The fastest of some calls, after one that is not counted."""
+    clock = Clock()
     for _ in range(repeats + 1):
-        started = time.perf_counter()
+        clock.start()
         call()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken[1:])
+        clock.stop()
+    return clock.fastest()

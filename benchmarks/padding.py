@@ -53,7 +53,7 @@ def _computed(model: ErcForSequenceClassification, batch: dict[str, Any]) -> dic
             found[modality] += given[inputs[modality]].numel()
             return whole(**given)
 
-        encoder.encode = encode  # type: ignore[method-assign]
+        encoder.encode = encode  # type: ignore[method-assign, assignment]
     with torch.inference_mode():
         model.eval()(**{name: value for name, value in batch.items() if name not in ("labels", "media_problems")})
     return found

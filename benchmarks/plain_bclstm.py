@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from datasets_scripts import FEATURE_COLUMNS, DialogueRows
 
-from .measure import peak_mb, seconds
+from .measure import fastest, peak_mb
 from .plain_supcon import plain_supcon
 from .training import Speed
 
@@ -64,8 +64,8 @@ def plain_speed(rows: DialogueRows, widths: Mapping[str, int], classes: int, bat
         for features, _ in batches():
             model(features)
 
-    epoch, inference = seconds(train, epochs), seconds(use, epochs)
-    return Speed(sum(p.numel() for p in model.parameters()), epoch, inference, peak_mb())
+    parameters = sum(p.numel() for p in model.parameters())
+    return Speed(parameters, fastest(train, epochs), fastest(use, epochs), peak_mb())
 
 
 def _padded(dialogues: list[list[dict[str, Any]]], widths: Mapping[str, int]) -> tuple[dict[str, Tensor], Tensor]:

@@ -1,20 +1,19 @@
 """A model as a recipe makes it, trained and used on a benchmark's corpus as `train_hf.py` would."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from datasets_scripts import DialogueRows
 from modeling_erc import ErcForSequenceClassification
 from modeling_erc.training import ErcArgumentParser, ErcCollator, ErcTrainer, build
 
 from .corpus import EMOTIONS
-from .measure import peak_mb, seconds
+from .measure import Clock, Taken, fastest, peak_mb
 
 RECIPES = Path(__file__).parents[1] / "configs"
 # Neither evaluation nor checkpoints: an epoch of training alone is timed.
@@ -27,14 +26,14 @@ class Speed:
 
     Args:
         parameters: of the model.
-        epoch: seconds of a training epoch.
-        inference: seconds for the corpus once, from rows to logits.
+        epoch: a training epoch.
+        inference: the corpus once, from rows to logits.
         memory: MB at most, Python and its libraries included.
     """
 
     parameters: int
-    epoch: float
-    inference: float
+    epoch: Taken
+    inference: Taken
     memory: float
 
 
@@ -42,16 +41,15 @@ class EpochClock(TrainerCallback):
     """Notes how long each epoch takes."""
 
     def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self._began = 0.0
+        self.clock = Clock()
 
     def on_epoch_begin(self, *args: Any, **kwargs: Any) -> None:
         """Starts."""
-        self._began = time.perf_counter()
+        self.clock.start()
 
     def on_epoch_end(self, *args: Any, **kwargs: Any) -> None:
         """Stops."""
-        self.seconds.append(time.perf_counter() - self._began)
+        self.clock.stop()
 
 
 def recipe_speed(recipe: str, words: Sequence[str], rows: DialogueRows, folder: Path, epochs: int) -> Speed:
@@ -62,7 +60,7 @@ def recipe_speed(recipe: str, words: Sequence[str], rows: DialogueRows, folder: 
         words: overrides, as on the command line of `train_hf.py`.
         rows: the corpus.
         folder: for what the Trainer writes.
-        epochs: that are timed, after one that is not; the fastest counts, since other work can only slow one down.
+        epochs: that are timed, after one that is not.
     """
     config = RECIPES / recipe
     argv = [str(config), *words, *_ALONE, "--num_train_epochs", str(epochs + 1), "--output_dir", str(folder)]
@@ -78,10 +76,12 @@ def recipe_speed(recipe: str, words: Sequence[str], rows: DialogueRows, folder: 
         processing_class=processor,
         callbacks=[clock],
     )
+    # Without a progress bar it prints every log.
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
     size = args.per_device_train_batch_size
-    inference = seconds(lambda: infer(model, collate, rows, size), repeats=max(1, epochs))
-    return Speed(model.num_parameters(), min(clock.seconds[1:]), inference, peak_mb())
+    inference = fastest(lambda: infer(model, collate, rows, size), repeats=epochs)
+    return Speed(model.num_parameters(), clock.clock.fastest(), inference, peak_mb())
 
 
 @torch.inference_mode()
