@@ -1,5 +1,7 @@
 """Small layers that fusion and context share."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -26,13 +28,29 @@ class Dropout(nn.Module):
         dropped = round(256 * self.p)
         if not self.training or values.device.type != "cpu" or not 0 < dropped < 256:
             return nn.functional.dropout(values, self.p, self.training)
-        numbers = torch.empty((values.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
-        kept = numbers.view(torch.uint8)[: values.numel()].view(values.shape) >= dropped
-        return values * kept.to(values.dtype).mul_(256 / (256 - dropped))
+        dropped_values: Tensor = _ByteDropout.apply(values, dropped)
+        return dropped_values
 
     def extra_repr(self) -> str:
         """As PyTorch's."""
         return f"p={self.p}"
+
+
+class _ByteDropout(torch.autograd.Function):
+    """`(values, dropped)` to values of which `dropped` in 256 are zero; a byte a value is kept for the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, dropped: int) -> Tensor:
+        numbers = torch.empty((values.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
+        kept = numbers.view(torch.uint8)[: values.numel()].view(values.shape) >= dropped
+        ctx.save_for_backward(kept)
+        ctx.scale = 256 / (256 - dropped)
+        return values * kept.to(values.dtype).mul_(ctx.scale)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (kept,) = ctx.saved_tensors
+        return gradient * kept.to(gradient.dtype).mul_(ctx.scale), None
 
 
 class TransformerLayer(GradientCheckpointingLayer):
