@@ -57,7 +57,7 @@ def main() -> None:
     """Write `episode.mp4` and `episode.srt`."""
     parser = argparse.ArgumentParser(description="Write a conversation of the demo corpus as a video with subtitles.")
     parser.add_argument("out", type=Path, metavar="OUT_DIR", help="folder to write into")
-    parser.add_argument("--dialogue", type=int, default=0, help="number of the test dialogue (default: 0)")
+    parser.add_argument("--dialogue", type=int, default=3, help="number of the test dialogue (default: 3)")
     parser.add_argument("--data_dir", type=Path, help="where the demo corpus is, or goes (default: the cache)")
     arguments = parser.parse_args()
     utterances = load_erc_dataset("demo", arguments.data_dir)["test"][arguments.dialogue]["utterances"]

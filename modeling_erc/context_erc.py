@@ -1,5 +1,9 @@
 """Conversation context: what an utterance learns from the others of its dialogue. One registry: `CONTEXTS`."""
 
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -7,7 +11,39 @@ from .configuration_erc import ErcConfig
 from .layers_erc import TransformerLayer
 from .registry_erc import Registry
 
-CONTEXTS: Registry[type[nn.Module]] = Registry("context")
+
+class Context(nn.Module, ABC):
+    """Interface of a context: dialogues as a whole, or one utterance after the other where only the past counts."""
+
+    @abstractmethod
+    def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:
+        """Context of all utterances.
+
+        Args:
+            hidden_states: `(batch, utterances, hidden)`.
+            mask: boolean `(batch, utterances)`, which of them there are to see.
+            speaker_ids: `(batch, utterances)`, any integers, equal for equal speakers of a dialogue.
+
+        Returns:
+            `(batch, utterances, hidden)`.
+        """
+
+    @abstractmethod
+    def step(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Context of the next utterance of one dialogue: what `forward` of a causal context gives there.
+
+        Args:
+            hidden_states: `(1, 1, hidden)`.
+            mask: boolean `(1, 1)`.
+            speaker_ids: `(1, 1)`.
+            state: what the step before returned, `None` at the start. It is not changed.
+
+        Returns:
+            `(1, 1, hidden)`, and the state for the next step.
+        """
+
+
+CONTEXTS: Registry[type[Context]] = Registry("context")
 
 
 def visible_utterances(mask: Tensor, *, causal: bool, window: int | None) -> Tensor:
@@ -31,8 +67,25 @@ def visible_utterances(mask: Tensor, *, causal: bool, window: int | None) -> Ten
     return (mask[:, None, :] & allowed) | (distance == 0)
 
 
+@dataclass(frozen=True)
+class AttentionState:
+    """What a causal self-attention keeps of a dialogue: the utterances that later ones see.
+
+    Args:
+        length: utterances so far, seen or not.
+        positions: `(kept,)`, the place of each kept utterance in the dialogue.
+        speaker_ids: `(kept,)`.
+        past: keys and values of each layer, `(1, heads, kept, width)`.
+    """
+
+    length: int
+    positions: Tensor
+    speaker_ids: Tensor
+    past: list[tuple[Tensor, Tensor]]
+
+
 @CONTEXTS.register("transformer")
-class TransformerContext(nn.Module):
+class TransformerContext(Context):
     """Self-attention over the dialogue with a learned bias for distance and for same or other speaker.
 
     Speakers enter only as "the same as mine" or "another", so any number of them, in any naming, is read alike
@@ -62,16 +115,7 @@ class TransformerContext(nn.Module):
         return torch.cat([near.where(~same_speaker, self.away), near.where(same_speaker, self.away)])
 
     def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:
-        """Context.
-
-        Args:
-            hidden_states: `(batch, utterances, hidden)`.
-            mask: boolean `(batch, utterances)`.
-            speaker_ids: `(batch, utterances)`, any integers, equal for equal speakers of a dialogue.
-
-        Returns:
-            `(batch, utterances, hidden)`.
-        """
+        """See [`Context.forward`]."""
         order = torch.arange(mask.shape[1], device=mask.device)
         distance = (order[None, :] - order[:, None]).clamp(-self.max_distance, self.max_distance) + self.max_distance
         same = (speaker_ids[:, :, None] == speaker_ids[:, None, :]).long()
@@ -82,9 +126,32 @@ class TransformerContext(nn.Module):
             hidden_states = layer(hidden_states, attention)
         return self.norm(hidden_states)
 
+    def step(
+        self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor, state: AttentionState | None
+    ) -> tuple[Tensor, AttentionState]:
+        """See [`Context.step`]; the state grows with the dialogue, up to the window."""
+        speaker = speaker_ids[0]
+        if state is None:
+            state = AttentionState(0, speaker.new_zeros(0), speaker.new_zeros(0), [])
+        positions = torch.cat([state.positions, speaker.new_tensor([state.length])])
+        speakers = torch.cat([state.speaker_ids, speaker])
+        distance = (positions - state.length).clamp(min=-self.max_distance) + self.max_distance
+        bias = self.bias[(speakers == speaker).long() * (2 * self.max_distance + 1) + distance].T[None, :, None]
+        past = []
+        for index, layer in enumerate(self.layers):
+            before = state.past[index] if state.past else None
+            hidden_states, after = layer.step(hidden_states, bias, before)  # type: ignore[operator]
+            past.append(after)
+        # What is masked has seen itself, but nobody else will.
+        seen = torch.cat([torch.ones_like(state.positions, dtype=torch.bool), mask[0]])
+        if self.window is not None:
+            seen &= positions > state.length - self.window  # seen from the next utterance
+        kept = [(key[:, :, seen], value[:, :, seen]) for key, value in past]
+        return self.norm(hidden_states), AttentionState(state.length + 1, positions[seen], speakers[seen], kept)
+
 
 @CONTEXTS.register("none")
-class NoContext(nn.Module):
+class NoContext(Context):
     """Every utterance by itself."""
 
     def __init__(self, config: ErcConfig) -> None:
@@ -93,3 +160,7 @@ class NoContext(nn.Module):
     def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:
         """Returns `hidden_states` as they are."""
         return hidden_states
+
+    def step(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor, state: None) -> tuple[Tensor, None]:
+        """Returns `hidden_states` as they are; there is no state."""
+        return hidden_states, None

@@ -1,15 +1,30 @@
 """Conversation context by recurrence: one state for the dialogue, one for each of its speakers."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from .configuration_erc import ErcConfig
-from .context_erc import CONTEXTS
+from .context_erc import CONTEXTS, Context
 from .layers_erc import Dropout
 
 
+@dataclass(frozen=True)
+class GruState:
+    """What a forward recurrence keeps of a dialogue.
+
+    Args:
+        dialogue: `(layers, hidden)`, zero before the first seen utterance.
+        speakers: the same of each speaker who was seen.
+    """
+
+    dialogue: Tensor
+    speakers: dict[int, Tensor]
+
+
 @CONTEXTS.register("gru")
-class GruContext(nn.Module):
+class GruContext(Context):
     """Gated recurrent units over the dialogue and over each speaker's own turns.
 
     The first follows the conversation, as in bc-LSTM (Poria et al. 2017), the second how each speaker fares, after the
@@ -43,16 +58,7 @@ class GruContext(nn.Module):
         self.norm = nn.LayerNorm(config.hidden_size)
 
     def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:
-        """Context.
-
-        Args:
-            hidden_states: `(batch, utterances, hidden)`.
-            mask: boolean `(batch, utterances)`.
-            speaker_ids: `(batch, utterances)`, any integers, equal for equal speakers of a dialogue.
-
-        Returns:
-            `(batch, utterances, hidden)`.
-        """
+        """See [`Context.forward`]."""
         states, seen = self.dropout(self.input_norm(hidden_states)).flatten(0, 1), mask.flatten()
         dialogues = torch.arange(len(mask), device=mask.device)[:, None].expand_as(speaker_ids)
         speakers = torch.stack([dialogues, speaker_ids], dim=-1).flatten(0, 1)
@@ -63,6 +69,27 @@ class GruContext(nn.Module):
         ]
         context = self.merge(self.dropout(torch.cat(heard, dim=-1))).view_as(hidden_states)
         return self.norm(hidden_states + context)
+
+    def step(
+        self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor, state: GruState | None
+    ) -> tuple[Tensor, GruState]:
+        """See [`Context.step`]; the state grows with the speakers alone.
+
+        Raises:
+            ValueError: the context is not causal.
+        """
+        if self.directions == 2:
+            raise ValueError("context 'gru' runs backwards too: it steps only with context_causal")
+        speaker = int(speaker_ids)
+        none = hidden_states.new_zeros(self.dialogue.num_layers, self.dialogue.hidden_size)
+        dialogue, speakers = (none, {}) if state is None else (state.dialogue, state.speakers)
+        own = speakers.get(speaker, none)
+        if mask.item():
+            states = self.dropout(self.input_norm(hidden_states))[0]
+            dialogue, own = self.dialogue(states, dialogue)[1], self.speaker(states, own)[1]
+            speakers = {**speakers, speaker: own}
+        context = self.merge(self.dropout(torch.cat([dialogue[-1], own[-1]])))
+        return self.norm(hidden_states + context), GruState(dialogue, speakers)
 
     def _run(self, gru: nn.GRU, states: Tensor, group: Tensor, seen: Tensor) -> Tensor:
         """Runs over each group's seen states, in their order; every state, seen or not, gets what is known there.

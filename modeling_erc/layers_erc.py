@@ -64,9 +64,37 @@ class TransformerLayer(GradientCheckpointingLayer):
         Returns:
             `(batch, length, hidden)`.
         """
-        batch, length, hidden = hidden_states.shape
+        return self._attend(hidden_states, *self._query_key_value(hidden_states), attention_mask)
+
+    def step(
+        self, hidden_states: Tensor, attention_mask: Tensor, past: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """One layer for the last position of a row whose earlier ones have been here before.
+
+        Args:
+            hidden_states: `(batch, 1, hidden)`.
+            attention_mask: as for `forward`, `(batch, heads, 1, past + 1)`.
+            past: keys and values of the earlier positions, both `(batch, heads, past, width)`; `None` for the first.
+
+        Returns:
+            `(batch, 1, hidden)`, and the keys and values with this position's.
+        """
+        query, key, value = self._query_key_value(hidden_states)
+        if past is not None:
+            key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
+        return self._attend(hidden_states, query, key, value, attention_mask), (key, value)
+
+    def _query_key_value(self, hidden_states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of each position, `(batch, heads, length, width)`."""
+        batch, length, _ = hidden_states.shape
         qkv = self.qkv(self.attention_norm(hidden_states)).view(batch, length, 3, self.num_heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        return query, key, value
+
+    def _attend(
+        self, hidden_states: Tensor, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor
+    ) -> Tensor:
+        """The rest of the layer, from the attention on."""
         mixed = nn.functional.scaled_dot_product_attention(
             query,
             key,
@@ -74,7 +102,7 @@ class TransformerLayer(GradientCheckpointingLayer):
             attn_mask=attention_mask if attention_mask.dtype == torch.bool else attention_mask.to(query.dtype),
             dropout_p=self.dropout_prob if self.training else 0.0,
         )
-        mixed = mixed.transpose(1, 2).reshape(batch, length, hidden)
+        mixed = mixed.transpose(1, 2).flatten(2)
         hidden_states = hidden_states + self.dropout(self.attention_output(mixed))
         return hidden_states + self.dropout(self.feed_forward(hidden_states))
 

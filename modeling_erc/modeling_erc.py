@@ -1,7 +1,7 @@
 """The ERC models: encoders, fusion, context, heads."""
 
 from os import PathLike
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
 
 from .configuration_erc import ErcConfig
-from .context_erc import CONTEXTS, TransformerContext
+from .context_erc import CONTEXTS, Context, TransformerContext
 from .cross_attention_fusion_erc import CrossAttentionFusion  # noqa: F401 (its import registers it)
 from .encoders_erc import ENCODERS, BackboneEncoder
 from .focal_loss_erc import focal  # noqa: F401
@@ -22,8 +22,12 @@ from .losses_erc import ErcLoss
 from .memory_erc import EMPTY, ContrastiveMemory
 from .outputs_erc import ErcClassifierOutput, ErcModelOutput
 from .projection_erc import ModalityProjection
+from .streaming_erc import ErcStream
 from .supcon_loss_erc import supcon  # noqa: F401
 from .tensor_fusion_erc import TensorFusion  # noqa: F401
+
+if TYPE_CHECKING:  # a model is loaded without what reads media
+    from .processing_erc import ErcProcessor
 
 # Utterances that are fused together: few enough to be of alike length.
 FUSION_ROWS = 64
@@ -197,6 +201,7 @@ class ErcModel(ErcPreTrainedModel):
         audio_features_mask: Tensor | None = None,
         visual_features: Tensor | None = None,
         visual_features_mask: Tensor | None = None,
+        context_states: dict[str, Any] | None = None,
         return_dict: bool | None = None,
     ) -> ErcModelOutput | tuple[Tensor, ...]:
         """Encodes dialogues.
@@ -221,6 +226,8 @@ class ErcModel(ErcPreTrainedModel):
             audio_features_mask: likewise.
             visual_features: likewise.
             visual_features_mask: likewise.
+            context_states: what the contexts keep of a dialogue so far, empty at its start. The batch is then its next
+                utterance, `(1, 1)`, and the states are replaced by those after it (see [`ErcStream`]).
             return_dict: False gives a tuple.
 
         Raises:
@@ -261,13 +268,13 @@ class ErcModel(ErcPreTrainedModel):
 
         for index, m in enumerate(modalities if self.context_before else ()):
             spoken = scatter_rows(self.pools[m](tokens[m], token_mask[m]), utterance_mask)
-            context = self.context_before[m](spoken, modality_mask[..., index], speaker_ids)[utterance_mask]
-            tokens[m] = tokens[m] + context[:, None]
+            context = self._in_context(m, spoken, modality_mask[..., index], speaker_ids, context_states)
+            tokens[m] = tokens[m] + context[utterance_mask][:, None]
 
         fused = self._fuse(tokens, token_mask, present)
         joint = scatter_rows(fused.joint, utterance_mask)
         if self.context_after is not None:
-            joint = self.context_after(joint, utterance_mask, speaker_ids)
+            joint = self._in_context("joint", joint, utterance_mask, speaker_ids, context_states)
             joint = joint * utterance_mask[..., None]
         own = torch.stack([fused.per_modality[m] for m in modalities], dim=1) * present[..., None]
         output = ErcModelOutput(
@@ -293,6 +300,17 @@ class ErcModel(ErcPreTrainedModel):
         if tokens.shape[0] != rows:
             raise ValueError(f"{tokens.shape[0]} rows of {modality} for {rows} utterances that have it (modality_mask)")
         return self.projection(modality)(tokens), mask.bool()
+
+    def _in_context(
+        self, place: str, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor, states: dict[str, Any] | None
+    ) -> Tensor:
+        """Context of a modality, or of the joint feature: of whole dialogues, or of the next utterance alone."""
+        context = self.context_after if place == "joint" else self.context_before[place]
+        if states is None:
+            return context(hidden_states, mask, speaker_ids)  # type: ignore[no-any-return,misc]
+        assert isinstance(context, Context)
+        heard, states[place] = context.step(hidden_states, mask, speaker_ids, states.get(place))
+        return heard
 
     def _fuse(self, tokens: dict[str, Tensor], token_mask: dict[str, Tensor], present: Tensor) -> FusionOutput:
         """Fusion, with utterances of alike length together: a long one must not make all others as long."""
@@ -415,6 +433,10 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
         if labels is not None:
             output.loss = ErcLoss(self.config, self.contrastive_memory)(output, labels)
         return output if return_dict is not False else output.to_tuple()
+
+    def stream(self, processor: "ErcProcessor") -> ErcStream:
+        """A dialogue that is still going on, to be given utterance by utterance: see [`ErcStream`]."""
+        return ErcStream(self, processor)
 
 
 ErcModel.register_for_auto_class("AutoModel")

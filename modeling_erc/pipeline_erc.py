@@ -3,17 +3,16 @@
 import copy
 import itertools
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import Pipeline
 from transformers.utils import logging
 
+from .dialogue_input_erc import MEDIA, RAW_NAMES, Utterance, check_utterance, is_dialogue, only, utterances_of
 from .processing_erc import FEATURE_NAMES, ErcProcessor
 
 logger = logging.get_logger(__name__)
@@ -28,14 +27,9 @@ CUSTOM_PIPELINES = {
     }
 }
 
-# What an utterance calls the raw input of a modality.
-RAW_NAMES = {"text": ("text",), "audio": ("audio", "audio_path"), "vision": ("video", "video_path")}
-MEDIA = ("audio", "vision")
 # Clips that are in memory at once: those of longer conversations become their backbone's tokens piece by piece.
 CHUNK = 64
-URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
-Utterance = Mapping[str, Any]
 Result = dict[str, Any]
 
 
@@ -106,7 +100,7 @@ class EmotionRecognitionPipeline(Pipeline):
             ValueError: a dialogue is empty or has nothing that the model reads, an utterance names a URL, or an input
                 is of a wrong type.
         """
-        if isinstance(inputs, Mapping) or _is_dialogue(inputs):
+        if isinstance(inputs, Mapping) or is_dialogue(inputs):
             return super().__call__([inputs], **kwargs)[0]
         if isinstance(inputs, Iterator):
             return super().__call__((dialogue for dialogue in inputs), **kwargs)
@@ -134,15 +128,14 @@ class EmotionRecognitionPipeline(Pipeline):
     ) -> dict[str, Any]:
         """Checks dialogues, each with its number, and leaves out what is switched off."""
         chosen = self.model.config.modalities if modalities is None else modalities
-        off = {name for m in RAW_NAMES if m not in chosen for name in (*RAW_NAMES[m], FEATURE_NAMES[m])}
         dialogues = []
         for number, dialogue in batch:
-            utterances = _utterances(dialogue, number)
+            utterances = utterances_of(dialogue, number)
             for index, utterance in enumerate(utterances):
-                _check(utterance, f"dialogue {number}, utterance {index}")
+                check_utterance(utterance, f"dialogue {number}, utterance {index}")
             if not any(self._given(utterance, m) for utterance in utterances for m in self.model.config.modalities):
                 raise ValueError(f"dialogue {number} has nothing that the model reads: give {self._wanted()}")
-            dialogues.append([{k: v for k, v in utterance.items() if k not in off} for utterance in utterances])
+            dialogues.append([only(chosen, utterance) for utterance in utterances])
         for modality in chosen:
             self._check_one_form(modality, dialogues)
         return {"dialogues": dialogues}
@@ -247,6 +240,38 @@ class EmotionRecognitionPipeline(Pipeline):
     def _named(self, scores: Tensor) -> dict[str, float]:
         return {self.model.config.id2label[index]: score for index, score in enumerate(scores.tolist())}
 
+    def stream(
+        self,
+        utterances: Iterable[Utterance],
+        modalities: Sequence[str] | None = None,
+        modality_scores: bool | None = None,
+    ) -> Iterator[Result]:
+        """Classifies a dialogue while it is spoken: each result comes before the next utterance is asked for.
+
+        Args:
+            utterances: any iterable, such as a generator that listens.
+            modalities: as for a call.
+            modality_scores: likewise.
+
+        Returns:
+            an iterator of what a call gives for each utterance.
+
+        Raises:
+            ValueError: the model looks into the future (see [`ErcStream`]), or an utterance would be misread.
+        """
+        before, _, after = self._sanitize_parameters(modalities, modality_scores)
+        chosen = {**self._preprocess_params, **before}.get("modalities", self.model.config.modalities)
+        stream = self.model.stream(self.processor)
+
+        def results() -> Iterator[Result]:
+            for index, utterance in enumerate(utterances):
+                check_utterance(utterance, f"utterance {index}")
+                output = stream.add(only(chosen, utterance))
+                outputs = {**output, "speakers": [[utterance.get("speaker")]]}
+                yield self.postprocess(outputs, **{**self._postprocess_params, **after})[0][0]
+
+        return results()
+
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
         """Saves model, processor and code: a checkpoint as the Trainer writes it."""
         self.model.save_pretrained(save_directory, **kwargs)
@@ -256,46 +281,6 @@ class EmotionRecognitionPipeline(Pipeline):
 def _encode_chunk(reader: ErcProcessor, chunk: list[Utterance]) -> tuple[dict[str, Tensor], list[str]]:
     inputs, problems = reader.encode([chunk])
     return {name: value for name, value in inputs.items() if name not in ("utterance_mask", "speaker_ids")}, problems
-
-
-def _is_dialogue(inputs: Any) -> bool:
-    """Whether a list is of utterances, not of dialogues."""
-    if isinstance(inputs, str | bytes) or not isinstance(inputs, Iterable):
-        raise ValueError(f"expected a dialogue, a list of utterances, or several; got {type(inputs).__name__}")
-    first = inputs[0] if isinstance(inputs, Sequence) and inputs else None
-    return isinstance(first, Mapping) and "utterances" not in first
-
-
-def _utterances(dialogue: Any, number: int) -> list[Utterance]:
-    utterances = dialogue.get("utterances") if isinstance(dialogue, Mapping) else dialogue
-    if not isinstance(utterances, Sequence) or isinstance(utterances, str | bytes):
-        raise ValueError(f"dialogue {number} is a {type(dialogue).__name__}: expected a list of utterances (dicts)")
-    if not utterances:
-        raise ValueError(f"dialogue {number} has no utterances: leave it out")
-    return list(utterances)
-
-
-def _check(utterance: Any, place: str) -> None:
-    """Refuses what would be misread: the error names the place, the value and the remedy."""
-    if not isinstance(utterance, Mapping):
-        raise ValueError(f"{place} is a {type(utterance).__name__}: expected a dict such as {{'speaker', 'text'}}")
-    if not isinstance(utterance.get("text"), str | None):
-        raise ValueError(f"{place}: text is a {type(utterance['text']).__name__}: expected a string")
-    for modality in MEDIA:
-        for name in RAW_NAMES[modality]:
-            source = utterance.get(name)
-            if isinstance(source, str) and URL.match(source):
-                raise ValueError(f"{place}: {name} {source!r} is a URL: download it and give its path or its bytes")
-            array = isinstance(source, tuple) and len(source) == 2 if modality == "audio" else _is_array(source)
-            if not (array or isinstance(source, str | os.PathLike | bytes | None)):
-                also = "an (array, rate) tuple" if modality == "audio" else "an array of frames"
-                raise ValueError(
-                    f"{place}: {name} is a {type(source).__name__}: expected a path, the bytes of a file or {also}"
-                )
-
-
-def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray)
 
 
 __all__ = ["CUSTOM_PIPELINES", "TASK", "EmotionRecognitionPipeline"]

@@ -30,6 +30,12 @@ Dialogue = Sequence[Utterance] | Mapping[str, Any]
 
 # What the dialogue schema calls the precomputed features of a modality.
 FEATURE_NAMES = {"text": "text_features", "audio": "audio_features", "vision": "visual_features"}
+# What the model calls the raw inputs of a modality.
+INPUT_NAMES = {
+    "text": ("input_ids", "attention_mask", "text_token_mask"),
+    "audio": ("audio_values", "audio_attention_mask"),
+    "vision": ("pixel_values",),
+}
 
 
 class _SubProcessors:
@@ -123,12 +129,7 @@ class ErcProcessor(ProcessorMixin):
     @property
     def model_input_names(self) -> list[str]:
         """The model's arguments that this processor fills."""
-        inputs = {
-            "text": ["input_ids", "attention_mask", "text_token_mask"],
-            "audio": ["audio_values", "audio_attention_mask"],
-            "vision": ["pixel_values"],
-        }
-        names = [name for m in self.modalities for name in inputs[m]]
+        names = [name for m in self.modalities for name in INPUT_NAMES[m]]
         return ["utterance_mask", "modality_mask", "speaker_ids", *names]
 
     def __call__(self, dialogues: Dialogue | Sequence[Dialogue], **kwargs: Any) -> BatchFeature:
@@ -151,6 +152,27 @@ class ErcProcessor(ProcessorMixin):
         if problems:
             logger.warning(f"{len(problems)} clip(s) could not be used and are masked: {'; '.join(problems[:5])}")
         return inputs
+
+    def encode_next(self, past: Sequence[Utterance], utterance: Utterance) -> BatchFeature:
+        """Encodes one utterance, as the last of a dialogue.
+
+        Args:
+            past: the utterances before it, of which only speaker and text are read, and only `text_past` of them.
+            utterance: what is encoded.
+
+        Returns:
+            what [`ErcModel.forward`] takes, of a dialogue `(1, 1)`; its speaker is the first there.
+        """
+        neighbours = list(past)[max(0, len(past) - self.text_past) :]
+        inputs = self([*({"speaker": u.get("speaker"), "text": u.get("text")} for u in neighbours), utterance])
+        last = {name: inputs[name][:, -1:] for name in ("utterance_mask", "modality_mask")}
+        last["speaker_ids"] = torch.zeros(1, 1, dtype=torch.long)
+        for modality, here in zip(self.modalities, last["modality_mask"][0, 0].tolist(), strict=True):
+            if here:
+                name = FEATURE_NAMES[modality]
+                names = {name, f"{name}_mask", *INPUT_NAMES[modality]} & inputs.keys()
+                last |= {name: inputs[name][-1:] for name in names}
+        return BatchFeature(last)
 
     def encode(self, dialogues: Sequence[Dialogue]) -> tuple[BatchFeature, list[str]]:
         """Encodes dialogues; what could not be decoded is returned beside the tensors, a line each."""

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import HFValidationError
 
 from ..conversations import READERS, read_conversation, with_media
 from ..modeling_erc import ErcForSequenceClassification
@@ -81,7 +82,7 @@ def load_pipeline(checkpoint: str, device: str | None = None) -> EmotionRecognit
     try:
         processor = ErcProcessor.from_pretrained(checkpoint)
         model = ErcForSequenceClassification.from_pretrained(checkpoint)
-    except OSError as error:
+    except (OSError, HFValidationError) as error:
         reason = " ".join(str(error).split())
         raise FileNotFoundError(
             f"{checkpoint}: neither a folder that train_hf.py wrote nor a reachable Hub id: {reason}"

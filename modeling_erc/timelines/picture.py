@@ -22,13 +22,14 @@ from .colours import emotion_colours
 from .timeline import Turn
 
 WIDTH, DPI = 12.8, 100  # inches, 1280 pixels wide
-MARGIN, HEAD, GAP = 0.25, 1.05, 0.52  # inches: at the sides, for title and legend, below each row for its clock
-TURNS_A_ROW, MOST_ROWS, MOST_LANES = 10, 20, 7
+MARGIN, HEAD, GAP = 0.25, 0.95, 0.52  # inches: at the sides, for title and legend, below each row for its clock
+# With more turns than `MOST_WORDS` the picture is an overview, of blocks alone.
+MOST_WORDS, TURNS_A_ROW, BLOCKS_A_ROW, MOST_ROWS, MOST_LANES = 100, 10, 40, 20, 7
 SPANS = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 450, 600, 900, 1200, 1800, 3600)
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
 OTHERS = "others"
 INK, FAINT = "#1f2d3d", "#6b7683"
-LETTER = 0.0068  # inches of a letter's mean width for each point of its size
+LETTER, BOLD = 0.0078, 0.0088  # inches of a letter's mean width for each point of its size
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def plot_timeline(turns: Sequence[Turn], path: str | Path, *, title: str = "Emot
     rows = _rows(blocks)
     left = MARGIN + 0.12 + 0.082 * max(len(block.lane) for block in blocks)
     scale = (WIDTH - left - MARGIN) / (rows[0][1] - rows[0][0])  # inches a second
-    style = ROOMY if median(scale * (block.end - block.start) for block in blocks) > 0.42 else DENSE
+    roomy = len(blocks) <= MOST_WORDS and median(scale * (block.end - block.start) for block in blocks) > 0.42
+    style = ROOMY if roomy else DENSE
     lanes = list(dict.fromkeys(block.lane for block in sorted(blocks, key=lambda b: (b.lane == OTHERS, b.start))))
 
     drawn = [(row, _within(blocks, row)) for row in rows]
@@ -116,7 +118,7 @@ def _rows(blocks: Sequence[Block]) -> list[tuple[float, float]]:
     """The stretch of each row: all of one length, which is a round number where there are several."""
     first, last = min(block.start for block in blocks), max(block.end for block in blocks)
     last = max(last, first + 1)
-    count = min(math.ceil(len(blocks) / TURNS_A_ROW), MOST_ROWS)
+    count = min(math.ceil(len(blocks) / (TURNS_A_ROW if len(blocks) <= MOST_WORDS else BLOCKS_A_ROW)), MOST_ROWS)
     if count == 1:
         return [(first, last)]
     wanted = (last - first) / count
@@ -144,8 +146,8 @@ def _draw_head(figure: Figure, turns: Sequence[Turn], colours: dict[str, str], t
         if counts[label]
     ]
     x = MARGIN / WIDTH
-    figure.text(x, 1 - 0.32 / total, title, fontsize=15, fontweight="bold", color=INK, va="center")
-    figure.legend(
+    figure.text(x, 1 - 0.32 / total, title, fontsize=15, fontweight="bold", color=INK, va="center", parse_math=False)
+    legend = figure.legend(
         handles=handles,
         loc="upper left",
         bbox_to_anchor=(x, 1 - 0.52 / total),
@@ -160,6 +162,8 @@ def _draw_head(figure: Figure, turns: Sequence[Turn], colours: dict[str, str], t
         columnspacing=1.6,
         labelcolor=INK,
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     mean = sum(turn.score for turn in turns) / len(turns)
     told = f"{len(turns):,} turns · height of the strong colour: probability (mean {mean:.2f})"
     figure.text(1 - x, 1 - 0.32 / total, told, fontsize=10, color=FAINT, ha="right", va="center")
@@ -168,7 +172,7 @@ def _draw_head(figure: Figure, turns: Sequence[Turn], colours: dict[str, str], t
 def _draw_lanes(axes: Axes, lanes: Sequence[str], style: Style) -> None:
     height = style.lane * len(lanes)
     middles = [height - style.lane * index - style.block / 2 - 0.03 for index in range(len(lanes))]
-    axes.set_yticks(middles, lanes, fontsize=10.5, color=INK)
+    axes.set_yticks(middles, lanes, fontsize=10.5, color=INK, parse_math=False)
     axes.tick_params(axis="y", length=0, pad=6)
     for middle in middles:
         axes.axhline(middle - style.block / 2, color="#dfe3e8", linewidth=0.8, zorder=0)
@@ -206,23 +210,25 @@ def _draw_blocks(
     axes.bar(starts, [style.block * b.turn.score for b in blocks], widths, bottom, color=strong, **edge)
     ends = [*starts[1:], axes.get_xlim()[1]]
     for block, width, following in zip(blocks, widths, ends, strict=True):
-        label, inches = block.turn.label, width * scale
-        if LETTER * 9 * len(label) + 0.1 < inches:
-            inside = style.block * block.turn.score > 0.15
-            spot = (block.start + 0.05 / scale, bottom + (0.025 if inside else style.block * block.turn.score + 0.02))
-            colour = "white" if inside else colours[label]
-            axes.text(*spot, label, fontsize=9, fontweight="bold", color=colour, va="bottom", clip_on=True)
+        label, inches, height = block.turn.label, width * scale, style.block * block.turn.score
+        fitting = (text for text in (f"{label} {block.turn.score:.0%}", label) if BOLD * 9 * len(text) < inches - 0.1)
+        if tag := next(fitting, None):
+            # White on the strong colour, or in it above where that is too low.
+            spot = (block.start + 0.05 / scale, bottom + (0.025 if height > 0.15 else height + 0.02))
+            colour = "white" if height > 0.15 else colours[label]
+            axes.text(
+                *spot, tag, fontsize=9, fontweight="bold", color=colour, va="bottom", clip_on=True, parse_math=False
+            )
         if style.words and block.turn.text:
             room = max(inches, (following - block.start) * scale - 0.1)
             words = _wrapped(block.turn.text, int(room / (LETTER * 8)), lines=3)
             spot = (block.start + 0.02 / scale, bottom - 0.04)
-            axes.text(*spot, words, fontsize=8, color=INK, va="top", linespacing=1.05)
+            axes.text(*spot, words, fontsize=8, color=INK, va="top", linespacing=1.05, parse_math=False)
 
 
 def _wrapped(text: str, width: int, lines: int) -> str:
     if width < 6:
         return ""
-    text = text.replace("$", r"\$")  # no formula
     return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …"))
 
 

@@ -5,7 +5,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +184,34 @@ def test_broken_clips_are_masked_and_told_once(
     told = [record.getMessage() for record in caplog.records if "could not be used" in record.getMessage()]
     assert len(told) == 1 and told[0].startswith("2 clip(s) could not be used and are masked: ")
     assert "broken.wav" in told[0] and "no.mp4" in told[0]
+
+
+def test_a_stream_gives_each_result_before_it_asks_for_the_next_utterance(
+    pipe: EmotionRecognitionPipeline, raw_config: MakeConfig, processor: ErcProcessor, dialogues: Dialogues
+) -> None:
+    causal = EmotionRecognitionPipeline(
+        model=make_model(raw_config(context_causal=True)), processor=processor, device="cpu"
+    )
+    asked: list[int] = []
+
+    def spoken() -> Iterator[dict[str, Any]]:
+        for index, utterance in enumerate(dialogues[0]):
+            asked.append(index)
+            yield utterance
+
+    whole = causal(dialogues[0], modalities=["text", "vision"], modality_scores=True)
+    stream = causal.stream(spoken(), modalities=["text", "vision"], modality_scores=True)
+    for index, wanted in enumerate(whole):
+        found = next(stream)
+        assert asked == list(range(index + 1))
+        assert found["modalities"] == wanted["modalities"] and found["speaker"] == wanted["speaker"]
+        assert found["scores"] == pytest.approx(wanted["scores"], abs=1e-5)
+        assert found["modality_scores"].keys() == wanted["modality_scores"].keys()
+    assert list(stream) == []
+    with pytest.raises(ValueError, match="context sees later utterances"):
+        pipe.stream(dialogues[0])
+    with pytest.raises(ValueError, match=r"utterance 0: audio .http://a/b\.wav. is a URL"):
+        next(causal.stream([{"audio": "http://a/b.wav"}]))
 
 
 def test_half_precision_stays_close(raw_config: MakeConfig, processor: ErcProcessor, dialogues: Dialogues) -> None:

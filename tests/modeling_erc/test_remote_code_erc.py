@@ -28,6 +28,7 @@ sys.modules["modeling_erc"] = None  # as if it were not installed
 
 import numpy as np
 import safetensors.torch
+import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoProcessor
 
 dialogue, *jobs = json.loads(sys.argv[1])
@@ -42,6 +43,9 @@ for source, target in jobs:
     processor = AutoProcessor.from_pretrained(source, **trusted)
     inputs = processor(dialogue)
     results = {"logits": model(**inputs).logits, "hidden": base(**inputs).last_hidden_state, **inputs}
+    if config.context_causal:
+        stream = model.stream(processor)
+        results["streamed"] = torch.cat([stream.add(utterance).logits for utterance in dialogue], dim=1)
     model.save_pretrained(target)
     processor.save_pretrained(target)
     results = {name: value.detach().contiguous() for name, value in results.items()}
@@ -106,7 +110,7 @@ def test_model_and_processor_load_where_the_package_is_not_installed(
     tmp_path: Path,
 ) -> None:
     kinds = {
-        "whisper": (raw_config(text_layer="mix"), processor),
+        "whisper": (raw_config(text_layer="mix", context_causal=True), processor),
         "log-mel images": spectrogram_parts(raw_config, tokenizer),
     }
     samples = np.array(utterances[0]["samples"], dtype=np.float32)
@@ -122,6 +126,9 @@ def test_model_and_processor_load_where_the_package_is_not_installed(
         assert inputs["modality_mask"].int().tolist() == [[[1, 1, 1], [1, 1, 0], [0, 0, 0], [0, 1, 1]]]
         output = model(**inputs)
         expected[kind] = {"logits": output.logits, "hidden": output.last_hidden_state, **inputs}
+        if config.context_causal:
+            stream = model.stream(own_processor)
+            expected[kind]["streamed"] = torch.cat([stream.add(u)["logits"] for u in dialogue], dim=1)
 
     # The second time from what the first process saved after loading it remotely.
     for turn in ("once", "twice"):

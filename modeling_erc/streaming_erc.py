@@ -1,0 +1,92 @@
+"""A dialogue while it is spoken: utterances go in one by one, and each is classified at once."""
+
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import PreTrainedModel
+
+from .outputs_erc import ErcClassifierOutput
+
+if TYPE_CHECKING:  # a model is loaded without what reads media
+    from .processing_erc import ErcProcessor
+
+
+class ErcStream:
+    """Classifies the utterances of a dialogue as they come, from what was said before alone.
+
+    What it gives equals the model's result for the dialogue as a whole. No context is computed twice: an attention
+    keeps the keys and values of earlier utterances (within `context_window`), a recurrence its states. The text
+    backbone reads an utterance with the `text_past` before it, as it did in training.
+
+    Args:
+        model: an [`ErcForSequenceClassification`] with `context_causal` or without context, in eval mode.
+        processor: made for the model.
+
+    Raises:
+        ValueError: the model looks into the future, in its context or in its text, or is in training mode.
+
+    Example:
+        >>> import torch
+        >>> from modeling_erc import ErcConfig, ErcForSequenceClassification
+        >>> from modeling_erc.processing_erc import ErcProcessor
+        >>> config = ErcConfig(feature_sizes={"text": 10}, hidden_size=32, num_labels=3, context_causal=True)
+        >>> model = ErcForSequenceClassification(config).eval()
+        >>> stream = model.stream(ErcProcessor(modalities=["text"]))
+        >>> stream.add({"speaker": "Ann", "text_features": torch.randn(10)}).logits.shape
+        torch.Size([1, 1, 3])
+        >>> stream.add({"speaker": "Bo"}).logits.shape
+        torch.Size([1, 1, 3])
+    """
+
+    def __init__(self, model: PreTrainedModel, processor: "ErcProcessor") -> None:
+        if model.config.context != "none" and not model.config.context_causal:
+            raise ValueError(
+                "the model's context sees later utterances, so it cannot go along with a dialogue: "
+                "train one with context_causal: true, or give this one whole dialogues"
+            )
+        if processor.text_future:
+            raise ValueError(
+                f"text_future {processor.text_future}: the model's text backbone reads later utterances, so it cannot "
+                "go along with a dialogue: train one with text_future: 0 (text_past may stay), or give this one whole "
+                "dialogues"
+            )
+        if model.training:
+            raise ValueError("the model is in training mode, where dropout makes its answers random: call model.eval()")
+        self.model = model
+        self.processor = processor
+        self.reset()
+
+    def reset(self) -> None:
+        """Begins a new dialogue."""
+        self._states: dict[str, Any] = {}
+        self._speakers: dict[Any, int] = {}
+        self._spoken: deque[Mapping[str, Any]] = deque(maxlen=self.processor.text_past)
+
+    @torch.inference_mode()
+    def add(self, utterance: Mapping[str, Any]) -> ErcClassifierOutput:
+        """Classifies the next utterance.
+
+        Args:
+            utterance: as [`ErcProcessor`] takes it; whatever it lacks is masked.
+
+        Returns:
+            what the model gives for a dialogue of one utterance: `logits` `(1, 1, classes)` and the rest.
+
+        Raises:
+            ValueError: features do not fit the model. The dialogue then stands where it was.
+        """
+        inputs = self.processor.encode_next(self._spoken, utterance)
+        speaker = utterance.get("speaker")
+        number = self._speakers.get(speaker, len(self._speakers))
+        inputs["speaker_ids"] = torch.tensor([[number]])
+        states = dict(self._states)
+        output = self.model(**inputs.to(self.model.device), context_states=states)
+        self._states = states
+        self._speakers[speaker] = number
+        self._spoken.append({"speaker": speaker, "text": utterance.get("text")})
+        return output
+
+
+__all__ = ["ErcStream"]

@@ -1,0 +1,112 @@
+"""Timelines as files: tables, subtitles that can be read again, and pictures of any length."""
+
+import csv
+import json
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from modeling_erc.conversations import read_conversation
+from modeling_erc.timelines import Turn, emotion_colours, plot_timeline, timeline, write_timeline
+
+LABELS = ["neutral", "joy", "happy/excited"]
+
+
+def turn(start: float | None, end: float | None, speaker: str | None, text: str | None, *scores: float) -> Turn:
+    named = dict(zip(LABELS, scores, strict=True))
+    label = max(named, key=lambda name: named[name])
+    return Turn(start, end, speaker, text, label, named[label], named, ("text", "audio"))
+
+
+TURNS = [
+    turn(0.5, 1.75, "Ann & co", "1 < 2 --> yes\n\nreally", 0.1, 0.7, 0.2),
+    turn(3725.0, 3726.5, None, "$x_1$ costs $5", 0.25, 0.15, 0.6),
+]
+
+
+def test_tables_and_json_hold_every_number(tmp_path: Path) -> None:
+    for suffix in (".csv", ".json"):
+        write_timeline(TURNS, tmp_path / "new" / f"t{suffix}")
+    with (tmp_path / "new" / "t.csv").open(newline="", encoding="utf-8") as file:
+        first, second = csv.DictReader(file)
+    assert (first["start"], first["speaker"], first["text"]) == ("0.5", "Ann & co", "1 < 2 --> yes\n\nreally")
+    assert (first["label"], first["score"], first["modalities"]) == ("joy", "0.700000", "text audio")
+    assert [float(second[label]) for label in LABELS] == [0.25, 0.15, 0.6] and second["speaker"] == ""
+    told = json.loads((tmp_path / "new" / "t.json").read_text(encoding="utf-8"))
+    assert told[1]["label"] == "happy/excited" and told[0]["scores"]["joy"] == 0.7 and told[0]["end"] == 1.75
+
+
+def test_webvtt_is_valid_and_reads_back(tmp_path: Path) -> None:
+    write_timeline(TURNS, tmp_path / "t.vtt")
+    content = (tmp_path / "t.vtt").read_text(encoding="utf-8")
+    header, style, *cues = content.rstrip("\n").split("\n\n")
+    assert header == "WEBVTT" and "::cue(.happy-excited) { color: #d99a00; }" in style.splitlines()
+    assert cues == [
+        "1\n00:00:00.500 --> 00:00:01.750\n<v Ann &amp; co><c.joy>[joy 70%] 1 &lt; 2 --&gt; yes really</c></v>",
+        "2\n01:02:05.000 --> 01:02:06.500\n<c.happy-excited>[happy/excited 60%] $x_1$ costs $5</c>",
+    ]
+    again = read_conversation(tmp_path / "t.vtt").utterances
+    assert [(u["start"], u["end"], u["speaker"]) for u in again] == [(0.5, 1.75, "Ann & co"), (3725.0, 3726.5, None)]
+    with pytest.raises(ValueError, match="WebVTT needs start and end"):
+        write_timeline([turn(None, None, "Ann", "Hi", 0.2, 0.7, 0.1)], tmp_path / "u.vtt")
+    with pytest.raises(ValueError, match=r"unknown timeline format '\.gif': choose one of \.csv, \.json, \.png, \.vtt"):
+        write_timeline(TURNS, tmp_path / "t.gif")
+
+
+def conversation(count: int, speakers: int, timed: bool = True) -> list[Turn]:
+    draw = np.random.default_rng(0)
+    turns, clock = [], 0.0
+    for index in range(count):
+        length = float(draw.uniform(0.5, 4))
+        scores = draw.dirichlet([0.5] * 3)
+        start, end = (clock, clock + length) if timed else (None, None)
+        turns.append(turn(start, end, f"speaker {draw.integers(speakers)} $", f"$ word {index} " * 4, *scores))
+        clock += length + float(draw.uniform(0, 1))
+    return turns
+
+
+def shares(path: Path, colours: list[str]) -> list[float]:
+    """Which part of a picture is of each colour."""
+    pixels = matplotlib.image.imread(path)[..., :3]
+    return [float((np.abs(pixels - to_rgb(colour)).max(axis=-1) < 0.01).mean()) for colour in colours]
+
+
+def test_a_picture_shows_emotion_and_confidence_by_area(tmp_path: Path) -> None:
+    sure = [turn(0.0, 2.0, "Ann", None, 0.0, 1.0, 0.0), turn(2.0, 4.0, "Bo", None, 1.0, 0.0, 0.0)]
+    half = [turn(0.0, 2.0, "Ann", None, 0.3, 0.5, 0.2), turn(2.0, 4.0, "Bo", None, 1.0, 0.0, 0.0)]
+    colours = emotion_colours(LABELS)
+    assert colours["joy"] == colours["happy/excited"] != colours["neutral"]
+    found = []
+    for name, turns in {"sure": sure, "half": half}.items():
+        plot_timeline(turns, tmp_path / f"{name}.png")
+        found.append(shares(tmp_path / f"{name}.png", [colours["joy"], colours["neutral"]]))
+    assert found[0][0] == pytest.approx(found[0][1], rel=0.15), "as long, as sure: as large"
+    assert found[1][0] == pytest.approx(found[0][0] / 2, rel=0.15) and found[1][1] == pytest.approx(
+        found[0][1], rel=0.05
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "speakers", "timed", "height"), [(1, 1, True, 400), (12, 2, False, 900), (120, 9, True, 2000)]
+)
+def test_a_picture_is_as_wide_as_a_page_at_any_length(
+    count: int, speakers: int, timed: bool, height: int, tmp_path: Path
+) -> None:
+    plot_timeline(conversation(count, speakers, timed), tmp_path / "t.png", title="Any $length$^$")
+    pixels = matplotlib.image.imread(tmp_path / "t.png")
+    assert pixels.shape[1] == 1280 and 100 < pixels.shape[0] < height
+
+
+def test_results_of_another_dialogue_are_refused() -> None:
+    with pytest.raises(ValueError, match="1 results for 2 utterances"):
+        timeline([{"text": "a"}, {"text": "b"}], [{"label": "joy", "score": 1.0, "scores": {"joy": 1.0}}])
+    with pytest.raises(ValueError, match="no turn to draw"):
+        plot_timeline([], "t.png")
+
+
+def test_unknown_labels_get_colours_of_their_own() -> None:
+    colours = emotion_colours(["boredom", "Anger", "pride"])
+    assert len(set(colours.values())) == 3 and colours["Anger"] == emotion_colours(["anger"])["anger"]
