@@ -85,7 +85,7 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
                     gr.File(
                         label="Recording of all of it, if there is one",
                         file_types=["audio", "video"],
-                        height=130,
+                        height=160,
                         elem_id="erc-recording",
                     )
                 )
