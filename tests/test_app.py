@@ -233,7 +233,9 @@ def test_broken_and_oversized_uploads_are_told_and_the_page_lives_on(
     opened("b.srt", b"\x00\x01\x02", "is no text file")
     opened("c.csv", b"text\n" + b"w1\n" * 500_000, "too large: at most 1000 kB")
     opened("d.csv", b"text\n" + b"w1\n" * 300, "300 turns are too many")
-    opened("e.json", b'[{"text": "w1", "audio": "/etc/passwd"}]', "which this page does not open")
+    (tmp_path / "e.json").write_text('[{"text": "w1", "audio": "/etc/passwd"}]')
+    page.set_input_files(OPEN, tmp_path / "e.json")
+    page.wait_for_selector(".erc-notes:has-text('which this page does not open')")
 
     (tmp_path / "broken.mp4").write_bytes(b"no film at all" * 100)
     page.set_input_files("#erc-recording input", tmp_path / "broken.mp4")
