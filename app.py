@@ -40,19 +40,22 @@ def main() -> None:
     except (ValueError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     page = build_page(reader, Path(args.checkpoint).name)
-    _, address, _ = page.launch(
-        server_name=args.host,
-        server_port=args.port,
-        max_file_size=reader.limits.upload_bytes,
-        theme=theme(),
-        css=CSS,
-        footer_links=[],
-        run_history=False,  # what was said is not kept in the browser either
-        ssr_mode=False,
-        share=False,
-        quiet=True,
-        prevent_thread_lock=True,
-    )
+    try:
+        _, address, _ = page.launch(
+            server_name=args.host,
+            server_port=args.port,
+            max_file_size=reader.limits.upload_bytes,
+            theme=theme(),
+            css=CSS,
+            footer_links=[],
+            run_history=False,  # what was said is not kept in the browser either
+            ssr_mode=False,
+            share=False,
+            quiet=True,
+            prevent_thread_lock=True,
+        )
+    except OSError as error:  # the port is taken, or the address is none of this machine's
+        sys.exit(str(error))
     print(f"{args.checkpoint} answers at {address}", flush=True)
     page.block_thread()
 

@@ -46,6 +46,18 @@ OPEN = "input[data-testid='Open a file-upload-button']"
 SCRIPT = "Ann: we won w1 w2\nBo: oh no\nAnn: w3 w4 we\n"
 SRT = "1\n00:00:00,000 --> 00:00:00,700\nANN: we won\n\n2\n00:00:00,700 --> 00:00:01,400\nBO: oh no\n"
 
+# Notes every address that the app's process looks up or connects to.
+WATCH = """
+import os, sys
+
+def note(event, args):
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        with open(os.environ["ERC_TEST_CALLS"], "a") as file:
+            print(args[event == "socket.connect"], file=file)
+
+sys.addaudithook(note)
+"""
+
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
@@ -73,8 +85,11 @@ def address(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "GRADIO_TEMP_DIR": str(home / "gradio"),
         "ERC_CHECKPOINT": str(checkpoint),
         "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(home),
+        "ERC_TEST_CALLS": str(home / "calls.txt"),
     }
     environment.pop("GRADIO_SERVER_NAME", None)
+    (home / "sitecustomize.py").write_text(WATCH)
     log = home / "log.txt"
     with log.open("w") as errors:
         process = subprocess.Popen(
@@ -93,6 +108,8 @@ def address(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         assert found, f"{line}{log.read_text()}"
         yield found[1]
         assert process.poll() is None, "the app lives on after all that was done to it"
+        calls = set((home / "calls.txt").read_text().splitlines())
+        assert calls and all("127.0.0.1" in call or "localhost" in call for call in calls), calls
     finally:
         process.terminate()
         process.wait(30)
@@ -216,7 +233,9 @@ def test_broken_and_oversized_uploads_are_told_and_the_page_lives_on(
     opened("b.srt", b"\x00\x01\x02", "is no text file")
     opened("c.csv", b"text\n" + b"w1\n" * 500_000, "too large: at most 1000 kB")
     opened("d.csv", b"text\n" + b"w1\n" * 300, "300 turns are too many")
-    opened("e.json", b'[{"text": "w1", "audio": "/etc/passwd"}]', "which this page does not open")
+    (tmp_path / "e.json").write_text('[{"text": "w1", "audio": "/etc/passwd"}]')
+    page.set_input_files(OPEN, tmp_path / "e.json")
+    page.wait_for_selector(".erc-notes:has-text('which this page does not open')")
 
     (tmp_path / "broken.mp4").write_bytes(b"no film at all" * 100)
     page.set_input_files("#erc-recording input", tmp_path / "broken.mp4")

@@ -14,7 +14,7 @@ from .examples import CAKE, ladder_script, write_ladder
 from .limits import PageError
 from .reading import DOWNLOADS, NAMES, Reader, Reading, write_downloads
 from .upload import SUFFIXES, open_conversation
-from .views import empty_view, message_view, results_view, table_view
+from .views import empty_view, message_view, notes_view, results_view, table_view
 
 HOUR = 3600
 CARE = (
@@ -67,7 +67,7 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
                 script = gr.Textbox(
                     label="Conversation", placeholder=PLACEHOLDER, lines=9, max_lines=18, elem_id="erc-script"
                 )
-                with gr.Row(elem_classes="erc-buttons"):
+                with gr.Row():
                     opened = local(
                         gr.UploadButton(
                             "Open a file", file_types=list(SUFFIXES), size="sm", min_width=90, elem_id="erc-open"
@@ -85,7 +85,7 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
                     gr.File(
                         label="Recording of all of it, if there is one",
                         file_types=["audio", "video"],
-                        height=130,
+                        height=160,
                         elem_id="erc-recording",
                     )
                 )
@@ -150,7 +150,7 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
                 found = open_conversation(Path(path), reader.limits)
             except PageError as error:
                 return told(str(error)), gr.skip()
-            return told(" ".join(found.notes)), found.script
+            return gr.update(value=notes_view(found.notes), visible=bool(found.notes)), found.script
 
         def filmed() -> tuple[str, str]:
             return ladder_script(), str(Path(folder.name, "ladder.mp4"))

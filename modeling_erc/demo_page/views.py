@@ -17,7 +17,9 @@ def results_view(reading: Reading, off: Sequence[str]) -> str:
         reading: to show.
         off: modalities that are switched off.
     """
-    return "".join([_notes(reading.notes), _summary(reading, off), _legend(reading), _ribbon(reading), _tiles(reading)])
+    return "".join(
+        [notes_view(reading.notes), _summary(reading, off), _legend(reading), _ribbon(reading), _tiles(reading)]
+    )
 
 
 def table_view(reading: Reading) -> str:
@@ -41,15 +43,16 @@ def message_view(message: str) -> str:
     return f'<p class="erc-message" role="alert">{escape(message)}</p>'
 
 
+def notes_view(notes: Iterable[str]) -> str:
+    """Tells what was guessed or left out."""
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return f'<ul class="erc-notes" role="status">{items}</ul>' if items else ""
+
+
 def empty_view(labels: Sequence[str]) -> str:
     """What stands there before anything was read."""
     swatches = "".join(_swatch(label, colour) for label, colour in emotion_colours(labels).items())
     return f'<p class="erc-hint">The emotion of every turn appears here.</p><ul class="erc-legend">{swatches}</ul>'
-
-
-def _notes(notes: Iterable[str]) -> str:
-    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    return f'<ul class="erc-notes" role="status">{items}</ul>' if items else ""
 
 
 def _used(reading: Reading) -> set[str]:

@@ -1,5 +1,7 @@
 """Lines that people type."""
 
+from typing import Any
+
 import pytest
 
 from modeling_erc.demo_page.limits import PageError
@@ -29,7 +31,7 @@ def test_a_line_is_a_turn_with_a_speaker_and_times_where_it_has_them() -> None:
 
 
 def test_what_is_written_is_read_back() -> None:
-    utterances = [
+    utterances: list[dict[str, Any]] = [
         {"speaker": "Ann", "text": "We won: hooray!", "start": 59.9996, "end": 3725.25},
         {"speaker": None, "text": "Listen: this is\n it."},
         {"speaker": "A: B, [C]", "text": None, "start": 0.0, "end": 0.5, "audio": "/etc/passwd"},
