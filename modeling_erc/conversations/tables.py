@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .text_file import TextFile
@@ -13,6 +13,7 @@ TEXTS = ("speaker", "text")
 TIMES = ("start", "end")
 MEDIA = {"audio": ("audio", "audio_path"), "video": ("video", "video_path")}
 SAID = ("text", "audio", "video", "audio_path", "video_path")
+TOO_DEEP = "brackets within brackets without end: write a flat list of utterances"
 
 
 def read_csv(file: TextFile) -> list[dict[str, Any]]:
@@ -25,7 +26,7 @@ def read_csv(file: TextFile) -> list[dict[str, Any]]:
         raise file.error(1, f"columns {', '.join(names) or '(none)'}: expected at least one of {', '.join(SAID)}")
     reader.fieldnames = names
     found = []
-    for row in reader:
+    for row in _rows(file, reader):
         if None in row or None in row.values():
             raise file.error(
                 reader.line_num, f"{len(names)} columns expected: put quotation marks round text with commas"
@@ -37,15 +38,28 @@ def read_csv(file: TextFile) -> list[dict[str, Any]]:
     return found
 
 
+def _rows(file: TextFile, reader: "csv.DictReader[str]") -> Iterator[dict[str, Any]]:
+    """The rows; what the csv module cannot take, such as an endless field, is told as all else is."""
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise file.error(
+            reader.line_num, f"no CSV ({error}): look for a quotation mark that is never closed"
+        ) from error
+
+
 def read_jsonl(file: TextFile) -> list[dict[str, Any]]:
     """One JSON object a line."""
     found = []
     for number, line in enumerate(file.lines, start=1):
         if line.strip():
             try:
-                found.append(_utterance(file, number, json.loads(line)))
+                row = json.loads(line)
             except json.JSONDecodeError as error:
                 raise file.error(number, f"no JSON ({error.msg}): write one object a line") from error
+            except RecursionError as error:
+                raise file.error(number, TOO_DEEP) from error
+            found.append(_utterance(file, number, row))
     return found
 
 
@@ -57,6 +71,8 @@ def read_json(file: TextFile) -> list[dict[str, Any]]:
         raise file.error(
             error.lineno, f"no JSON ({error.msg}, column {error.colno}): check commas and quotes"
         ) from error
+    except RecursionError as error:
+        raise file.error(1, TOO_DEEP) from error
     rows = content.get("utterances") if isinstance(content, Mapping) else content
     if not isinstance(rows, list):
         raise file.error(1, 'expected a list of utterances, or an object with "utterances"')
@@ -97,7 +113,7 @@ def _utterance(file: TextFile, line: int | None, row: Any, place: str = "") -> d
 def _seconds(file: TextFile, line: int, name: str, value: Any, place: str) -> float:
     try:
         seconds = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = math.nan
     if not (math.isfinite(seconds) and seconds >= 0):
         raise file.error(line, f"{place}{name} is {str(value)[:40]!r}: write seconds, like 62.5")

@@ -36,6 +36,10 @@ def test_every_format_gives_the_same_utterances(suffix: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        ("a.json", "[" * 100_000, r"a\.json, line 1: brackets within brackets without end"),
+        ("a.jsonl", '{"text": "Hi."}\n' + "[" * 100_000, r"a\.jsonl, line 2: brackets within brackets without end"),
+        ("a.json", '[{"text": "Hi.", "start": 1' + "0" * 400 + "}]", r"start is '10+': write seconds"),
+        ("a.csv", "text\n" + "x" * 200_000, r"a\.csv, line \d: no CSV \(field larger"),
         ("a.csv", "who,words\nAnn,Hi\n", r"a\.csv, line 1: columns who, words: expected at least one of text, audio"),
         (
             "a.csv",
