@@ -23,17 +23,12 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-from datasets_scripts.demo_face import SIZE, film
+from datasets_scripts.demo_face import film
+from datasets_scripts.demo_film import FRAME_RATE, write_film
 from datasets_scripts.demo_script import CAST, SENTIMENT, Line, write_dialogues
-from datasets_scripts.demo_voice import SAMPLE_RATE, speak
-
-try:
-    import av
-except ImportError:  # a corpus that is there already is of use without it
-    av = None
+from datasets_scripts.demo_voice import speak
 
 RECIPE_VERSION = 2
-FRAME_RATE = 8
 MIN_FRAMES, MAX_FRAMES = 7, 12
 STAMP = "demo.json"
 
@@ -138,13 +133,10 @@ def write_demo_corpus(
 
     Raises:
         FileExistsError: If `root` holds something that is not a demo corpus.
-        ImportError: If PyAV is not installed.
         ValueError: If `seed` is negative.
     """
     if seed < 0:
         raise ValueError(f"seed {seed} of the demo corpus is negative: give 0 or more")
-    if av is None:
-        raise ImportError("writing the demo corpus needs PyAV to encode its clips: pip install av")
     root = Path(root)
     if root.exists() and any(root.iterdir()) and not (root / STAMP).is_file():
         raise FileExistsError(f"{root} is not empty and has no {STAMP}: name a new folder for the demo corpus")
@@ -238,18 +230,7 @@ def write_clip(clip: Clip) -> None:
     rng = np.random.default_rng(clip.seed)
     pictures = film(clip.line.cues.vision, speaker, clip.frames, rng)
     samples = speak(clip.line.cues.audio, speaker, clip.frames / FRAME_RATE, rng)
-    with av.open(str(clip.path), "w") as container:
-        video = container.add_stream("libx264", rate=FRAME_RATE, options={"preset": "ultrafast", "crf": "23"})
-        video.width, video.height, video.pix_fmt, video.codec_context.thread_count = SIZE, SIZE, "yuv420p", 1
-        audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono", options={"aac_coder": "fast"})
-        audio.bit_rate = 48_000
-        for picture in pictures:
-            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(video.encode())
-        sound = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
-        sound.sample_rate = SAMPLE_RATE
-        container.mux(audio.encode(sound))
-        container.mux(audio.encode())
+    write_film(clip.path, pictures, samples)
 
 
 def main() -> None:

@@ -7,17 +7,17 @@ The conversation is of the test split, so no model has seen it; the subtitles sa
 """
 
 import argparse
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 
 from datasets_scripts import load_erc_dataset
+from datasets_scripts.demo_film import FRAME_RATE, write_film
+from datasets_scripts.demo_voice import SAMPLE_RATE
 from modeling_erc.media_erc import load_audio, probe_media
 from modeling_erc.timelines.writers import clock
 
-RATE, FRAME_RATE = 16_000, 8
 PAUSE = 0.5  # seconds between two turns
 
 
@@ -33,23 +33,11 @@ def write_episode(clips: list[Path], path: Path) -> list[tuple[float, float]]:
         times.append((start, start + len(frames) / FRAME_RATE))
         pictures += [*frames, *frames[-1:] * round(PAUSE * FRAME_RATE)]
         # As long as the pictures, to the sample: what is too short ends in silence.
-        wave = np.zeros(len(pictures) * RATE // FRAME_RATE - sum(map(len, sounds)), dtype=np.float32)
-        spoken = load_audio(clip, RATE)[: len(wave)]
+        wave = np.zeros(len(pictures) * SAMPLE_RATE // FRAME_RATE - sum(map(len, sounds)), dtype=np.float32)
+        spoken = load_audio(clip, SAMPLE_RATE)[: len(wave)]
         wave[: len(spoken)] = spoken
         sounds.append(wave)
-    with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=FRAME_RATE)
-        video.height, video.width, video.pix_fmt = *pictures[0].shape[:2], "yuv420p"
-        audio = container.add_stream("aac", rate=RATE, layout="mono")
-        for number, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, FRAME_RATE)
-            container.mux(video.encode(frame))
-        container.mux(video.encode(None))
-        sound = av.AudioFrame.from_ndarray(np.concatenate(sounds)[None], format="fltp", layout="mono")
-        sound.sample_rate = RATE
-        container.mux(audio.encode(sound))
-        container.mux(audio.encode(None))
+    write_film(path, pictures, np.concatenate(sounds))
     return times
 
 

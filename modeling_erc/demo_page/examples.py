@@ -1,14 +1,12 @@
 """Conversations to try: made up for this page, with words of the demo corpus, so that every checkpoint has a say."""
 
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 
-from datasets_scripts.demo_corpus import FRAME_RATE
-from datasets_scripts.demo_face import SIZE, film
+from datasets_scripts.demo_face import film
+from datasets_scripts.demo_film import FRAME_RATE, write_film
 from datasets_scripts.demo_script import CUES, Cues
 from datasets_scripts.demo_voice import SAMPLE_RATE, speak
 
@@ -74,17 +72,5 @@ def write_ladder(path: Path) -> Path:
         frames = film(shot.cues.vision, shot.actor, round(SECONDS * FRAME_RATE), rng)
         pictures += [*frames, *frames[-1:].repeat(still, axis=0)]
         sounds += [speak(shot.cues.audio, shot.actor, SECONDS, rng), silence]
-    with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=FRAME_RATE)
-        video.width, video.height, video.pix_fmt = SIZE, SIZE, "yuv420p"
-        audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
-        for number, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, FRAME_RATE)
-            container.mux(video.encode(frame))
-        container.mux(video.encode(None))
-        sound = av.AudioFrame.from_ndarray(np.concatenate(sounds)[None], format="fltp", layout="mono")
-        sound.sample_rate = SAMPLE_RATE
-        container.mux(audio.encode(sound))
-        container.mux(audio.encode(None))
+    write_film(path, pictures, np.concatenate(sounds))
     return path
