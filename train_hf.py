@@ -78,11 +78,11 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
         processing_class=processor,
     )
     trainer.media_problems.update(broken)
-    first = trained_weights(model) if args.trained_share < 1 else {}
+    first = trained_weights(model) if model_args.trained_share < 1 else {}
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint)
     seconds = time.perf_counter() - started
-    interpolate(model, first, args.trained_share)
+    interpolate(model, first, model_args.trained_share)
 
     # 6. The report, beside the model.
     facts = RunFacts(

@@ -88,6 +88,10 @@ class EncoderArguments:
     start_from: str | None = field(
         default=None, metadata={"help": "Hub id or folder of a trained checkpoint: its weights are used where they fit"}
     )
+    trained_share: float = field(
+        default=1.0,
+        metadata={"help": "with start_from: the final weights lie so far from those to the trained ones; 1 are these"},
+    )
 
 
 @dataclass
@@ -107,10 +111,6 @@ class ErcTrainingArguments(TrainingArguments):
     )
     speed_perturbation: float = field(
         default=0.0, metadata={"help": "in training, decoded sound is played up to this share faster or slower"}
-    )
-    trained_share: float = field(
-        default=1.0,
-        metadata={"help": "with start_from: the final weights lie so far from those to the trained ones; 1 are these"},
     )
     gradient_cache: bool = field(
         default=False,
@@ -166,11 +166,6 @@ class ErcTrainingArguments(TrainingArguments):
                 "take every_save or end, and --resume from the run's folder"
             )
 
-    def __getstate__(self) -> dict[str, Any]:
-        # The Trainer pickles its arguments beside the model, which is no place for a password.
-        given = {**self.as_given, "hub_token": None}
-        return {**vars(self), "hub_token": None, "as_given": given}
-
 
 def _config_fields() -> list[tuple[str, Any, Any]]:
     """The plain settings of `ErcConfig` as argument fields, with its docstring as help: said once, used twice."""
@@ -217,17 +212,12 @@ class ErcArgumentParser(HfArgumentParser):
             model, data and training arguments, and the YAML file that was read.
 
         Raises:
-            SystemExit: the file is missing, is no mapping or has a key that no argument has, or two settings do not go
-                together; the message says which.
+            SystemExit: the file is missing, is no mapping or has a key that no argument has; the message says which.
         """
         named = bool(argv) and not argv[0].startswith("-")
         config = Path(argv[0]) if named else default_config
         self.set_defaults(**self._read(config))
         model, data, training = self.parse_args_into_dataclasses(argv[1:] if named else argv, look_for_args_file=False)
-        if not 0 <= training.trained_share <= 1:
-            self.error(f"trained_share is {training.trained_share}: choose from 0 to 1")
-        if training.trained_share < 1 and model.start_from is None:
-            self.error("trained_share needs --start_from: half-way from random weights there is nothing of use")
         return model, data, training, config
 
     def _read(self, config: Path) -> dict[str, Any]:

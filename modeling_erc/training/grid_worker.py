@@ -22,7 +22,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 # What is left of a run whose model is not kept.
 KEPT = {"metrics.json", "predictions.csv", "run_config.yaml"}
-_FACTS = re.compile(r"([\d,]+) parameters, [\d,]+ trained; (\d+) s of training")
+_FACTS = re.compile(r"([\d,]+) parameters, [\d,]+ of them trained; (\d+) s of training")
 
 
 class Worker:

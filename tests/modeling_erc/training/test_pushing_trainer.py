@@ -77,7 +77,7 @@ def test_the_token_is_in_no_file(hub: HubServer, splits: Any, make_trainer: Any,
     trainer.push_to_hub()
     assert len(titles(hub)) == 2
     kept = [path for path in Path(trainer.args.output_dir).rglob("*") if path.is_file()]
-    assert any(path.name == "training_args.bin" for path in kept)
+    assert kept
     for data in (*map(Path.read_bytes, kept), *hub.files("me/erc").values(), *map(str.encode, capfd.readouterr())):
         assert b"hf_top_secret" not in data
 

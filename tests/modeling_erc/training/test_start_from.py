@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from modeling_erc import ErcForSequenceClassification
-from modeling_erc.training import ErcArgumentParser, interpolate, trained_weights
+from modeling_erc.training import interpolate, trained_weights
 
 MakeSplits = Callable[..., datasets.DatasetDict]
 TURNS: list[dict[str, Any]] = [{"text": "hello there", "label": 0}, {"text": "hooray", "label": 1}]
@@ -103,11 +103,10 @@ def test_final_weights_lie_on_the_way_from_the_first_to_the_trained_ones() -> No
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
-    [("trained_share: 0.5", "trained_share needs --start_from"), ("trained_share: 1.5", "choose from 0 to 1")],
+    ("share", "told"), [(0.5, "trained_share needs --start_from"), (1.5, "trained_share is 1.5: choose from 0 to 1")]
 )
-def test_a_share_that_means_nothing_is_refused(settings: str, told: str, tmp_path: Path) -> None:
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(settings)
-    with pytest.raises(SystemExit, match=told):
-        ErcArgumentParser().parse([], default_config=recipe)
+def test_a_share_that_means_nothing_is_refused(
+    share: float, told: str, words: datasets.DatasetDict, make_parts: Any
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        make_parts(words, trained_share=share)
