@@ -1,6 +1,6 @@
 """Pictures and sound of the demo corpus as one mp4 file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import av
@@ -11,7 +11,7 @@ from datasets_scripts.demo_voice import SAMPLE_RATE
 FRAME_RATE = 8  # pictures a second
 
 
-def write_film(path: Path, pictures: Sequence[np.ndarray], samples: np.ndarray) -> None:
+def write_film(path: Path, pictures: Iterable[np.ndarray], samples: np.ndarray) -> None:
     """Writes h264 pictures and aac sound; the same input gives the same file.
 
     Args:
@@ -19,6 +19,7 @@ def write_film(path: Path, pictures: Sequence[np.ndarray], samples: np.ndarray) 
         pictures: `FRAME_RATE` a second, uint8 `(height, width, 3)` each.
         samples: float32 `(samples,)`, mono at `SAMPLE_RATE` Hz.
     """
+    pictures = list(pictures)
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=FRAME_RATE, options={"preset": "ultrafast", "crf": "23"})
         video.height, video.width, video.pix_fmt = *pictures[0].shape[:2], "yuv420p"

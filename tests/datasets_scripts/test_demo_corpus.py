@@ -14,13 +14,13 @@ import pytest
 from datasets_scripts.demo_corpus import (
     CLIP_FOLDERS,
     COLUMNS,
-    FRAME_RATE,
     Clip,
     DemoRecipe,
     ensure_demo_corpus,
     write_clip,
     write_demo_corpus,
 )
+from datasets_scripts.demo_film import FRAME_RATE
 from datasets_scripts.demo_script import SENTIMENT, Cues, Line
 
 SMALL = DemoRecipe(train_dialogues=4, dev_dialogues=2, test_dialogues=2, utterances=6)
