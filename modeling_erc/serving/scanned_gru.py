@@ -51,8 +51,9 @@ def run(gru: nn.GRU, states: Tensor, seen: Tensor, first: Tensor) -> Tensor:
         what is known at each utterance, `(utterances, directions * width)`.
     """
     # A sequence ends before the next begins; by index, because slices would bound the length in the graph.
-    following = torch.arange(1, first.shape[0] + 1, device=first.device) % first.shape[0]
-    last = first[following]
+    place = torch.arange(first.shape[0], device=first.device)
+    end = place.max()
+    last = first[torch.minimum(place + 1, end)] | (place == end)
     for layer in range(gru.num_layers):
         known = [run_direction(gru, f"l{layer}", states, seen, first)]
         if gru.bidirectional:
