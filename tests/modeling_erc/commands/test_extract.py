@@ -36,6 +36,7 @@ def run(tmp_path: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_work_of_one(corpus: Path, tmp_path: Path) -> None:
     options = [*RECIPE, "--data_dir", str(corpus), "--feature_cache"]
     alone = run(tmp_path, "modeling_erc", "extract", *options, str(tmp_path / "one"))

@@ -81,6 +81,7 @@ def exported(
     yield model, tmp_path / "run" / "onnx", capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_features_in_any_number_without_pytorch(
     exported: tuple[ErcForSequenceClassification, Path, str], feature_config: MakeConfig
 ) -> None:

@@ -181,6 +181,7 @@ def test_only_results_and_the_log_are_kept(grid: tuple[Path, list[Run], list[dic
         assert "everything is in" in log
 
 
+@pytest.mark.slow
 def test_a_run_in_a_used_process_is_that_of_a_fresh_one(
     grid: tuple[Path, list[Run], list[dict[str, Any]]], config: Path, tmp_path: Path
 ) -> None:
