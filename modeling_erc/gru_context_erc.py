@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from .configuration_erc import ErcConfig
 from .context_erc import CONTEXTS, Context
 from .layers_erc import Dropout
+from .recurrence_erc import run_gru
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,7 @@ class GruContext(Context):
         rows[group[seen], before[seen]] = states[seen]
         # autocast to bf16 would run cuDNN's recurrence in fp16, whose range is too small for unscaled gradients.
         with torch.autocast(states.device.type, enabled=False):
-            packed = nn.utils.rnn.pack_padded_sequence(
-                rows.to(self.norm.weight.dtype), lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
-            )
-            output = nn.utils.rnn.pad_packed_sequence(gru(packed)[0], batch_first=True)[0]
+            output = run_gru(gru, rows.to(self.norm.weight.dtype), lengths.clamp(min=1))
         # A group of which nothing is seen ran over one empty row, which says nothing.
         output = output * (lengths > 0)[:, None, None]
         # The forward state is zero before the first seen utterance, the backward one after the last.

@@ -62,7 +62,9 @@ class CachedFeatures:
             status = os.stat(path)  # type: ignore[arg-type]
         except (OSError, TypeError, ValueError):
             return (path,)
-        return (path, status.st_size, status.st_mtime_ns, *clip_settings(utterance, self.modality).values())
+        # However the path is spelled, and from wherever it is looked at.
+        settings = clip_settings(utterance, self.modality).values()
+        return (os.path.realpath(path), status.st_size, status.st_mtime_ns, *settings)
 
 
 def cache_frozen_features(
@@ -97,8 +99,9 @@ def cache_frozen_features(
 def encoder_fingerprint(model: ErcPreTrainedModel, processor: ErcProcessor, modality: str) -> str:
     """Hash of everything but the content that features depend on: weights, layer, stride, processor settings."""
     encoder = model.erc_model.encoder(modality)
-    # Loading writes the dtype into a config; the weights tell it anyway.
-    config = {key: value for key, value in encoder.backbone.config.to_dict().items() if key != "dtype"}
+    # Loading writes into a config where it came from, and the dtype, which the weights tell anyway.
+    config = encoder.backbone.config.to_dict()
+    config = {key: value for key, value in config.items() if key not in ("_name_or_path", "dtype")}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, weight in encoder.backbone.state_dict().items():
         digest.update(name.encode())

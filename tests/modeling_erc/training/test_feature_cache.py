@@ -269,6 +269,29 @@ def test_another_vocabulary_has_another_folder(make_splits: MakeSplits, make_par
     assert before != after
 
 
+def test_an_encoder_in_another_place_has_the_same_folder(
+    splits: datasets.DatasetDict, make_parts: Any, tmp_path: Path
+) -> None:
+    fresh = make_parts(splits, modalities=["text"])
+    found = set()
+    for place in ("here", "there"):
+        fresh.model.erc_model.encoder("text").backbone.save_pretrained(tmp_path / place)
+        fresh.processor.tokenizer.save_pretrained(tmp_path / place)
+        parts = make_parts(splits, modalities=["text"], text_encoder=str(tmp_path / place))
+        found.add(encoder_fingerprint(parts.model, parts.processor, "text"))
+    assert len(found) == 1
+
+
+def test_a_clip_by_another_spelling_of_its_path_is_the_same_clip(
+    own_clips: datasets.DatasetDict, make_parts: Any, tmp_path: Path
+) -> None:
+    parts = make_parts(own_clips, modalities=["audio"])
+    cached = CachedFeatures("audio", FeatureStore(tmp_path / "store"), parts.processor)
+    utterances = own_clips["dev"][0]["utterances"]
+    others = [{**u, "audio_path": os.path.relpath(u["audio_path"])} for u in utterances]
+    assert cached.keys(others) == cached.keys(utterances)
+
+
 def test_a_half_precision_backbone_can_be_cached(splits: datasets.DatasetDict, make_parts: Any, tmp_path: Path) -> None:
     parts = make_parts(splits, frozen_modalities=["text"])
     parts.model.erc.encoders["text"].backbone.bfloat16()
