@@ -50,7 +50,7 @@ def run_gru(gru: nn.GRU, rows: Tensor, lengths: Tensor) -> Tensor:
 class _Steps(torch.autograd.Function):
     """The time steps of one layer (Cho et al. 2014, in the form of `torch.nn.GRU`).
 
-    From what the inputs contribute to the gates (reset, update, new), `(steps, directions, n, 3 * width)`, the recurrent
+    From what the inputs contribute to the gates (reset, update, new), `(steps, directions, n, 3 * width)`, recurrent
     weights `(directions, 3 * width, width)` and their bias `(directions, 3 * width)` to the states after each step,
     `(steps, directions, n, width)`. It starts at zero.
     """

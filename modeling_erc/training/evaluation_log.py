@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations import TensorBoardCallback, TrackioCallback
 
-from ..analysis.plots import confusion_figure
 from ..losses_erc import IGNORE_INDEX
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SAMPLES = 20
 COLUMNS = ["dialogue", "utterance", "speaker", "text", "label", "prediction"]
@@ -27,7 +27,7 @@ class Evaluated:
         samples: a row for each of the first utterances, with the `COLUMNS`; the same ones every time.
     """
 
-    figure: Figure
+    figure: "Figure"
     samples: list[list[str]]
 
 
@@ -64,12 +64,17 @@ class EvaluationLog(TrainerCallback):
         writers = [(LOGGERS[type(logger)], logger) for logger in self.loggers if type(logger) in LOGGERS]
         if not writers:
             return
+        # Imported only where it is needed: it takes a second.
+        import matplotlib.pyplot as plt
+
         evaluated = self._evaluated(*found, title=f"step {state.global_step}")
         for write, logger in writers:
             write(logger, evaluated, state.global_step)
         plt.close(evaluated.figure)
 
     def _evaluated(self, dialogues: Any, logits: np.ndarray, labels: np.ndarray, title: str) -> Evaluated:
+        from ..analysis.plots import confusion_figure
+
         predicted, scored = logits.argmax(axis=-1), labels != IGNORE_INDEX
         matrix = confusion_matrix(labels[scored], predicted[scored], labels=range(len(self.label_names)))
         rows: list[list[str]] = []

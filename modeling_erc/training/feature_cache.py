@@ -59,12 +59,11 @@ class CachedFeatures:
         utterance = utterances[index]
         path = utterance.get("audio_path" if self.modality == "audio" else "video_path")
         try:
-            status = os.stat(path)  # type: ignore[arg-type]
+            # However the path is spelled, and from wherever it is looked at.
+            status, place = os.stat(path), os.path.realpath(path)  # type: ignore[arg-type]
         except (OSError, TypeError, ValueError):
             return (path,)
-        # However the path is spelled, and from wherever it is looked at.
-        settings = clip_settings(utterance, self.modality).values()
-        return (os.path.realpath(path), status.st_size, status.st_mtime_ns, *settings)
+        return (place, status.st_size, status.st_mtime_ns, *clip_settings(utterance, self.modality).values())
 
 
 def cache_frozen_features(

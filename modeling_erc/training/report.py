@@ -10,7 +10,6 @@ import numpy as np
 import yaml
 
 from ..analysis.model_card import RunFacts, write_model_card
-from ..analysis.plots import plot_confusion
 from .trainer import ErcTrainer
 
 
@@ -45,6 +44,8 @@ def write_report(
         rows += prediction_rows(split, dialogues, logits, label_names, names)
     if not trainer.is_world_process_zero():
         return metrics
+    # matplotlib takes a second to import: training need not wait for it.
+    from ..analysis.plots import plot_confusion
 
     trainer.model.merge_lora()
     # Pushed is what is complete, by `trainer.push_to_hub`.
