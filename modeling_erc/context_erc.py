@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .configuration_erc import ErcConfig
-from .layers_erc import TransformerLayer
+from .layers_erc import TransformerLayer, alike_lengths, end_of, unsplit
 from .registry_erc import Registry
 
 
@@ -50,6 +50,32 @@ class Context(nn.Module, ABC):
 
 
 CONTEXTS: Registry[type[Context]] = Registry("context")
+
+
+def in_context(
+    context: Context, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor, utterance_mask: Tensor
+) -> Tensor:
+    """Context of whole dialogues, those of alike length together where padding would cost much.
+
+    Args:
+        context: any.
+        hidden_states: as for [`Context.forward`].
+        mask: likewise.
+        speaker_ids: likewise.
+        utterance_mask: boolean `(batch, utterances)`, False in padded slots.
+    """
+    together = context.dialogues_together
+    batch, longest = utterance_mask.shape
+    if together is None or batch <= together or longest <= 16 or torch.compiler.is_compiling():
+        whole: Tensor = context(hidden_states, mask, speaker_ids)
+        return whole
+    groups = alike_lengths(utterance_mask.sum(dim=1), together)
+    parts = []
+    for rows in groups:
+        end = end_of(utterance_mask[rows])
+        parts.append(context(hidden_states[rows, :end], mask[rows, :end], speaker_ids[rows, :end]))
+    found = unsplit(parts, groups)
+    return nn.functional.pad(found, (0, 0, 0, longest - found.shape[1]))
 
 
 def visible_utterances(mask: Tensor, *, causal: bool, window: int | None) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .configuration_erc import ErcConfig
-from .layers_erc import Dropout, TransformerLayer, masked_mean
+from .layers_erc import Dropout, TransformerLayer, alike_lengths, end_of, masked_mean, unsplit
 from .registry_erc import Registry
 
 
@@ -53,6 +53,43 @@ class Fusion(nn.Module, ABC):
 
 
 FUSIONS: Registry[type[Fusion]] = Registry("fusion")
+
+# Utterances that are fused together: few enough to be of alike length.
+ROWS_TOGETHER = 64
+
+
+def fuse(
+    fusion: Fusion, tokens: dict[str, Tensor], token_mask: dict[str, Tensor], modality_mask: Tensor
+) -> FusionOutput:
+    """Fuses utterances of alike length together: a long one must not make all others as long.
+
+    Args:
+        fusion: any.
+        tokens: as for [`Fusion.forward`].
+        token_mask: likewise.
+        modality_mask: likewise.
+    """
+    longest = sum(mask.shape[1] for mask in token_mask.values())
+    if longest <= 16 or modality_mask.shape[0] <= ROWS_TOGETHER:
+        whole: FusionOutput = fusion(tokens, token_mask, modality_mask)
+        return whole
+    lengths = torch.stack([mask.sum(dim=1) for mask in token_mask.values()]).sum(dim=0)
+    groups = alike_lengths(lengths, ROWS_TOGETHER)
+    parts = []
+    for rows in groups:
+        # Up to the last token that any of the rows has.
+        ends = {m: end_of(mask[rows]) for m, mask in token_mask.items()}
+        parts.append(
+            fusion(
+                {m: states[rows, : ends[m]] for m, states in tokens.items()},
+                {m: mask[rows, : ends[m]] for m, mask in token_mask.items()},
+                modality_mask[rows],
+            )
+        )
+    return FusionOutput(
+        joint=unsplit([part.joint for part in parts], groups),
+        per_modality={m: unsplit([part.per_modality[m] for part in parts], groups) for m in tokens},
+    )
 
 
 @FUSIONS.register("joint_vector")

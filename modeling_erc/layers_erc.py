@@ -227,3 +227,9 @@ def unsplit(parts: list[Tensor], groups: tuple[Tensor, ...]) -> Tensor:
         longest = max(part.shape[-2] for part in parts)
         parts = [nn.functional.pad(part, (0, 0, 0, longest - part.shape[-2])) for part in parts]
     return torch.cat(parts)[torch.cat(groups).argsort()]
+
+
+def end_of(mask: Tensor) -> int:
+    """Length up to the last place that any row of `mask`, boolean `(rows, length)`, has; 1 at least."""
+    places = mask.any(dim=0).nonzero()
+    return int(places.max()) + 1 if len(places) else 1

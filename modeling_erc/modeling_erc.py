@@ -9,14 +9,14 @@ from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
 
 from .configuration_erc import ErcConfig
-from .context_erc import CONTEXTS, Context, TransformerContext
+from .context_erc import CONTEXTS, Context, TransformerContext, in_context
 from .cross_attention_fusion_erc import CrossAttentionFusion  # noqa: F401 (its import registers it)
 from .encoders_erc import ENCODERS, BackboneEncoder
 from .focal_loss_erc import focal  # noqa: F401
-from .fusion_erc import FUSIONS, FusionOutput, JointVectorFusion
+from .fusion_erc import FUSIONS, JointVectorFusion, fuse
 from .gated_fusion_erc import GatedFusion  # noqa: F401
 from .gru_context_erc import GruContext  # noqa: F401
-from .layers_erc import AttentionPool, Dropout, alike_lengths, scatter_rows, unsplit
+from .layers_erc import AttentionPool, Dropout, scatter_rows
 from .lora_erc import merge_lora
 from .losses_erc import ErcLoss
 from .memory_erc import EMPTY, ContrastiveMemory
@@ -28,9 +28,6 @@ from .tensor_fusion_erc import TensorFusion  # noqa: F401
 
 if TYPE_CHECKING:  # a model is loaded without what reads media
     from .processing_erc import ErcProcessor
-
-# Utterances that are fused together: few enough to be of alike length.
-FUSION_ROWS = 64
 
 
 class ErcPreTrainedModel(PreTrainedModel):
@@ -277,7 +274,7 @@ class ErcModel(ErcPreTrainedModel):
             )
             tokens[m] = tokens[m] + context[utterance_mask][:, None]
 
-        fused = self._fuse(tokens, token_mask, present)
+        fused = fuse(self.fusion, tokens, token_mask, present)
         joint = scatter_rows(fused.joint, utterance_mask)
         if self.context_after is not None:
             joint = self._in_context("joint", joint, utterance_mask, speaker_ids, utterance_mask, context_states)
@@ -320,31 +317,9 @@ class ErcModel(ErcPreTrainedModel):
         context = self.context_after if place == "joint" else self.context_before[place]
         assert isinstance(context, Context)
         if states is None:
-            return _alike_together(context, hidden_states, mask, speaker_ids, utterance_mask)
+            return in_context(context, hidden_states, mask, speaker_ids, utterance_mask)
         heard, states[place] = context.step(hidden_states, mask, speaker_ids, states.get(place))
         return heard
-
-    def _fuse(self, tokens: dict[str, Tensor], token_mask: dict[str, Tensor], present: Tensor) -> FusionOutput:
-        """Fusion, with utterances of alike length together: a long one must not make all others as long."""
-        longest = sum(mask.shape[1] for mask in token_mask.values())
-        if longest <= 16 or present.shape[0] <= FUSION_ROWS:
-            return self.fusion(tokens, token_mask, present)
-        groups = alike_lengths(torch.stack([mask.sum(dim=1) for mask in token_mask.values()]).sum(dim=0), FUSION_ROWS)
-        parts = []
-        for rows in groups:
-            # Up to the last token that any of the rows has.
-            ends = {m: _end(mask[rows]) for m, mask in token_mask.items()}
-            parts.append(
-                self.fusion(
-                    {m: states[rows, : ends[m]] for m, states in tokens.items()},
-                    {m: mask[rows, : ends[m]] for m, mask in token_mask.items()},
-                    present[rows],
-                )
-            )
-        return FusionOutput(
-            joint=unsplit([part.joint for part in parts], groups),
-            per_modality={m: unsplit([part.per_modality[m] for part in parts], groups) for m in tokens},
-        )
 
     def _drop_modalities(self, present: Tensor) -> Tensor:
         """Modality dropout: masks present modalities `(N, modalities)` at random, never an utterance's last one."""
@@ -355,30 +330,6 @@ class ErcModel(ErcPreTrainedModel):
         # The present modality with the highest draw stays in any case.
         spared = nn.functional.one_hot(chance.masked_fill(~present, -1.0).argmax(dim=1), present.shape[1]).bool()
         return kept | (spared & present)
-
-
-def _alike_together(
-    context: Context, states: Tensor, mask: Tensor, speaker_ids: Tensor, utterance_mask: Tensor
-) -> Tensor:
-    """Context, with dialogues of alike length together where padding would cost much."""
-    together = context.dialogues_together
-    batch, longest = utterance_mask.shape
-    if together is None or batch <= together or longest <= 16 or torch.compiler.is_compiling():
-        whole: Tensor = context(states, mask, speaker_ids)
-        return whole
-    groups = alike_lengths(utterance_mask.sum(dim=1), together)
-    parts = []
-    for rows in groups:
-        end = _end(utterance_mask[rows])
-        parts.append(context(states[rows, :end], mask[rows, :end], speaker_ids[rows, :end]))
-    found = unsplit(parts, groups)
-    return nn.functional.pad(found, (0, 0, 0, longest - found.shape[1]))
-
-
-def _end(mask: Tensor) -> int:
-    """Length up to the last place that any row of `mask` `(rows, length)` has; 1 at least."""
-    places = mask.any(dim=0).nonzero()
-    return int(places.max()) + 1 if len(places) else 1
 
 
 class ContrastiveHead(nn.Module):

@@ -242,7 +242,7 @@ def markdown(comparison: Comparison, facts: Mapping[Cell, Mapping[str, float]]) 
         rows.append([*(value for _, value in cell), seeds, *told, change, *others])
     text = _table(rows)
     text += (
-        f"\nTest split, {comparison.utterances} labelled utterances; the checkpoint is chosen on dev. Mean ± sample "
+        f"\nTest split, {comparison.utterances} labelled utterances, which have chosen nothing. Mean ± sample "
         f"standard deviation over seeds {', '.join(map(str, comparison.seeds))}. Difference: to the baseline "
         f"({cell_name(comparison.baseline)}), over the seeds that both have. 95 % interval: paired bootstrap, "
         f"{DRAWS:,} draws of seeds and of utterances with replacement, the same ones for all cells; bold where it "

@@ -124,6 +124,7 @@ def write_model_card(folder: Path, metrics: dict[str, Any], facts: RunFacts) -> 
         seconds=f"{facts.seconds:.0f}",
         device=facts.device,
         seed=facts.seed,
+        chosen=facts.settings.get("load_best_model_at_end", True),
         settings=yaml.safe_dump(public_settings(facts.settings)).strip(),
         cost="Not measured." if facts.cost is None else facts.cost.told(),
         deviation=_deviation(facts),

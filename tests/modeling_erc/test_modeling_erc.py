@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from modeling_erc import ErcConfig, ErcForSequenceClassification, ErcModel, modeling_erc
+from modeling_erc import ErcConfig, ErcForSequenceClassification, ErcModel, fusion_erc
 from modeling_erc.context_erc import CONTEXTS, TransformerContext
 from modeling_erc.fusion_erc import FUSIONS
 from modeling_erc.losses_erc import ErcLoss
@@ -276,7 +276,7 @@ def test_fusing_few_utterances_at_a_time_changes_nothing(
     config = feature_config(fusion=fusion)
     model, inputs = fresh(config), pack(config, feature_dialogues)
     expected = model(**inputs)
-    monkeypatch.setattr(modeling_erc, "FUSION_ROWS", rows)
+    monkeypatch.setattr(fusion_erc, "ROWS_TOGETHER", rows)
     calls: list[int] = []
     model.erc.fusion.register_forward_hook(lambda module, args, output: calls.append(len(args[2])))
     grouped = model(**inputs)

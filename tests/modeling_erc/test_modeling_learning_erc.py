@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from modeling_erc import ErcConfig, ErcForSequenceClassification, modeling_erc
+from modeling_erc import ErcConfig, ErcForSequenceClassification, fusion_erc
 from modeling_erc.context_erc import CONTEXTS
 from modeling_erc.fusion_erc import FUSIONS
 from modeling_erc.processing_erc import ErcProcessor
@@ -241,6 +241,6 @@ def test_groups_for_the_fusion_keep_the_gradients(
     config = feature_config(fusion=fusion)
     model, inputs = fresh(config).train(), pack(config, feature_dialogues)
     expected = gradients(model, inputs, FEATURE_LABELS)
-    monkeypatch.setattr(modeling_erc, "FUSION_ROWS", 2)
+    monkeypatch.setattr(fusion_erc, "ROWS_TOGETHER", 2)
     found = gradients(model, inputs, FEATURE_LABELS)
     assert_close(found, expected)

@@ -53,6 +53,19 @@ def card(tmp_path: Path) -> Any:
     return ModelCard.load(path)
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({}, "The checkpoint was chosen on dev, never on test. F1"),
+        ({"load_best_model_at_end": False}, "The checkpoint is the last epoch's. F1"),
+    ],
+    ids=["best", "last"],
+)
+def test_it_tells_how_the_checkpoint_was_chosen(settings: dict[str, Any], told: str, tmp_path: Path) -> None:
+    path = write_model_card(tmp_path, METRICS, replace(FACTS, settings=settings))
+    assert told in path.read_text(encoding="utf-8")
+
+
 def test_the_model_index_has_the_measured_values_to_the_last_digit(card: Any) -> None:
     found = {(r.dataset_split, r.metric_name, r.metric_type): r.metric_value for r in card.data.eval_results}
     assert found == {
