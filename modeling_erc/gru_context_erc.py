@@ -102,10 +102,12 @@ class GruContext(Context):
             seen: boolean `(n,)`.
         """
         groups = int(group.max()) + 1
-        member = nn.functional.one_hot(group, groups) * seen[:, None]
-        upto = member.cumsum(dim=0).gather(1, group[:, None])[:, 0]
+        lengths = group.new_zeros(groups).index_add_(0, group, seen.long())
+        # How many of a state's group were seen up to it: counted through the groups in turn.
+        order = group.argsort(stable=True)
+        earlier_groups = (lengths.cumsum(0) - lengths)[group[order]]
+        upto = torch.empty_like(group).scatter_(0, order, seen[order].long().cumsum(0) - earlier_groups)
         before = upto - seen.long()
-        lengths = member.sum(dim=0)
         rows = states.new_zeros(groups, max(int(lengths.max()), 1), states.shape[-1])
         rows[group[seen], before[seen]] = states[seen]
         # autocast to bf16 would run cuDNN's recurrence in fp16, whose range is too small for unscaled gradients.
