@@ -117,6 +117,9 @@ def feature_statistics(rows: Iterable[Mapping[str, Any]], modality: str) -> tupl
     """Mean and standard deviation of a modality's precomputed features over a split, both `(width,)`.
 
     Dialogue by dialogue (Chan et al. 1983), so that a corpus never stands in memory whole.
+
+    Raises:
+        ValueError: there are none.
     """
     name = FEATURE_NAMES[modality]
     count, mean, squares = 0, np.zeros(()), np.zeros(())
@@ -130,4 +133,6 @@ def feature_statistics(rows: Iterable[Mapping[str, Any]], modality: str) -> tupl
             squares = squares + array.var(axis=0) * len(array) + shift**2 * count * len(array) / (count + len(array))
             count += len(array)
             mean = mean + shift * len(array) / count
+    if not count:
+        raise ValueError(f"no utterance of the training split has {name}: leave {modality} out of --modalities")
     return torch.from_numpy(mean).float(), torch.from_numpy(np.sqrt(squares / count)).float()

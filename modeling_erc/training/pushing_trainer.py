@@ -63,12 +63,13 @@ class PushingTrainer(Trainer):
         if kwargs:
             raise ValueError(f"push_to_hub takes no {', '.join(kwargs)}: the card is written by write_report")
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
-        if self.hub_model_id is None:
+        self._finish_current_push()
+        # What is asked for now goes before what the run began with.
+        if self.hub_model_id is None or token is not None or private is not None:
             self.init_hf_repo(token=token, private=private)
         self.save_model(_internal_call=True)
         if not self.is_world_process_zero():
             return None
-        self._finish_current_push()
         if revision is not None:
             self.repository.revision = revision
         return self.repository.push(Path(str(self.args.output_dir)), commit_message or "End of training")

@@ -42,14 +42,15 @@ def write_report(
         logits = prediction.predictions[0] if isinstance(prediction.predictions, tuple) else prediction.predictions
         metrics[split] = trainer.metric.of_logits(logits, prediction.label_ids)
         rows += prediction_rows(split, dialogues, logits, label_names, names)
+    # Every process takes part: a model that is spread over them is gathered to be saved.
+    trainer.model.merge_lora()
+    # Pushed is what is complete, by `trainer.push_to_hub`.
+    trainer.save_model(_internal_call=True)
     if not trainer.is_world_process_zero():
         return metrics
     # matplotlib takes a second to import: training need not wait for it.
     from ..analysis.plots import plot_confusion
 
-    trainer.model.merge_lora()
-    # Pushed is what is complete, by `trainer.push_to_hub`.
-    trainer.save_model(_internal_call=True)
     with (folder / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["split", "dialogue_id", "utterance_id", "speaker", "text", "label", "prediction", *names])

@@ -5,6 +5,7 @@ from os import PathLike
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers.utils import logging
 
 from ..modeling_erc import ErcForSequenceClassification
@@ -79,4 +80,7 @@ def interpolate(model: nn.Module, first: Mapping[str, Tensor], share: float) -> 
     """
     weights = dict(model.named_parameters())
     for name, start in first.items():
-        weights[name].copy_(torch.lerp(start.to(weights[name].device), weights[name], share))
+        weight, start = weights[name], start.to(weights[name].device)
+        if isinstance(weight, DTensor):  # under FSDP each process has its part of it
+            start = distribute_tensor(start, weight.device_mesh, weight.placements)
+        weight.copy_(torch.lerp(start, weight, share))

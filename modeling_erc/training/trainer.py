@@ -106,7 +106,8 @@ class ErcTrainer(PushingTrainer):
         """The parts of an optimizer step and the number of their labelled utterances, over all processes."""
         parts, items = super().get_batch_samples(epoch_iterator, num_batches, device)
         last = self.accelerator.gradient_state.end_of_dataloader
-        if parts and last and self.args.world_size > 1 and has_length(self.train_dataset):
+        filled_up = last and self.args.world_size > 1 and not self.args.dataloader_drop_last
+        if parts and filled_up and has_length(self.train_dataset):
             # Several processes fill an epoch's last batch up with dialogues from its beginning.
             whole, here = (self._train_batch_size * n for n in (self.args.world_size, self.args.process_index))
             rest = len(self.train_dataset) % whole or whole
@@ -142,6 +143,15 @@ class ErcTrainer(PushingTrainer):
         finally:
             self.data_collator = scored_with
 
+    def _get_dataloader(self, *args: Any, is_training: bool = False, **kwargs: Any) -> Any:
+        """As the Trainer's, but every dialogue is scored: `dataloader_drop_last` is for what is trained on."""
+        drops = self.args.dataloader_drop_last
+        self.args.dataloader_drop_last = drops and is_training
+        try:
+            return super()._get_dataloader(*args, is_training=is_training, **kwargs)
+        finally:
+            self.args.dataloader_drop_last = drops
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         run = Path(self._get_output_dir(trial))
         folder = run / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
@@ -171,6 +181,8 @@ class ErcTrainer(PushingTrainer):
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
+        if not self.args.should_save:  # every process comes here
+            return
         folder = Path(output_dir or str(self.args.output_dir))
         # A pickle, which nothing reads and nobody should have to open.
         (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)

@@ -32,6 +32,12 @@ def test_model_takes_labels_and_modalities_of_the_run(splits: datasets.DatasetDi
     assert (model.config.fusion, processor.text_past, processor.num_frames) == ("concat", 2, 3)
 
 
+def test_features_that_nobody_in_the_training_split_has_are_refused(make_splits: Any, make_parts: Any) -> None:
+    splits = make_splits({"train": [[{}, {}]], "dev": [[{"text_features": [1.0, 2.0, 3.0]}]]}, text=3)
+    with pytest.raises(ValueError, match=r"no utterance of the training split has text_features.*leave text out"):
+        make_parts(splits)
+
+
 def test_tiny_backbones_of_all_modalities_run_end_to_end(splits: datasets.DatasetDict, make_parts: Any) -> None:
     model, processor, *_ = make_parts(splits, modalities=["text", "audio", "vision"])
     logits = model.eval()(**processor(splits["dev"][0])).logits

@@ -28,6 +28,8 @@ OBJECTIVES: dict[str, Settings] = {
     "words": {"text_encoder": "tiny", "corpus": "words"},
 }
 SINGLE: Settings = {"per_device_train_batch_size": 1, "max_steps": 10}
+# Twenty dialogues make two batches of eight an epoch.
+DROP_LAST: Settings = {"contrastive": "none", "dataloader_drop_last": True}
 TOLERANCE = 1e-5
 
 
@@ -36,7 +38,8 @@ def whole() -> Results:
     """One process, one large batch."""
     pairs = {**SINGLE, "per_device_train_batch_size": 2}
     return {name: exact_runs.train({**WHOLE, **own}) for name, own in OBJECTIVES.items()} | {
-        "single": exact_runs.train(pairs)
+        "single": exact_runs.train(pairs),
+        "drop_last": exact_runs.train({**WHOLE, **DROP_LAST}),
     }
 
 
@@ -47,6 +50,7 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Results:
     jobs = {name: {**HALVES, **own} for name, own in OBJECTIVES.items()}
     # Now and then a process has a dialogue in which nothing is labelled, and nothing else.
     jobs["single"] = SINGLE
+    jobs["drop_last"] = {**HALVES, **DROP_LAST}
     quarters: Settings = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "gradient_cache": True}
     jobs["accumulated"] = {**quarters, **OBJECTIVES["supcon"]}
     (folder / "jobs.json").write_text(json.dumps(jobs))
@@ -79,7 +83,7 @@ def assert_equal(first: dict[str, Tensor], second: dict[str, Tensor], what: str)
     assert max(found.values()) < TOLERANCE, found
 
 
-@pytest.mark.parametrize("objective", [*OBJECTIVES, "single"])
+@pytest.mark.parametrize("objective", [*OBJECTIVES, "single", "drop_last"])
 @pytest.mark.parametrize("rank", [0, 1])
 def test_two_processes_equal_one(whole: Results, two_processes: Results, objective: str, rank: int) -> None:
     assert_equal(whole[objective], two_processes[f"{objective}-{rank}"], f"two processes, {objective}, rank {rank}")

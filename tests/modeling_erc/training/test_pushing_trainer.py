@@ -70,6 +70,13 @@ def test_private_branch_and_only_the_end(hub: HubServer, splits: Any, make_train
         trainer.push_to_hub(tags="x")
 
 
+def test_a_private_push_of_a_public_run_is_refused(hub: HubServer, splits: Any, make_trainer: Any) -> None:
+    trainer = make_trainer(splits, **{**PUSHING, "num_train_epochs": 1})
+    with pytest.raises(ValueError, match="me/erc exists and is public"):
+        trainer.push_to_hub(private=True)
+    assert titles(hub) == []
+
+
 def test_the_token_is_in_no_file(hub: HubServer, splits: Any, make_trainer: Any, capfd: Any) -> None:
     hub.token = "hf_top_secret"
     trainer = make_trainer(splits, **{**PUSHING, "num_train_epochs": 1}, hub_token="hf_top_secret")

@@ -5,6 +5,9 @@ from typing import Any
 import datasets
 import pytest
 import torch
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 
 from modeling_erc import ErcForSequenceClassification
 from modeling_erc.training import interpolate, trained_weights
@@ -100,6 +103,21 @@ def test_final_weights_lie_on_the_way_from_the_first_to_the_trained_ones() -> No
         model.weight.copy_(trained)
     interpolate(model, first, 1.0)
     assert torch.equal(model.weight, trained)
+
+
+def test_weights_that_are_spread_over_processes_are_interpolated_too(tmp_path: Path) -> None:
+    model = torch.nn.Linear(2, 2)
+    first = trained_weights(model)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'meeting'}", rank=0, world_size=1)
+    try:
+        fully_shard(model, mesh=init_device_mesh("cpu", (1,)))
+        with torch.no_grad():
+            model.weight.add_(4.0)
+        interpolate(model, first, 0.25)
+        assert isinstance(model.weight, DTensor)
+        assert torch.allclose(model.weight.full_tensor(), first["weight"] + 1.0)
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 @pytest.mark.parametrize(
