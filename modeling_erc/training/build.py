@@ -8,7 +8,7 @@ import datasets
 import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, AutoTokenizer, PreTrainedConfig
 
-from datasets_scripts import DialogueRows
+from datasets_scripts import RAW_COLUMNS, DialogueRows
 
 from ..audio_image_erc import LogMelImageFeatureExtractor
 from ..configuration_erc import MODALITIES, ErcConfig
@@ -21,7 +21,6 @@ from .feature_cache import feature_statistics
 from .fresh import FRESH
 from .start_from import start_from
 
-RAW_COLUMNS = {"text": "text", "audio": "audio_path", "vision": "video_path"}
 _SUB_PROCESSORS = {"text": "tokenizer", "audio": "feature_extractor", "vision": "image_processor"}
 
 
