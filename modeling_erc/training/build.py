@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, A
 
 from datasets_scripts import RAW_COLUMNS, DialogueRows
 
+from ..analysis.public import is_path
 from ..audio_image_erc import LogMelImageFeatureExtractor
 from ..configuration_erc import MODALITIES, ErcConfig
 from ..encoders_erc import unimodal_config
@@ -126,6 +127,9 @@ def load_encoder_config(modality: str, source: str) -> tuple[PreTrainedConfig, A
     """
     try:
         config = unimodal_config(AutoConfig.from_pretrained(source), modality)
+        if is_path(source):
+            # It would be saved in `config.json`, which is pushed.
+            config.name_or_path = ""
         if modality == "text":
             return config, AutoTokenizer.from_pretrained(source)
         if modality == "vision":
