@@ -92,7 +92,7 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
         modalities=list(model.config.modalities),
         fusion=model.config.fusion,
         contrastive=model.config.contrastive,
-        command=shown_command(argv),
+        command=shown_command(argv, args.hub_token),
         parameters=model.num_parameters(),
         trainable=model.num_parameters(only_trainable=True),
         seconds=seconds,

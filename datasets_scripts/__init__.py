@@ -15,7 +15,7 @@ from .iemocap import Iemocap
 from .labels import LABEL_SETS, SHARED_EMOTIONS, LabelSet
 from .meld import Meld
 from .rows import DialogueRows
-from .schema import FEATURE_COLUMNS, Dialogue, Utterance, dialogue_features, label_names
+from .schema import FEATURE_COLUMNS, RAW_COLUMNS, Dialogue, Utterance, dialogue_features, label_names
 from .table import Table
 
 # To add a corpus: one file with a subclass of ErcBuilder, one entry here.
@@ -35,6 +35,7 @@ __all__ = [
     "CORPORA",
     "FEATURE_COLUMNS",
     "LABEL_SETS",
+    "RAW_COLUMNS",
     "SHARED_EMOTIONS",
     "CorpusError",
     "Dialogue",

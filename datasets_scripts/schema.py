@@ -5,7 +5,8 @@ from typing import Any, NotRequired, TypedDict
 
 from datasets import ClassLabel, Features, List, Value
 
-# The column of precomputed features of each modality.
+# The columns of each modality's raw input and of its precomputed features.
+RAW_COLUMNS = {"text": "text", "audio": "audio_path", "vision": "video_path"}
 FEATURE_COLUMNS = {"text": "text_features", "audio": "audio_features", "vision": "visual_features"}
 
 # Where an utterance is in a video that is cut otherwise than its sound (one recording beside a wav a turn).

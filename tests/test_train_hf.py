@@ -21,12 +21,12 @@ import torch
 from huggingface_hub import ModelCard
 from PIL import Image
 from safetensors.torch import load_file
-from transformers import AutoModel
+from transformers import AutoConfig, AutoModel
 
 import train_hf
 from datasets_scripts import LABEL_SETS
 from datasets_scripts.demo_corpus import DemoRecipe, ensure_demo_corpus
-from modeling_erc import ErcForSequenceClassification
+from modeling_erc import ErcConfig, ErcForSequenceClassification
 from modeling_erc.__main__ import main as modeling_erc_command
 from modeling_erc.encoders_erc import TextEncoder
 from modeling_erc.training.fresh import FRESH
@@ -112,6 +112,12 @@ def edit(table: Path, change: Callable[[list[list[str]]], Any]) -> None:
         rows = list(csv.reader(file))
     change(rows)
     write_table(table, rows)
+
+
+def save_backbone(folder: Path) -> None:
+    bert, tokenizer = FRESH["text"]([" ".join(words) for words in WORDS.values()])
+    AutoModel.from_config(bert).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def start(words: list[str], folder: Path, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
@@ -372,9 +378,7 @@ def test_frozen_features_are_computed_in_the_first_run_alone(
         return encode(self, **inputs)
 
     monkeypatch.setattr(TextEncoder, "encode", counted)
-    bert, tokenizer = FRESH["text"]([" ".join(words) for words in WORDS.values()])
-    AutoModel.from_config(bert).save_pretrained(tmp_path / "bert")
-    tokenizer.save_pretrained(tmp_path / "bert")
+    save_backbone(tmp_path / "bert")
     command = f"--text_encoder {tmp_path / 'bert'} --feature_cache {tmp_path / 'cache'} --num_train_epochs 2 --use_cpu"
     config = str(SCRIPT.parent / "configs" / "meld_text.yaml")
     capfd.readouterr()
@@ -449,8 +453,13 @@ def test_the_best_dev_score_of_training_is_the_one_reported(train: Train, tmp_pa
 def test_a_run_goes_to_the_hub_with_a_card_that_says_what_metrics_json_says(
     train: Train, hub: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pushing = ["--push_to_hub", "--hub_model_id", "me/erc", "--hub_strategy", "end", "--hub_token", hub.token]
-    metrics = train(*pushing, "--output_dir", "run", "--num_train_epochs", "3")
+    pushing = ["--push_to_hub", "--hub_model_id", "me/erc", "--hub_strategy", "end", f"--hub-token={hub.token}"]
+    save_backbone(tmp_path / "bert")
+    bert = AutoConfig.from_pretrained(tmp_path / "bert")
+    first = ErcForSequenceClassification(ErcConfig(text_config=bert, hidden_size=32))
+    first.save_pretrained(tmp_path / "first")
+    local = ["--text_encoder", str(tmp_path / "bert"), "--start_from", str(tmp_path / "first")]
+    metrics = train(*pushing, *local, "--output_dir", "run", "--num_train_epochs", "3")
     assert f"pushed: {hub.url}/me/erc/commit/" in capsys.readouterr().out
     files = hub.files("me/erc")
     run = tmp_path / "run"
@@ -460,10 +469,10 @@ def test_a_run_goes_to_the_hub_with_a_card_that_says_what_metrics_json_says(
     said = {(result.dataset_split, result.metric_name): result.metric_value for result in card.data.eval_results}
     names = {"accuracy": "Accuracy", "weighted_f1": "Weighted F1", "macro_f1": "Macro F1"}
     assert said == {(s, f"{names[kind]} ({s})"): metrics[s][kind] for s in ("dev", "test") for kind in names}
-    # Neither this machine's folders nor the token.
-    for text in (files["README.md"], files["run_config.yaml"]):
-        assert str(tmp_path).encode() not in text
-        assert hub.token.encode() not in text
+    # Neither this machine's folders, the corpus' among them, nor the token.
+    for name, text in files.items():
+        assert str(tmp_path.parent).encode() not in text, name
+        assert hub.token.encode() not in text, name
     assert "--data_dir DIR --push_to_hub" in card.text
 
 

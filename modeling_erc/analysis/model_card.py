@@ -1,7 +1,6 @@
 """The model card of a run, written from what the run measured."""
 
 import json
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from datasets_scripts import CORPORA
 from datasets_scripts.dataset_card import license_id
 
 from .cost import Cost
+from .public import is_hub_id, public, public_settings
 
 # The words of the cards, as Jinja templates.
 CARDS = Path(__file__).with_name("cards")
@@ -20,8 +20,6 @@ LIMITS_START = "<!-- limits: robustness and cross write between these marks -->"
 LIMITS_END = "<!-- end of limits -->"
 SCORES = {"accuracy": "Accuracy", "weighted_f1": "Weighted F1", "macro_f1": "Macro F1"}
 TAGS = ("emotion-recognition-in-conversation", "multimodal")
-# Where things lie on the machine of a run is nobody else's business.
-LOCAL = {"data_dir", "feature_cache", "output_dir"}
 
 
 @dataclass
@@ -90,7 +88,7 @@ def write_model_card(folder: Path, metrics: dict[str, Any], facts: RunFacts) -> 
         library_name="transformers",
         tags=list(TAGS),
         metrics=["accuracy", "f1"],
-        base_model=[source for source in facts.backbones.values() if _is_hub_id(source)] or None,
+        base_model=[source for source in facts.backbones.values() if is_hub_id(source)] or None,
         eval_results=eval_results(metrics, facts.dataset),
     )
     last_split, last = list(metrics.items())[-1]
@@ -161,15 +159,6 @@ def _inputs(facts: RunFacts) -> str:
     if len(facts.modalities) > 1:
         told.append("What an utterance lacks is masked.")
     return " ".join(told) or "An utterance without text is passed over with what its neighbours say."
-
-
-def public_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings without the folders of the machine of the run; of a backbone's folder its name stays."""
-    return {
-        name: Path(str(value)).name if name.endswith("_encoder") and Path(str(value)).exists() else value
-        for name, value in settings.items()
-        if name not in LOCAL
-    }
 
 
 def eval_results(metrics: dict[str, Any], dataset: str) -> list[EvalResult]:
@@ -256,11 +245,7 @@ def checkpoint_card(folder: Path) -> str:
 def _backbone(source: str) -> str:
     if source == "tiny":
         return "small, trained from scratch"
-    return f"[{source}](https://huggingface.co/{source})" if _is_hub_id(source) else f"`{Path(source).name}`"
-
-
-def _is_hub_id(source: str) -> bool:
-    return re.fullmatch(r"[\w.-]+/[\w.-]+", source) is not None and not Path(source).exists()
+    return f"[{source}](https://huggingface.co/{source})" if is_hub_id(source) else f"`{public(source)}`"
 
 
 def _deviation(facts: RunFacts) -> str:

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from datasets_scripts import FEATURE_COLUMNS, erc_builder
+from datasets_scripts import FEATURE_COLUMNS, RAW_COLUMNS, erc_builder
 
 from ..analysis.label_mapping import LabelMapping, emotions_of, left_out
 from ..analysis.model_card import refresh_limits
 from ..configuration_erc import ErcConfig
 from ..training.arguments import DataArguments, ErcArgumentParser
-from ..training.build import RAW_COLUMNS
 from ..training.checkpoint import Run, load_run, predict
 from ..training.metrics import ErcMetric
 

@@ -19,6 +19,7 @@ import yaml
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.trainer_utils import HubStrategy
 
+from ..analysis.public import public
 from ..configuration_erc import MODALITIES, ErcConfig
 
 
@@ -199,7 +200,8 @@ class ErcArgumentParser(HfArgumentParser):
     """Parses `[CONFIG.yaml] [--field value ...]` into model, data and training arguments."""
 
     def __init__(self) -> None:
-        super().__init__((ModelArguments, DataArguments, ErcTrainingArguments))
+        # What is an option for the parser must be one for `shown_command`, which hides values by its whole name.
+        super().__init__((ModelArguments, DataArguments, ErcTrainingArguments), allow_abbrev=False)
 
     def parse(self, argv: list[str], default_config: Path) -> tuple[Any, DataArguments, ErcTrainingArguments, Path]:
         """Reads the YAML file, then the overrides.
@@ -213,11 +215,18 @@ class ErcArgumentParser(HfArgumentParser):
 
         Raises:
             SystemExit: the file is missing, is no mapping or has a key that no argument has; the message says which.
+            ValueError: no argument is called like one on the command line.
         """
         named = bool(argv) and not argv[0].startswith("-")
         config = Path(argv[0]) if named else default_config
         self.set_defaults(**self._read(config))
-        model, data, training = self.parse_args_into_dataclasses(argv[1:] if named else argv, look_for_args_file=False)
+        model, data, training, unknown = self.parse_args_into_dataclasses(
+            argv[1:] if named else argv, return_remaining_strings=True, look_for_args_file=False
+        )
+        if unknown:
+            # Without the values: a misspelt --hub_token has one that belongs in no log.
+            options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+            raise ValueError(f"unknown: {' '.join(options or unknown)}; see --help")
         return model, data, training, config
 
     def _read(self, config: Path) -> dict[str, Any]:
@@ -274,17 +283,37 @@ def changed_settings(*arguments: Any) -> dict[str, Any]:
     }
 
 
-def shown_command(argv: list[str]) -> str:
+# What stands in a card's command in place of these options' values.
+_HIDDEN = {"data_dir": "DIR", "feature_cache": "DIR", "output_dir": "DIR", "hub_token": "TOKEN"}
+
+
+def shown_command(argv: list[str], token: str | None = None) -> str:
     """The command line of a run as its card shows it: without this machine's folders, and without a token.
 
     Args:
         argv: what followed `train_hf.py`.
+        token: the Hub's as the run took it: it is shown nowhere, whatever option or value it stands in.
 
     Example:
-        >>> shown_command(["--seed", "1", "--data_dir", "/home/me/MELD.Raw", "--hub_token", "hf_secret"])
-        'accelerate launch train_hf.py --seed 1 --data_dir DIR --hub_token TOKEN'
+        >>> shown_command(["--seed", "1", "--data_dir", "/home/me/MELD.Raw", "--hub-token=hf_secret"])
+        'accelerate launch train_hf.py --seed 1 --data_dir DIR --hub-token=TOKEN'
     """
-    hidden = {"--data_dir": "DIR", "--feature_cache": "DIR", "--output_dir": "DIR", "--hub_token": "TOKEN"}
-    words = [part for word in argv for part in (word.split("=", 1) if word.split("=")[0] in hidden else [word])]
-    shown = [hidden.get(before, word) for before, word in zip(["", *words], words, strict=False)]
+    shown, option = [], ""
+    for word in argv:
+        name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        if name:
+            option = name[2:].replace("-", "_")
+        if name and not equals:
+            shown.append(name)
+        else:
+            shown.append(name + equals + _shown_value(option, value))
+    if token:
+        shown = [word.replace(token, "TOKEN") for word in shown]
     return shlex.join(["accelerate", "launch", "train_hf.py", *shown])
+
+
+def _shown_value(option: str, value: str) -> str:
+    """A word of the command without folders; before any option it is the config, which may be one of the project's."""
+    if not option:
+        return "/".join(Path(value).parts[-2:]) if Path(value).parent.name == "configs" else Path(value).name
+    return _HIDDEN.get(option) or str(public(value))

@@ -8,8 +8,9 @@ import datasets
 import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, AutoTokenizer, PreTrainedConfig
 
-from datasets_scripts import DialogueRows
+from datasets_scripts import RAW_COLUMNS, DialogueRows
 
+from ..analysis.public import is_path
 from ..audio_image_erc import LogMelImageFeatureExtractor
 from ..configuration_erc import MODALITIES, ErcConfig
 from ..encoders_erc import unimodal_config
@@ -21,7 +22,6 @@ from .feature_cache import feature_statistics
 from .fresh import FRESH
 from .start_from import start_from
 
-RAW_COLUMNS = {"text": "text", "audio": "audio_path", "vision": "video_path"}
 _SUB_PROCESSORS = {"text": "tokenizer", "audio": "feature_extractor", "vision": "image_processor"}
 
 
@@ -127,6 +127,9 @@ def load_encoder_config(modality: str, source: str) -> tuple[PreTrainedConfig, A
     """
     try:
         config = unimodal_config(AutoConfig.from_pretrained(source), modality)
+        if is_path(source):
+            # It would be saved in `config.json`, which is pushed.
+            config.name_or_path = ""
         if modality == "text":
             return config, AutoTokenizer.from_pretrained(source)
         if modality == "vision":

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from tqdm.auto import tqdm
 
+from datasets_scripts import RAW_COLUMNS
+
 from ..modeling_erc import ErcPreTrainedModel
 from ..processing_erc import ErcProcessor
 from .feature_store import FeatureStore
@@ -20,7 +22,6 @@ SHARD_BYTES = 64 * 2**20
 BATCH_UTTERANCES = 32
 # Pieces of similar length meet in a batch, found among so many.
 SORTED_PIECES = 1024
-RAW_COLUMNS = {"text": "text", "audio": "audio_path", "vision": "video_path"}
 
 
 class KeyedStore(Protocol):

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..dialogue_input_erc import RAW_NAMES
 from ..modeling_erc import ErcPreTrainedModel
 from ..processing_erc import FEATURE_NAMES, ErcProcessor, clip_settings
 from .extraction import extract
@@ -33,7 +34,7 @@ class CachedFeatures:
     def __call__(self, utterances: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The utterances with features; those without (no words, a broken clip) lack the modality."""
         name = FEATURE_NAMES[self.modality]
-        raw = {"text": ("text",), "audio": ("audio", "audio_path"), "vision": ("video", "video_path")}[self.modality]
+        raw = RAW_NAMES[self.modality]
         changed = []
         for utterance, key in zip(utterances, self.keys(utterances), strict=True):
             features = self.store.get(key)

@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import json
 import multiprocessing
 import os
 import re
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers.trainer_utils import get_last_checkpoint
 
 # What is left of a run whose model is not kept.
 KEPT = {"metrics.json", "predictions.csv", "run_config.yaml"}
@@ -101,7 +99,6 @@ def _train(words: list[str], folder: Path, keep_model: bool) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     card = _FACTS.search((folder / "README.md").read_text(encoding="utf-8"))
     assert card is not None, "the model card says what a run took"
-    checkpoint = get_last_checkpoint(str(folder))
     result: dict[str, Any] = {
         split: {
             **{name: scores[name] for name in ("accuracy", "weighted_f1", "macro_f1")},
@@ -109,19 +106,12 @@ def _train(words: list[str], folder: Path, keep_model: bool) -> dict[str, Any]:
         }
         for split, scores in metrics.items()
     }
-    result["best_epoch"] = _best_epoch(Path(checkpoint)) if checkpoint else None
     result["parameters"] = int(card[1].replace(",", ""))
     result["train_seconds"], result["seconds"] = int(card[2]), round(seconds, 2)
     for path in folder.iterdir():
         if path.name.startswith("checkpoint-") or not (keep_model or path.name in KEPT):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     return result
-
-
-def _best_epoch(checkpoint: Path) -> float | None:
-    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    epochs = [entry["epoch"] for entry in state["log_history"] if entry["step"] == state["best_global_step"]]
-    return epochs[0] if epochs else None
 
 
 @contextlib.contextmanager

@@ -20,7 +20,8 @@ from huggingface_hub.utils import get_token, httpx  # type: ignore[attr-defined]
 from transformers import TrainingArguments
 from transformers.utils import logging
 
-from ..analysis.model_card import checkpoint_card, public_settings, refresh_limits
+from ..analysis.model_card import checkpoint_card, refresh_limits
+from ..analysis.public import public_settings
 
 logger = logging.get_logger(__name__)
 T = TypeVar("T")

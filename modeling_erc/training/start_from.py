@@ -17,7 +17,7 @@ _HEADS = ("classifier.", "modality_classifiers.", "contrastive_head.prototypes")
 
 
 @torch.no_grad()
-def start_from(model: ErcForSequenceClassification, source: str | PathLike) -> list[str]:
+def start_from(model: ErcForSequenceClassification, source: str | PathLike) -> None:
     """Gives a model the weights of a checkpoint, wherever both have one of the same name and shape.
 
     The heads are taken only if the classes are the same, in the same order. What standardises features, and what a
@@ -29,9 +29,6 @@ def start_from(model: ErcForSequenceClassification, source: str | PathLike) -> l
     Args:
         model: as its recipe makes it; changed in place.
         source: Hub id or folder of an `ErcForSequenceClassification`.
-
-    Returns:
-        names of the parameters that stayed as they were.
 
     Raises:
         ValueError: the checkpoint cannot be read, or is of another `hidden_size`, so that next to nothing would fit.
@@ -48,17 +45,15 @@ def start_from(model: ErcForSequenceClassification, source: str | PathLike) -> l
         )
     theirs = dict(other.named_parameters())
     same_classes = other.config.id2label == model.config.id2label
-    kept = []
+    taken = 0
     for name, weight in model.named_parameters():
         # Low-rank adapters wrap the layer that they adapt.
         found = theirs.get(name.replace(".base_layer.", "."))
-        if found is None or found.shape != weight.shape or (name.startswith(_HEADS) and not same_classes):
-            kept.append(name)
-        else:
+        if found is not None and found.shape == weight.shape and (same_classes or not name.startswith(_HEADS)):
             weight.copy_(found)
+            taken += 1
     total = sum(1 for _ in model.parameters())
-    logger.warning(f"{total - len(kept)} of {total} weights are those of {source}")
-    return kept
+    logger.warning(f"{taken} of {total} weights are those of {source}")
 
 
 def trained_weights(model: nn.Module) -> dict[str, Tensor]:

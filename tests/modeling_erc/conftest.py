@@ -28,7 +28,9 @@ def checkpoint(raw_config: Callable[..., ErcConfig], processor: ErcProcessor, tm
     (run / "checkpoint-6" / "optimizer.pt").write_bytes(b"a pickle")
     (run / "README.md").write_text("---\nlicense: apache-2.0\n---\n\nA card.\n")
     (run / "metrics.json").write_text("{}\n")
-    (run / "run_config.yaml").write_text(yaml.safe_dump({"data_dir": "/home/ann/corpus", "seed": 3}))
+    (run / "run_config.yaml").write_text(
+        yaml.safe_dump({"data_dir": "/home/ann/corpus", "start_from": "/home/ann/runs/a", "seed": 3})
+    )
     (run / "confusion_matrix.png").write_bytes(b"a picture")
     (run / "predictions.csv").write_text("words of a corpus\n")
     (run / "robustness").mkdir()

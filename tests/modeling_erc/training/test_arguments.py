@@ -215,15 +215,35 @@ def test_options_that_are_no_mapping_are_refused(given: str) -> None:
     [
         (["--seed", "1"], "--seed 1"),
         (["configs/meld_text.yaml", "--data_dir", "/home/ann/my corpus"], "configs/meld_text.yaml --data_dir DIR"),
-        (["--feature_cache=/tmp/x", "--output_dir", "runs/a"], "--feature_cache DIR --output_dir DIR"),
+        (["/home/ann/mine.yaml", "--data-dir=/home/ann/corpus"], "mine.yaml --data-dir=DIR"),
+        (["/home/ann/erc/configs/mosi.yaml"], "configs/mosi.yaml"),
+        (["--feature_cache=/tmp/x", "--output_dir", "runs/a"], "--feature_cache=DIR --output_dir DIR"),
         (["--hub_token", "hf_secret"], "--hub_token TOKEN"),
-        (["--hub_token=hf_secret", "--seed=2"], "--hub_token TOKEN --seed=2"),
+        (["--hub-token", "hf_secret"], "--hub-token TOKEN"),
+        (["--hub_token=hf_secret", "--seed=2"], "--hub_token=TOKEN --seed=2"),
+        (["--hub-token=hf_secret"], "--hub-token=TOKEN"),
+        (["--start_from", "/home/ann/runs/a", "--text-encoder=~/bert"], "--start_from a --text-encoder=bert"),
+        (["--text_encoder", "user/bert", "--audio_encoder", "tiny"], "--text_encoder user/bert --audio_encoder tiny"),
+        (["--dataset_options", '{"media_dir": "/home/ann/clips"}'], """--dataset_options '{"media_dir": "clips"}'"""),
+        (["--dataset_options", '{"seed":1}'], """--dataset_options '{"seed":1}'"""),
         ([], ""),
     ],
     ids=" ".join,
 )
 def test_a_card_shows_the_command_without_folders_and_tokens(words: list[str], shown: str) -> None:
     assert shown_command(words) == f"accelerate launch train_hf.py {shown}".strip()
+
+
+@pytest.mark.parametrize("words", [["--run_name", "hf_secret"], ["--hub_token=hf_secret"], ["--run_name=of hf_secret"]])
+def test_a_token_that_the_run_took_is_shown_nowhere(words: list[str]) -> None:
+    assert "secret" not in shown_command(words, token="hf_secret")
+
+
+@pytest.mark.parametrize("words", [["--hub_tok", "hf_secret"], ["--hub-tok=hf_secret"]])
+def test_a_shortened_option_is_refused_without_its_value(parse: Parse, words: list[str]) -> None:
+    with pytest.raises(ValueError, match=f"unknown: {words[0].partition('=')[0]};") as refused:
+        parse("", *words)
+    assert "secret" not in str(refused.value)
 
 
 def test_several_loggers_are_named_in_one_option() -> None:

@@ -54,6 +54,9 @@ def test_pretrained_weights_are_put_in(words: datasets.DatasetDict, make_parts: 
     own = model.erc.encoders["text"].backbone.state_dict()
     assert len(own) > 10
     assert all(torch.equal(value, saved[name]) for name, value in own.items())
+    # Where they come from is not saved.
+    model.save_pretrained(tmp_path / "saved")
+    assert str(tmp_path) not in (tmp_path / "saved" / "config.json").read_text()
 
 
 def test_a_pickled_backbone_is_not_opened(words: datasets.DatasetDict, make_parts: Any, tmp_path: Path) -> None:

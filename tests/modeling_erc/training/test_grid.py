@@ -165,7 +165,6 @@ def test_a_row_holds_what_the_run_measured(grid: tuple[Path, list[Run], list[dic
     for split in ("dev", "test"):
         assert row[split]["macro_f1"] == metrics[split]["macro_f1"]
         assert row[split]["per_class_f1"]["joy"] == metrics[split]["per_class"]["joy"]["f1"]
-    assert row["best_epoch"] in (1.0, 2.0)
     assert row["parameters"] != rows[1]["parameters"]
     assert row["train_seconds"] <= row["seconds"] + 1
     assert (out / row["predictions"]).is_file()

@@ -46,7 +46,7 @@ def test_what_a_user_needs_is_pushed_and_nothing_else(hub: HubServer, checkpoint
     assert {"modeling_erc.py", "processing_erc.py", "media_erc.py"} <= code
     assert set(files) == reports | model | code
     # Where the corpus lies is nobody else's business; all else is as it is here.
-    assert yaml.safe_load(files.pop("run_config.yaml")) == {"seed": 3}
+    assert yaml.safe_load(files.pop("run_config.yaml")) == {"seed": 3, "start_from": "a"}
     assert files == {name: before[name] for name in files}
     assert content(checkpoint) == before
 
