@@ -31,6 +31,13 @@ def main(argv: list[str]) -> None:
         import_module(f"modeling_erc.commands.{argv[0]}").main(argv[1:])
     except (ValueError, ImportError, FileNotFoundError, FileExistsError, ConnectionError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
+    except OSError as error:
+        # Imported here: `--help` and a mistyped command should not wait for all that training needs.
+        from .training import CheckpointError
+
+        if not isinstance(error, CheckpointError):
+            raise
+        sys.exit(f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

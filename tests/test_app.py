@@ -22,6 +22,7 @@ import torch
 from transformers import WhisperFeatureExtractor
 
 from modeling_erc import EmotionRecognitionPipeline, ErcConfig, ErcForSequenceClassification
+from modeling_erc.demo_page.limits import LIMITS
 from modeling_erc.processing_erc import ErcProcessor
 from tests.conftest import BACKBONES, MELS, RATE, SMALL
 
@@ -311,6 +312,17 @@ def test_no_file_or_address_of_this_machine_is_opened_for_whoever_asks(address: 
         assert event["success"] is False, path
     assert "opens no addresses" in event["output"]["error"]
     assert call(address, read, ["Ann: we won", None, ["text"]])["success"] is True
+
+
+def test_a_text_without_end_is_refused_before_it_is_read(address: str) -> None:
+    with urlopen(f"{address}/config", timeout=60) as answer:
+        config = json.load(answer)
+    read = next(f["id"] for f in config["dependencies"] if len(f["inputs"]) == 3)
+    (box,) = [c["props"] for c in config["components"] if c["props"].get("elem_id") == "erc-script"]
+    assert box["max_length"] == LIMITS.script_characters + 1
+    # The browser holds to it, but whoever posts need not.
+    event = call(address, read, ["\n" * 1_000_000, None, ["text"]])
+    assert "1000000 characters are too many for this page" in json.dumps(event["output"]["data"])
 
 
 def test_uploads_beyond_the_limit_are_refused_by_the_server_too(address: str) -> None:

@@ -9,15 +9,21 @@ from typing import Any
 
 from .text_file import TextFile
 
-CLOCK = r"(?:(\d+):)?(\d{1,2}):(\d{2})[,.](\d{1,3})"
+# Hours of any length would be too much for `int` and `float`.
+CLOCK = r"(?:(\d{1,6}):)?(\d{1,2}):(\d{2})[,.](\d{1,3})"
 TIMES = re.compile(rf"\s*{CLOCK}\s*-->\s*{CLOCK}(?:\s.*)?")
 REMEDY = "write times as 00:01:02,500 --> 00:01:04,000"
 
-VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]+)>")
+# No part of these reads past where the next tag begins, or takes what the part before it takes: with either, a line of
+# half tags would be read as often as it has characters.
+VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^\s<>][^<>]*)>")
 # Tags of HTML and WebVTT, its inline times, and the {\an8} of Advanced SubStation.
-TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<[\d:.]+>|\{\\[^}]*\}")
-DASH = re.compile(r"\s*(?:[-\u2013]|>>)\s*(?=\S)")
+TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<[\d:.]+>|\{\\[^{}]*\}")
+# At the beginning of a line alone: "Jean-Luc" has none.
+DASH = re.compile(r"\A\s*(?:[-\u2013]|>>)\s*(?=\S)")
 PREFIX = re.compile(r"([^\W\d_][\w .'\u2019&-]{0,30}?)\s*:\s+(?=\S)")
+# Python reads no number this long; HTML makes U+FFFD of every one that is no character.
+NO_CHARACTER = re.compile(r"&#[0-9]{4000,};?")
 # "[door slams]", "(sighs)", "♪ la la ♪": a description of sound, or a song, and no speech.
 NO_SPEECH = re.compile(r"(?:\s|[♪♫#*]|\[[^\]]*\]|\([^)]*\))*|[♪♫].*[♪♫]\s*", re.DOTALL)
 
@@ -125,31 +131,36 @@ def _voices(cue: Cue) -> list[tuple[str | None, list[str]]]:
     """The lines of each voice of a cue, without tags; lines before the first voice, or all, have None."""
     before, *rest = VOICE.split("\n".join(cue.lines))
     pieces: list[tuple[str | None, str]] = [(None, before), *zip(rest[::2], rest[1::2], strict=True)]
-    plain = [(voice, html.unescape(TAG.sub("", text)).split("\n")) for voice, text in pieces]
-    cleaned = [(voice and html.unescape(voice).strip(), [line.strip() for line in lines]) for voice, lines in plain]
+    plain = [(voice, _unescaped(TAG.sub("", text)).split("\n")) for voice, text in pieces]
+    cleaned = [(voice and _unescaped(voice).strip(), [line.strip() for line in lines]) for voice, lines in plain]
     return [(voice, kept) for voice, lines in cleaned if (kept := [line for line in lines if line])]
+
+
+def _unescaped(text: str) -> str:
+    return html.unescape(NO_CHARACTER.sub("\ufffd", text))
 
 
 def _names(lines: Iterable[str]) -> set[str]:
     """What stands before a colon and is taken for a speaker."""
-    matches = (PREFIX.match(DASH.sub("", line, count=1)) for line in lines)
+    matches = (PREFIX.match(DASH.sub("", line)) for line in lines)
     counts = Counter(match[1] for match in matches if match)
     return {name for name, count in counts.items() if name.isupper() or (count > 1 and name[0].isupper())}
 
 
 def _turns(voice: str | None, lines: list[str], names: set[str]) -> list[Turn]:
     """Turns of lines: a dash or a speaker's name begins a new one."""
-    turns: list[Turn] = []
+    turns: list[tuple[str | None, list[str]]] = []
     for line in lines:
-        bare = DASH.sub("", line, count=1) if DASH.match(line) else line
+        bare = DASH.sub("", line)
         match = PREFIX.match(bare)
         speaker = match[1] if match and voice is None and match[1] in names else None
         text = bare[match.end() :] if match and speaker else bare
         if not turns or (voice is None and (speaker or bare != line)):
-            turns.append(Turn(voice or speaker, text))
+            turns.append((voice or speaker, [text]))
         else:
-            turns[-1].text += f" {text}"
-    return turns
+            turns[-1][1].append(text)
+    # Joined once: a text that grows line by line is copied with every one.
+    return [Turn(speaker, " ".join(texts)) for speaker, texts in turns]
 
 
 def _timed(cue: Cue, turns: list[Turn]) -> Iterator[dict[str, Any]]:

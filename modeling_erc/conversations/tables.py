@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,9 @@ TIMES = ("start", "end")
 MEDIA = {"audio": ("audio", "audio_path"), "video": ("video", "video_path")}
 SAID = ("text", "audio", "video", "audio_path", "video_path")
 TOO_DEEP = "brackets within brackets without end: write a flat list of utterances"
+# Python makes no whole number of more than 4,300 digits.
+TOO_LONG = re.compile(r"(?<!\d)\d{4301,}")
+ENDLESS = "a number of thousands of digits: write seconds, like 62.5"
 
 
 def read_csv(file: TextFile) -> list[dict[str, Any]]:
@@ -59,6 +63,8 @@ def read_jsonl(file: TextFile) -> list[dict[str, Any]]:
                 raise file.error(number, f"no JSON ({error.msg}): write one object a line") from error
             except RecursionError as error:
                 raise file.error(number, TOO_DEEP) from error
+            except ValueError as error:
+                raise file.error(number, ENDLESS) from error
             found.append(_utterance(file, number, row))
     return found
 
@@ -73,6 +79,9 @@ def read_json(file: TextFile) -> list[dict[str, Any]]:
         ) from error
     except RecursionError as error:
         raise file.error(1, TOO_DEEP) from error
+    except ValueError as error:
+        number = TOO_LONG.search(file.text)
+        raise file.error(1 + file.text.count("\n", 0, number.start() if number else 0), ENDLESS) from error
     rows = content.get("utterances") if isinstance(content, Mapping) else content
     if not isinstance(rows, list):
         raise file.error(1, 'expected a list of utterances, or an object with "utterances"')

@@ -18,6 +18,7 @@ class Limits:
     Args:
         turns: utterances of a conversation.
         characters: of one utterance, and of a speaker's name.
+        script_characters: of all lines together, as they are typed; room for `turns` of `characters` and their times.
         seconds: length of a recording, and latest time of a conversation.
         pixels: of a picture of the recording (width x height).
         conversation_bytes: size of a file with a conversation.
@@ -26,10 +27,22 @@ class Limits:
 
     turns: int = 200
     characters: int = 1000
+    script_characters: int = 250_000
     seconds: float = 900.0
     pixels: int = 4096 * 2304
     conversation_bytes: int = 1_000_000
     upload_bytes: int = 50 * 2**20
+
+    def check_script(self, script: str) -> None:
+        """Refuses lines that are too many to be read at all.
+
+        Raises:
+            PageError: the limit is passed.
+        """
+        if len(script) > self.script_characters:
+            raise PageError(
+                f"{len(script)} characters are too many for this page: leave at most {self.script_characters}."
+            )
 
     def check_conversation(self, conversation: Conversation) -> None:
         """Refuses a conversation that is too long.

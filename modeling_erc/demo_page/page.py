@@ -65,7 +65,13 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=320):
                 script = gr.Textbox(
-                    label="Conversation", placeholder=PLACEHOLDER, lines=9, max_lines=18, elem_id="erc-script"
+                    label="Conversation",
+                    placeholder=PLACEHOLDER,
+                    lines=9,
+                    max_lines=18,
+                    # One more than is read, so that what a browser cuts off is told and not silently left out.
+                    max_length=reader.limits.script_characters + 1,
+                    elem_id="erc-script",
                 )
                 with gr.Row():
                     opened = local(

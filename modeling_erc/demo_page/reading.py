@@ -74,6 +74,7 @@ class Reader:
         Raises:
             PageError: something is missing, too large, or cannot be read.
         """
+        self.limits.check_script(script)
         conversation = read_script(script)
         self.limits.check_conversation(conversation)
         if recording is not None:

@@ -12,7 +12,8 @@ TIMES = re.compile(rf"\[{CLOCK}(?:-+>?|\u2013|\u2014){CLOCK}\]\s*")
 # A colon inside of a sentence, of a clock or of an address makes no speaker.
 SPEAKER = re.compile(r"([^:?!,;\[\]]{1,40}|\?):(?:\s+|$)")
 NOBODY = "?"
-SUBTITLES = re.compile(r"^[\d:.,\s]+-->\s*\d", re.MULTILINE)
+# Matched line by line: over the whole text it would begin again at every empty line, and read all that follow.
+SUBTITLES = re.compile(r"[\d:.,\s]+-->\s*\d")
 
 
 def read_script(text: str) -> Conversation:
@@ -28,10 +29,11 @@ def read_script(text: str) -> Conversation:
         >>> read_script("[0:01 - 0:02.5] Ann: We won!").utterances
         [{'speaker': 'Ann', 'text': 'We won!', 'start': 1.0, 'end': 2.5}]
     """
-    if SUBTITLES.search(text):
+    lines = text.splitlines()
+    if any(SUBTITLES.match(line) for line in lines):
         raise PageError("These look like the lines of a subtitle file: open them as a file (.srt or .vtt).")
-    lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), start=1))
-    utterances = [_utterance(number, line) for number, line in lines if line]
+    numbered = ((number, line.strip()) for number, line in enumerate(lines, start=1))
+    utterances = [_utterance(number, line) for number, line in numbered if line]
     if not utterances:
         raise PageError("Nothing is said yet: write a line like “Ann: We won!”, or open a file.")
     return Conversation(utterances)

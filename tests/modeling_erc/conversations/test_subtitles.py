@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from modeling_erc.conversations import ConversationError, read_conversation
+from tests.cpu_seconds import cpu_seconds
 
 Said = list[tuple[Any, ...]]
 
@@ -79,6 +80,38 @@ Cy: Twice.
     ]
 
 
+def test_a_speaker_with_a_hyphen_is_recognised(tmp_path: Path) -> None:
+    srt = "".join(
+        f"{i}\n00:00:0{i},000 --> 00:00:0{i},900\n{text}\n\n"
+        for i, text in enumerate(
+            ["JEAN-LUC: Engage - now.", "- Mary-Ann: Well-known.\n- Mary-Ann: To whom?", "Jean\u2013Luc \u2013 gone."]
+        )
+    )
+    assert [turn[2:] for turn in read(tmp_path / "a.srt", srt)[0]] == [
+        ("JEAN-LUC", "Engage - now."),
+        ("Mary-Ann", "Well-known."),
+        ("Mary-Ann", "To whom?"),
+        (None, "Jean\u2013Luc \u2013 gone."),
+    ]
+
+
+@pytest.mark.parametrize(
+    "said", ["<v", "<v ", "<v.a", "<a", "<1", "{\\", "-", "a ", ">>", "a\n", "[]", "(", "\u266a ", "&#"]
+)
+@pytest.mark.parametrize("gap", ["", " ", "\t"])
+def test_a_megabyte_of_anything_is_read_in_seconds(said: str, gap: str, tmp_path: Path) -> None:
+    """Many times the same, or once and then nothing for long."""
+    text = said + gap * 1_000_000 if gap else said * (1_000_000 // len(said))
+    with cpu_seconds(5):
+        turns, _ = read(tmp_path / "a.srt", f"{CLEAN}\n3\n01:00:04,000 --> 01:00:05,000\n{text}b\n")
+    assert turns[:2] == WANTED
+
+
+def test_the_number_of_no_character_is_read_however_long_it_is(tmp_path: Path) -> None:
+    vtt = f"WEBVTT\n\n00:01.000 --> 00:02.000\n<v Ann&#{'1' * 5000};>Hi&#{'0' * 5000} &#33;\n"
+    assert read(tmp_path / "a.vtt", vtt)[0] == [(1.0, 2.0, "Ann\ufffd", "Hi\ufffd !")]
+
+
 def test_cues_without_speech_are_left_out_and_told(tmp_path: Path) -> None:
     srt = "".join(
         f"{i}\n00:00:0{i},000 --> 00:00:0{i},900\n{text}\n\n"
@@ -115,6 +148,8 @@ def test_other_encodings_are_read_and_told(tmp_path: Path) -> None:
             CLEAN + "\n3\n00:00:09,000 --> 00:00:08,500\nHi\n",
             r"line 11: the cue ends at 8\.5 s, before it begins at 9 s",
         ),
+        ("1\n" + "1" * 5000 + ":00:01,000 --> 00:00:02,000\nHi\n", "line 2: '1{60}' is no pair of times"),
+        ("00:00:01,000 --> " + "1" * 400 + ":00:02,000\nHi\n", "line 1: '00:00:01,000 --> 1+' is no pair of times"),
         (CLEAN.replace("?\n", "?\n\n"), "line 9: 'Yes.' belongs to no cue: .* or remove the empty line"),
         (CLEAN.replace("\n\n", "\n"), "line 5: times in the middle of a cue: put an empty line before the next cue"),
         ("\n", "nothing is said in it"),

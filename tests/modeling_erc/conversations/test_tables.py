@@ -39,6 +39,16 @@ def test_every_format_gives_the_same_utterances(suffix: str, tmp_path: Path) -> 
         ("a.json", "[" * 100_000, r"a\.json, line 1: brackets within brackets without end"),
         ("a.jsonl", '{"text": "Hi."}\n' + "[" * 100_000, r"a\.jsonl, line 2: brackets within brackets without end"),
         ("a.json", '[{"text": "Hi.", "start": 1' + "0" * 400 + "}]", r"start is '10+': write seconds"),
+        (
+            "a.json",
+            '[{"text": "Hi."},\n{"start": 1' + "0" * 5000 + "}]",
+            r"a\.json, line 2: a number of thousands of digits",
+        ),
+        (
+            "a.jsonl",
+            '{"text": "Hi."}\n{"start": -' + "1" * 5000 + "}",
+            r"a\.jsonl, line 2: a number of .*: write seconds",
+        ),
         ("a.csv", "text\n" + "x" * 200_000, r"a\.csv, line \d: no CSV \(field larger"),
         ("a.csv", "who,words\nAnn,Hi\n", r"a\.csv, line 1: columns who, words: expected at least one of text, audio"),
         (

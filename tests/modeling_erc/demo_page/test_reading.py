@@ -12,6 +12,7 @@ import torch
 from modeling_erc import EmotionRecognitionPipeline, ErcConfig, ErcForSequenceClassification
 from modeling_erc.demo_page.limits import Limits, PageError
 from modeling_erc.demo_page.reading import Reader, write_downloads
+from modeling_erc.demo_page.script import write_script
 from modeling_erc.processing_erc import ErcProcessor
 from tests.conftest import write_wav
 
@@ -59,6 +60,21 @@ def test_limits_hold_for_what_is_typed(reader: Reader) -> None:
     reader.limits = Limits(turns=2)
     with pytest.raises(PageError, match="3 turns are too many"):
         reader.read(SCRIPT, None, ["text"])
+    # Told before it is read: there is not even a line in it.
+    reader.limits = Limits(script_characters=80)
+    with pytest.raises(PageError, match="81 characters are too many for this page: leave at most 80"):
+        reader.read("\n" * 81, None, ["text"])
+    with pytest.raises(PageError, match="Nothing is said yet"):
+        reader.read("\n" * 80, None, ["text"])
+
+
+def test_what_may_be_typed_has_room_for_the_longest_conversation_that_is_read() -> None:
+    limits = Limits()
+    longest = [
+        {"speaker": "S" * 40, "text": "w" * limits.characters, "start": 3599.125, "end": 3599.625}
+        for _ in range(limits.turns)
+    ]
+    limits.check_script(write_script(longest))
 
 
 def test_nothing_for_the_model_is_told(reader: Reader) -> None:

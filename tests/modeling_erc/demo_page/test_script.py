@@ -6,6 +6,7 @@ import pytest
 
 from modeling_erc.demo_page.limits import PageError
 from modeling_erc.demo_page.script import read_script, write_script
+from tests.cpu_seconds import cpu_seconds
 
 
 def test_a_line_is_a_turn_with_a_speaker_and_times_where_it_has_them() -> None:
@@ -54,3 +55,10 @@ def test_what_is_written_is_read_back() -> None:
 def test_a_message_says_what_is_wrong(text: str, message: str) -> None:
     with pytest.raises(PageError, match=message):
         read_script(text)
+
+
+@pytest.mark.parametrize("line", ["\n", " ", "1", "1:", "[", "[1", "[1-", "-->", "Ann: ", "\u2028"])
+def test_a_megabyte_of_anything_is_read_in_seconds(line: str) -> None:
+    text = line * (1_000_000 // len(line)) + "\nAnn: We won!"
+    with cpu_seconds(5):
+        assert read_script(text).utterances[-1] == {"speaker": "Ann", "text": "We won!"}
