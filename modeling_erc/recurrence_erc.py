@@ -22,7 +22,8 @@ def run_gru(gru: nn.GRU, rows: Tensor, lengths: Tensor) -> Tensor:
     Returns:
         `(n, longest, directions * width)`, zero after a row's end.
     """
-    if rows.device.type != "cpu":
+    # One whose weights were made eight-bit is of another class, and can only be called.
+    if rows.device.type != "cpu" or not isinstance(gru, nn.GRU):
         packed = nn.utils.rnn.pack_padded_sequence(rows, lengths.cpu(), batch_first=True, enforce_sorted=False)
         output: Tensor = nn.utils.rnn.pad_packed_sequence(gru(packed)[0], batch_first=True, total_length=rows.shape[1])[
             0
