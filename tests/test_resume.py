@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import datasets
-import evaluate
 import huggingface_hub.constants
 import numpy as np
 import pytest
@@ -25,6 +23,7 @@ from safetensors.torch import load_file
 import train_hf
 from modeling_erc.training import CheckpointError
 from modeling_erc.training.whole_checkpoint import checkpoints_of, fault_of
+from tests.small_run import own_caches
 
 SCRIPT = Path(train_hf.__file__)
 # All that draws random numbers is on; of five steps an epoch every other one is saved, and logged losses lie across.
@@ -60,9 +59,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A Hugging Face cache of its own, for this process and those that it starts."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_CACHE_HOME", str(home))
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", home / "datasets")
-        patch.setattr(evaluate.config, "HF_METRICS_CACHE", home / "metrics")
+        own_caches(patch, home)
         patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
         for name, value in {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}.items():
             patch.setenv(name, value)

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-import datasets
-import evaluate
 import huggingface_hub.constants
 import numpy as np
 import pytest
@@ -31,20 +29,15 @@ from modeling_erc.__main__ import main as modeling_erc_command
 from modeling_erc.encoders_erc import TextEncoder
 from modeling_erc.training.fresh import FRESH
 from tests.hub_server import HubServer, Reply
+from tests.small_run import SMALL_RECIPE, own_caches
 
 SCRIPT = Path(train_hf.__file__)
 SMALL = ["--hidden_size", "16", "--num_train_epochs", "1"]
 # Of its own, so that no change of the demo's settings makes a test mean something else.
-CONFIG = """
-dataset: meld
-modalities: [text]
-text_encoder: tiny
-hidden_size: 32
-contrastive: none
+CONFIG = f"""{SMALL_RECIPE}
 num_train_epochs: 1
 per_device_train_batch_size: 3
 learning_rate: 3.0e-3
-use_cpu: true
 """
 EMOTION = 2  # its column
 EMOTIONS = LABEL_SETS["meld"].names
@@ -65,9 +58,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A Hugging Face cache of its own, for this process and those that it starts."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_CACHE_HOME", str(home))
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", home / "datasets")
-        patch.setattr(evaluate.config, "HF_METRICS_CACHE", home / "metrics")
+        own_caches(patch, home)
         patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
         for name, value in {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}.items():
             patch.setenv(name, value)

@@ -4,21 +4,14 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
-import datasets
-import evaluate
 import pytest
 
 from modeling_erc.__main__ import main
+from tests.small_run import SMALL_RECIPE, own_caches
 
 HEADER = "Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID\n"
-CONFIG = """
-dataset: meld
-modalities: [text]
-text_encoder: tiny
-hidden_size: 32
-contrastive: none
+CONFIG = f"""{SMALL_RECIPE}
 num_train_epochs: 1
-use_cpu: true
 """
 # More than the corpus takes on the disk, less than a model does.
 ROOM = 200_000
@@ -32,9 +25,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         rows = "".join(f"glad table,Ann,{e},{n},0\n" for n, e in enumerate(["joy", "neutral", "anger"]))
         (tmp_path / "meld" / f"{split}_sent_emo.csv").write_text(HEADER + rows)
     (tmp_path / "small.yaml").write_text(CONFIG)
-    monkeypatch.setattr(datasets.config, "HF_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
-    monkeypatch.setattr(evaluate.config, "HF_METRICS_CACHE", tmp_path / "metrics")
+    own_caches(monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -51,26 +42,14 @@ def little_room() -> Iterator[None]:
 @pytest.mark.parametrize(
     "words",
     [
-        ["train", "small.yaml", "--data_dir", "meld", "--output_dir", "run"],
-        [
-            "cross",
-            "--train",
-            "small.yaml",
-            "--train_dir",
-            "meld",
-            "--test",
-            "meld",
-            "--test_dir",
-            "meld",
-            "--out",
-            "run",
-        ],
+        "train small.yaml --data_dir meld --output_dir run",
+        "cross --train small.yaml --train_dir meld --test meld --test_dir meld --out run",
     ],
     ids=["train", "cross"],
 )
-def test_a_full_disk_is_told_without_a_traceback(home: Path, little_room: None, words: list[str]) -> None:
+def test_a_full_disk_is_told_without_a_traceback(home: Path, little_room: None, words: str) -> None:
     with pytest.raises(SystemExit) as stopped:
-        main(words)
+        main(words.split())
     told = str(stopped.value.code)
     assert told.startswith("CheckpointError: run") and "There is no whole checkpoint yet: make room" in told
     assert "\n" not in told

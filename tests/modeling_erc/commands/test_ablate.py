@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import datasets
 import pytest
 import yaml
 from PIL import Image
 
 from modeling_erc.commands import ablate
 from modeling_erc.training.grid import plan
+from tests.small_run import own_caches
 
 ROOT = Path(__file__).parents[3]
 CONFIG = """
@@ -35,8 +35,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A Hugging Face cache of its own, for this process and those that it starts."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_CACHE_HOME", str(home))
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", home / "datasets")
+        own_caches(patch, home)
         for name, value in {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}.items():
             patch.setenv(name, value)
         yield home

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
-import datasets
 import pytest
 
 from modeling_erc.__main__ import main
+from tests.small_run import own_caches
 
 ROOT = Path(__file__).parents[3]
 ATTACK = "<script>alert(1)</script><img src=http://example.org/x.png onerror=alert(2)>"
@@ -52,8 +52,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A Hugging Face cache for this process and those that it starts."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_CACHE_HOME", str(home))
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", home / "datasets")
+        own_caches(patch, home)
         yield home
 
 

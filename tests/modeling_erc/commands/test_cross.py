@@ -3,7 +3,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import datasets
-import evaluate
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
@@ -12,21 +11,16 @@ import train_hf
 from modeling_erc import ErcForSequenceClassification
 from modeling_erc.commands import cross
 from modeling_erc.processing_erc import ErcProcessor
+from tests.small_run import SMALL_RECIPE, own_caches
 
 MELD = "Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID\n"
 EMORY = "Utterance,Speaker,Emotion,Scene_ID,Utterance_ID,Season,Episode,Start_Time,End_Time\n"
 WORDS = {"neutral": "chair table", "joy": "glad lovely", "anger": "hate wrong", "surprise": "what really"}
 SAID = {"joyful": "glad lovely", "mad": "hate wrong", "neutral": "chair table", "peaceful": "calm quiet"}
-CONFIG = """
-dataset: meld
-modalities: [text]
-text_encoder: tiny
-hidden_size: 32
-contrastive: none
+CONFIG = f"""{SMALL_RECIPE}
 num_train_epochs: 12
 per_device_train_batch_size: 4
 learning_rate: 3.0e-3
-use_cpu: true
 """
 
 
@@ -49,9 +43,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (home / "emorynlp" / f"emorynlp_{split}_final.csv").write_text(EMORY + "".join(lines))
     (home / "small.yaml").write_text(CONFIG)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_CACHE_HOME", str(home))
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", home / "datasets")
-        patch.setattr(evaluate.config, "HF_METRICS_CACHE", home / "metrics")
+        own_caches(patch, home)
         yield home
 
 

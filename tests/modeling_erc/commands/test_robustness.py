@@ -4,25 +4,18 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import datasets
-import evaluate
 import pytest
 from PIL import Image
 
 import train_hf
 from modeling_erc.commands import robustness
+from tests.small_run import SMALL_RECIPE, own_caches
 
 HEADER = "Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID\n"
 WORDS = {"joy": "glad great lovely", "anger": "hate stop wrong"}
-CONFIG = """
-dataset: meld
-modalities: [text]
-text_encoder: tiny
+CONFIG = f"""{SMALL_RECIPE}
 frozen_modalities: [text]
-hidden_size: 32
-contrastive: none
 num_train_epochs: 1
-use_cpu: true
 """
 
 
@@ -31,9 +24,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A Hugging Face cache of its own."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_CACHE_HOME", str(home))
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", home / "datasets")
-        patch.setattr(evaluate.config, "HF_METRICS_CACHE", home / "metrics")
+        own_caches(patch, home)
         yield home
 
 

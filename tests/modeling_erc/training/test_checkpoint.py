@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import pytest
 import yaml
 
 import train_hf
 from modeling_erc.training.checkpoint import Run, frozen_features, load_run, predict
+from tests.small_run import own_caches
 
 SETTINGS = {
     "dataset": "meld",
@@ -34,8 +34,7 @@ SETTINGS = {
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_CACHE_HOME", str(home))
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", home / "datasets")
+        own_caches(patch, home)
         yield
 
 

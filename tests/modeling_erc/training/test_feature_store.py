@@ -1,0 +1,66 @@
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from modeling_erc.training import FeatureStore
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_a_store_gives_back_what_was_written(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path / "new" / "folder")
+    assert len(store) == 0
+    flat = {"a": torch.randn(3, 8), "b": torch.randn(1, 8)}
+    layered = {"c": torch.randn(4, 5, 8), "d": torch.randn(4, 2, 8)}
+    store.write(flat)
+    store.write(layered)
+    for found in (store, FeatureStore(tmp_path / "new" / "folder")):
+        assert set(found) == {"a", "b", "c", "d"}
+        assert all(torch.equal(found[key], value) for key, value in {**flat, **layered}.items())
+        assert "e" not in found
+        assert found.get("e") is None
+    with pytest.raises(KeyError):
+        store["e"]
+
+
+KILLED_WRITER = """
+import sys, torch
+from pathlib import Path
+from modeling_erc.training import FeatureStore
+store = FeatureStore(Path(sys.argv[1]))
+store.write({"whole": torch.arange(6.0).view(3, 2)})
+store.write({"half": torch.zeros(30_000_000, 1)})
+print("not killed in time")
+"""
+
+
+def test_a_writer_killed_in_the_middle_leaves_a_store_that_loads(tmp_path: Path) -> None:
+    writer = subprocess.Popen([sys.executable, "-c", KILLED_WRITER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not (list(tmp_path.glob("*.safetensors")) and list(tmp_path.glob("*.writing"))):
+        assert writer.poll() is None and time.monotonic() < deadline, "the writer never began its second shard"
+    writer.send_signal(signal.SIGKILL)
+    assert writer.communicate()[0] == b""
+    (half,) = tmp_path.glob("*.writing")
+    store = FeatureStore(tmp_path)
+    assert list(store) == ["whole"]
+    assert store["whole"].tolist() == [[0, 1], [2, 3], [4, 5]]
+    half.unlink()
+    store.write({"half": torch.ones(2, 2)})
+    assert set(FeatureStore(tmp_path)) == {"whole", "half"}
+
+
+@pytest.mark.parametrize("left", [0, 100])
+def test_a_damaged_shard_is_passed_over_and_written_anew(tmp_path: Path, left: int) -> None:
+    FeatureStore(tmp_path).write({"a": torch.ones(2, 8)})
+    (shard,) = tmp_path.glob("*.safetensors")
+    shard.write_bytes(shard.read_bytes()[:left])
+    store = FeatureStore(tmp_path)
+    assert "a" not in store
+    store.write({"a": torch.ones(2, 8)})
+    assert FeatureStore(tmp_path)["a"].shape == store["a"].shape == (2, 8)
