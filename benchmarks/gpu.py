@@ -35,7 +35,10 @@ def gpu(setting: Setting) -> list[Table]:
         rows.append(["on" if compiled else "off", tokens, utterances, share, memory])
     columns = ["torch.compile", "tokens / s", "utterances / s", "share of the matrix peak", "peak memory (MB)"]
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    notes = ["Tokens are those of both encoders; 6 operations a parameter and token, and attention's own, are counted."]
+    notes = [
+        "Tokens are those of both encoders; 6 operations a parameter and token, and attention's own, are counted.",
+        "The compiler breaks the graph where the present utterances are counted.",
+    ]
     return [Table(f"{title}, {device}", columns, rows, notes)]
 
 
