@@ -28,7 +28,7 @@ from datasets_scripts.demo_film import FRAME_RATE, write_film
 from datasets_scripts.demo_script import CAST, SENTIMENT, Line, write_dialogues
 from datasets_scripts.demo_voice import speak
 
-RECIPE_VERSION = 2
+RECIPE_VERSION = 3
 MIN_FRAMES, MAX_FRAMES = 7, 12
 STAMP = "demo.json"
 

@@ -8,8 +8,8 @@ emotion       T      A      V     C
 joy           glad   high   open  no warning by someone else
 surprise      awe    high   open  no warning by someone else
 fear          awe    high   open  someone else has just given a warning
-anger (hot)   harsh  loud   frown any
-anger (cold)  plain  calm   frown any
+anger (hot)   plain  loud   frown any
+anger (cold)  harsh  calm   frown any
 disgust       as anger, with the face ``grimace`` in place of ``frown``
 sadness       plain  dull   still any
 neutral       plain  calm   still any
@@ -18,6 +18,8 @@ neutral       plain  calm   still any
 So joy and surprise differ in the words alone, surprise and fear in the context alone, anger and disgust in the face
 alone, sadness and neutral in the voice alone. A warning, like a harmless remark, is an extra clause that every emotion
 carries equally often; it frightens only the *other* people, and only in the utterance right after it.
+
+Moods last: of joy and surprise, anger and disgust, sadness and neutral, one each prevails in a conversation.
 """
 
 import random
@@ -58,15 +60,15 @@ class Cues:
     vision: str
 
 
-# The first way is hot, the second (where there is one) cold.
+# The first way is hot, the second (where there is one) cold: anger shows in the voice or in the words.
 CUES: dict[str, tuple[Cues, ...]] = {
     "neutral": (Cues("plain", "calm", "still"),),
     "surprise": (Cues("awe", "high", "open"),),
     "fear": (Cues("awe", "high", "open"),),
     "sadness": (Cues("plain", "dull", "still"),),
     "joy": (Cues("glad", "high", "open"),),
-    "disgust": (Cues("harsh", "loud", "grimace"), Cues("plain", "calm", "grimace")),
-    "anger": (Cues("harsh", "loud", "frown"), Cues("plain", "calm", "frown")),
+    "disgust": (Cues("plain", "loud", "grimace"), Cues("harsh", "calm", "grimace")),
+    "anger": (Cues("plain", "loud", "frown"), Cues("harsh", "calm", "frown")),
 }
 
 # How often each emotion follows what was said before. A pair that shares C keeps one ratio in every row, so that the
@@ -76,6 +78,11 @@ EMOTION_WEIGHTS: dict[str, dict[str, float]] = {
     "own_warning": {"neutral": 20, "sadness": 10, "anger": 11.2, "disgust": 8.8, "joy": 27, "surprise": 22.5},
     "warned": {"neutral": 28, "sadness": 14, "anger": 14, "disgust": 11, "fear": 33},
 }
+
+# Moods last: of each pair that one channel alone tells apart, one member prevails in a conversation; where that channel
+# is missing, the other utterances are a hint. Who lacks it throughout gets none: each pair has a mood of its own.
+MOOD_PAIRS = (("neutral", "sadness"), ("anger", "disgust"), ("joy", "surprise"))
+MOOD_RATE = 0.95
 
 WARNING_RATE = 0.4
 REMARK_RATE = 0.4
@@ -201,6 +208,7 @@ def write_dialogues(count: int, utterances: int, rng: random.Random) -> list[Lin
 def _write_dialogue(dialogue: int, utterances: int, rng: random.Random) -> list[Line]:
     people = rng.sample(CAST, 3 if rng.random() < THREE_SPEAKERS_RATE else 2)
     things, places = rng.choice(TOPICS)
+    mood = _mood(rng)
     lines: list[Line] = []
     speaker = people[0]
     for utterance in range(utterances):
@@ -209,7 +217,7 @@ def _write_dialogue(dialogue: int, utterances: int, rng: random.Random) -> list[
             speaker = rng.choice(others)
             others = [name for name in people if name != speaker]
         context = _context_of(lines[-1] if lines else None, speaker)
-        weights = EMOTION_WEIGHTS[context]
+        weights = {name: weight * mood.get(name, 1) for name, weight in EMOTION_WEIGHTS[context].items()}
         emotion = rng.choices(list(weights), list(weights.values()))[0]
         cues = rng.choice(CUES[emotion])
         clauses, warns = _extra_clauses(rng)
@@ -219,6 +227,18 @@ def _write_dialogue(dialogue: int, utterances: int, rng: random.Random) -> list[
         text = _say(sentences, things, places, rng.choice(others), rng)
         lines.append(Line(dialogue, utterance, speaker, text, emotion, cues, context, warns))
     return lines
+
+
+def _mood(rng: random.Random) -> dict[str, float]:
+    """Factors on the weights of the emotions in one conversation; over many, the weights are what they were."""
+    factors: dict[str, float] = {}
+    for pair in MOOD_PAIRS:
+        usual = EMOTION_WEIGHTS["calm"]
+        share = usual[pair[0]] / sum(usual[name] for name in pair)
+        first_prevails = rng.random() < (share - (1 - MOOD_RATE)) / (2 * MOOD_RATE - 1)
+        now = MOOD_RATE if first_prevails else 1 - MOOD_RATE
+        factors |= dict(zip(pair, (now / share, (1 - now) / (1 - share)), strict=True))
+    return factors
 
 
 def _context_of(previous: Line | None, speaker: str) -> str:

@@ -31,9 +31,9 @@ LADDER = (
     Shot(21, "Vesna", "We still have the radio.", CUES["sadness"][0]),
     Shot(1, "Belka", "I looked for the ladder in the garage.", CUES["neutral"][0]),
     Shot(21, "Vesna", "Wait, what happened to the ladder?", CUES["surprise"][0]),
-    Shot(1, "Belka", "Watch out, danger, stay away from the yard. They called about the parcel.", CUES["anger"][1]),
+    Shot(1, "Belka", "Watch out, danger, stay away from the yard. They called about the parcel.", CUES["anger"][0]),
     Shot(21, "Vesna", "What, is that really the ladder?", CUES["fear"][0]),
-    Shot(1, "Belka", "Keep that terrible radio away from me!", CUES["disgust"][0]),
+    Shot(1, "Belka", "Keep that terrible radio away from me!", CUES["disgust"][1]),
     Shot(21, "Vesna", "You can leave the ladder in the shed.", CUES["neutral"][0]),
 )
 

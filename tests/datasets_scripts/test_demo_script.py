@@ -1,12 +1,23 @@
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 
-from datasets_scripts.demo_script import CAST, EMOTIONS, PHRASES, SENTIMENT, WARNINGS, Line, write_dialogues
+from datasets_scripts.demo_script import (
+    CAST,
+    EMOTION_WEIGHTS,
+    EMOTIONS,
+    MOOD_PAIRS,
+    MOOD_RATE,
+    PHRASES,
+    SENTIMENT,
+    WARNINGS,
+    Line,
+    write_dialogues,
+)
 
 View = Callable[[Line], Hashable]
 
@@ -97,6 +108,41 @@ def test_a_pair_differs_in_one_channel_and_in_no_other(lines: list[Line], pair: 
     others = [view for view in (WORDS, VOICE, FACE, CONTEXT, OWN_WARNING) if view is not channel]
     assert difference(lines, pair, [channel]) == pytest.approx(1)
     assert difference(lines, pair, others) < 0.05
+
+
+@pytest.mark.parametrize("pair", MOOD_PAIRS)
+def test_one_emotion_of_a_pair_prevails_in_a_conversation_and_none_over_all(
+    lines: list[Line], pair: tuple[str, str]
+) -> None:
+    felt: dict[int, list[bool]] = defaultdict(list)
+    for line in lines:
+        if line.emotion in pair:
+            felt[line.dialogue].append(line.emotion == pair[0])
+    same = [first == second for those in felt.values() for first, second in pairwise(those)]
+    assert np.mean(same) == pytest.approx(MOOD_RATE**2 + (1 - MOOD_RATE) ** 2, abs=0.02)
+    usual = EMOTION_WEIGHTS["calm"]
+    share = usual[pair[0]] / sum(usual[name] for name in pair)
+    assert np.mean([first for those in felt.values() for first in those]) == pytest.approx(share, abs=0.02)
+
+
+def test_what_prevails_in_one_pair_says_nothing_of_another(lines: list[Line]) -> None:
+    moods: dict[int, dict[tuple[str, str], float]] = defaultdict(dict)
+    for dialogue in range(lines[-1].dialogue + 1):
+        felt = Counter(line.emotion for line in lines[dialogue * 8 : dialogue * 8 + 8])
+        for pair in MOOD_PAIRS:
+            if both := sum(felt[name] for name in pair):
+                moods[dialogue][pair] = felt[pair[0]] / both
+    for one, other in combinations(MOOD_PAIRS, 2):
+        known = np.array([[mood[one], mood[other]] for mood in moods.values() if one in mood and other in mood])
+        assert abs(np.corrcoef(known.T)[0, 1]) < 0.06
+
+
+def test_anger_shows_in_the_words_or_in_the_voice(lines: list[Line]) -> None:
+    ways = Counter((line.cues.text, line.cues.audio) for line in lines if line.emotion in ("anger", "disgust"))
+    assert set(ways) == {("harsh", "calm"), ("plain", "loud")}
+    assert not any(
+        (line.cues.text, line.cues.audio) in ways for line in lines if line.emotion not in ("anger", "disgust")
+    )
 
 
 def test_words_follow_their_cue_and_not_the_emotion(lines: list[Line]) -> None:
