@@ -231,13 +231,14 @@ def _write_dialogue(dialogue: int, utterances: int, rng: random.Random) -> list[
 
 def _mood(rng: random.Random) -> dict[str, float]:
     """Factors on the weights of the emotions in one conversation; over many, the weights are what they were."""
+    usual = EMOTION_WEIGHTS["calm"]
     factors: dict[str, float] = {}
-    for pair in MOOD_PAIRS:
-        usual = EMOTION_WEIGHTS["calm"]
-        share = usual[pair[0]] / sum(usual[name] for name in pair)
+    for first, second in MOOD_PAIRS:
+        share = usual[first] / (usual[first] + usual[second])
+        # As often as lets it keep its share over many conversations.
         first_prevails = rng.random() < (share - (1 - MOOD_RATE)) / (2 * MOOD_RATE - 1)
         now = MOOD_RATE if first_prevails else 1 - MOOD_RATE
-        factors |= dict(zip(pair, (now / share, (1 - now) / (1 - share)), strict=True))
+        factors[first], factors[second] = now / share, (1 - now) / (1 - share)
     return factors
 
 
