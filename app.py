@@ -29,10 +29,10 @@ def main() -> None:
         parser.error("name a checkpoint, such as runs/demo-001, or set ERC_CHECKPOINT")
     # Imported here: these take seconds, and a slip on the command line is told at once.
     try:
-        from modeling_erc.commands.predict import load_pipeline
         from modeling_erc.demo_page.page import build_page
         from modeling_erc.demo_page.reading import Reader
         from modeling_erc.demo_page.style import CSS, theme
+        from modeling_erc.loading import load_pipeline
     except ImportError as error:
         sys.exit(f"{error}: pip install -c constraints.txt -e '.[hub-demo]'")
     try:

@@ -53,9 +53,12 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["modeling_erc", "modeling_erc.*", "datasets_scripts", "datasets_scripts.*"]),
-    package_data={"modeling_erc.analysis": ["cards/*.md"]},
-    # The commands of `python -m modeling_erc` that train do it as the script does.
-    py_modules=["train_hf"],
+    package_data={
+        "modeling_erc": ["py.typed"],
+        "modeling_erc.configs": ["*.yaml", "*/*.yaml"],
+        "modeling_erc.hub": ["cards/*.md"],
+    },
+    entry_points={"console_scripts": ["modeling-erc=modeling_erc.__main__:run"]},
     python_requires=">=3.11",
     install_requires=REQUIRED,
     extras_require=EXTRAS,

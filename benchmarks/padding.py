@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 from modeling_erc import ErcForSequenceClassification
+from modeling_erc.configs import RECIPES
 from modeling_erc.training import ErcArgumentParser, ErcCollator, build
 
 from .corpus import EMOTIONS, raw_corpus
 from .table import BENCHMARKS, Setting, Table
-from .training import RECIPES
 
 
 @BENCHMARKS.register("padding")

@@ -10,12 +10,12 @@ from transformers import PrinterCallback, TrainerCallback
 
 from datasets_scripts import DialogueRows
 from modeling_erc import ErcForSequenceClassification
+from modeling_erc.configs import RECIPES
 from modeling_erc.training import ErcArgumentParser, ErcCollator, ErcTrainer, build
 
 from .corpus import EMOTIONS
 from .measure import Clock, Taken, fastest, peak_mb
 
-RECIPES = Path(__file__).parents[1] / "configs"
 # Neither evaluation nor checkpoints: an epoch of training alone is timed.
 _ALONE = ["--eval_strategy", "no", "--save_strategy", "no", "--load_best_model_at_end", "no", "--disable_tqdm", "yes"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from . import CORPORA, ErcBuilder, erc_builder, known_options
-from .publish import check_login, check_rights, push_dataset, write_dataset
+from .publishing.publish import check_login, check_rights, push_dataset, write_dataset
 
 
 def parse_option(text: str) -> tuple[str, Any]:
@@ -94,8 +94,8 @@ def main(argv: list[str]) -> None:
 def show(builder: ErcBuilder, name: str, picture: Path) -> None:
     """Prints the facts and saves the picture."""
     # Imported here: what opens media and draws is slow to load, and the other commands do without.
-    from .describe import describe, report
-    from .label_picture import plot_labels
+    from .publishing.describe import describe, report
+    from .publishing.label_picture import plot_labels
 
     facts = describe(builder.as_streaming_dataset())
     print(f"{name}, raw files in {builder.root}\n\n{report(facts)}\n")

@@ -4,7 +4,8 @@ import abc
 import functools
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+import random
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +15,27 @@ from datasets.exceptions import DatasetGenerationError
 
 from .labels import LabelSet
 from .schema import Dialogue, Utterance, dialogue_features
+
+
+def hold_out(dialogue_ids: Collection[str], count: int, seed: int) -> frozenset[str]:
+    """The dialogues that a seed takes out of training; the same on every machine and in whatever order they come.
+
+    Args:
+        dialogue_ids: ids of the training dialogues.
+        count: how many to take.
+        seed: another seed takes others.
+
+    Raises:
+        ValueError: where nothing would be left to train on.
+
+    Example:
+        >>> sorted(hold_out(["a", "b", "c", "d"], 2, seed=0))
+        ['b', 'd']
+    """
+    if not 0 <= count < len(dialogue_ids):
+        raise ValueError(f"{count} of {len(dialogue_ids)} training dialogues for dev: keep at least one for training")
+    return frozenset(random.Random(seed).sample(sorted(dialogue_ids), count))
+
 
 logger = logging.getLogger(__name__)
 

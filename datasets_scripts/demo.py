@@ -36,7 +36,7 @@ class Demo(Meld):
     def locate(cls, data_dir: str | Path | None, options: Mapping[str, Any]) -> Path:
         """Absolute folder of the demo corpus, with the corpus in it."""
         # Imported here: only the demo needs what writes media.
-        from .demo_corpus import ensure_demo_corpus
+        from .demo_corpus.writer import ensure_demo_corpus
 
         seed = options.get("seed", DemoConfig.seed)
         root = Path(datasets.config.HF_CACHE_HOME) / "erc" / f"demo-{seed}" if data_dir is None else Path(data_dir)

@@ -12,10 +12,9 @@ import datasets
 import pyarrow.parquet as pq
 from safetensors import safe_open
 
-from .builder import CorpusError, ErcBuilder, warn_once
-from .feature_pickle import FEATURES, MISSING, UTTERANCES, convert
-from .held_out import hold_out
+from .builder import CorpusError, ErcBuilder, hold_out, warn_once
 from .labels import LABEL_SETS, LabelSet
+from .pickles.convert import FEATURES, MISSING, UTTERANCES, convert
 from .schema import FEATURE_COLUMNS, Dialogue, Utterance
 from .text_normalization import normalize_text
 

@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 
 import datasets
 
-from .builder import CorpusError, ErcBuilder, warn_once
-from .held_out import hold_out
+from .builder import CorpusError, ErcBuilder, hold_out, warn_once
 from .iemocap_files import RAW_LABELS, SESSIONS, DialogueFiles, TurnLine, find_dialogues, read_labels, read_transcript
 from .labels import LABEL_SETS, LabelSet
 from .schema import VIDEO_COLUMNS, Dialogue, Utterance

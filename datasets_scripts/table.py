@@ -13,16 +13,7 @@ from .builder import CorpusError, ErcBuilder, warn_once
 from .csv_rows import Row, group_rows, index_rows
 from .labels import SHARED_EMOTIONS, LabelSet
 from .schema import Dialogue, Utterance
-from .table_files import (
-    REMEDY,
-    SPLIT_NAMES,
-    column_names,
-    find_tables,
-    media_path,
-    number_of,
-    read_rows,
-    text_of,
-)
+from .table_files import REMEDY, SPLIT_NAMES, column_names, find_tables, media_path, number_of, read_rows, text_of
 from .text_normalization import normalize_text
 
 MODALITIES = ("text", "audio", "video")

@@ -13,8 +13,8 @@ import av
 import numpy as np
 
 from datasets_scripts import load_erc_dataset
-from datasets_scripts.demo_film import FRAME_RATE, write_film
-from datasets_scripts.demo_voice import SAMPLE_RATE
+from datasets_scripts.demo_corpus.film import FRAME_RATE, write_film
+from datasets_scripts.demo_corpus.voice import SAMPLE_RATE
 from modeling_erc.media_erc import load_audio, probe_media
 from modeling_erc.timelines.writers import clock
 

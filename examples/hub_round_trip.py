@@ -19,7 +19,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from datasets_scripts.demo_corpus import DemoRecipe, ensure_demo_corpus  # noqa: E402 (run from anywhere)
+from datasets_scripts.demo_corpus.writer import DemoRecipe, ensure_demo_corpus  # noqa: E402 (run from anywhere)
 from tests.hub_server import HubServer  # noqa: E402
 
 # What a user of the model types, and all that they need: transformers, torch and a recent Python.

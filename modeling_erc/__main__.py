@@ -40,5 +40,10 @@ def main(argv: list[str]) -> None:
         sys.exit(f"{type(error).__name__}: {error}")
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Entry point of the console script `modeling-erc`."""
     main(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    run()

@@ -7,10 +7,121 @@ from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from .configuration_erc import ErcConfig
-from .layers_erc import alike_lengths, unsplit
-from .lora_erc import add_lora, train_adapters_only
+from .layers_erc import Dropout, alike_lengths, unsplit
 from .registry_erc import Registry
-from .spec_augment_erc import mask_spans
+
+try:
+    import peft
+except ImportError:
+    peft = None
+
+
+def add_lora(backbone: PreTrainedModel, rank: int) -> None:
+    """Puts adapters into every linear layer of `backbone`, in place.
+
+    Args:
+        backbone: changed in place.
+        rank: inner width of the adapters.
+
+    Raises:
+        ImportError: peft is not installed.
+    """
+    if peft is None:
+        raise ImportError('lora_modalities needs peft: pip install "modeling-erc[lora]"')
+    peft.inject_adapter_in_model(
+        peft.LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules="all-linear"), backbone
+    )
+    for name, weight in backbone.named_parameters():
+        if "lora_" in name:
+            # peft has initialised it; transformers would do so again, and a fresh adapter would not start at nothing.
+            weight._is_hf_initialized = True  # type: ignore[attr-defined]
+
+
+def train_adapters_only(backbone: nn.Module) -> None:
+    """Leaves the adapters as the only weights of `backbone` that are trained."""
+    for name, weight in backbone.named_parameters():
+        weight.requires_grad_("lora_" in name)
+
+
+def merge_lora(backbone: nn.Module) -> None:
+    """Folds the adapters into the weights that they adapt, in place: what is left is an ordinary backbone."""
+    adapted = [name for name, module in backbone.named_modules() if hasattr(module, "base_layer")]
+    for name in adapted:
+        parent = backbone.get_submodule(name.rpartition(".")[0])
+        layer = backbone.get_submodule(name)
+        layer.merge()  # type: ignore[operator]
+        setattr(parent, name.rpartition(".")[2], layer.base_layer)
+
+
+class ModalityProjection(nn.Module):
+    """From a modality's own width to the fusion's: layer mix, standardisation or norm, linear map.
+
+    Precomputed features come on any scale: `feature_mean` and `feature_scale` are set once from the training split
+    (see [`ErcPreTrainedModel.set_feature_statistics`]) and travel with the checkpoint.
+    """
+
+    def __init__(self, config: ErcConfig, modality: str) -> None:
+        super().__init__()
+        backbone = config.backbone_config(modality)
+        mixes = backbone is not None and getattr(config, f"{modality}_layer") == "mix"
+        width = (config.feature_sizes or {})[modality] if backbone is None else backbone_width(backbone)
+        self.layer_weights = nn.Parameter(torch.empty(backbone.num_hidden_layers + 1)) if mixes and backbone else None
+        self.feature_mean: Tensor
+        self.feature_scale: Tensor
+        self.register_buffer("feature_mean", torch.zeros(width))
+        self.register_buffer("feature_scale", torch.ones(width))
+        self.norm: nn.Module = nn.Identity() if backbone is None else nn.LayerNorm(width)
+        self.linear = nn.Linear(width, config.hidden_size)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Projects `(N, [layers,] tokens, width)` to `(N, tokens, hidden)`."""
+        tokens = tokens.to(self.feature_mean.dtype)
+        if self.layer_weights is not None:
+            tokens = torch.einsum("l,nltw->ntw", self.layer_weights.softmax(dim=0), tokens)
+        tokens = (tokens - self.feature_mean) / self.feature_scale
+        return self.dropout(self.linear(self.norm(tokens)))
+
+
+def backbone_width(config: PreTrainedConfig) -> int:
+    """Width of a backbone's hidden states."""
+    width: int = config.hidden_size if hasattr(config, "hidden_size") else config.hidden_sizes[-1]
+    return width
+
+
+SPANS = 2
+
+
+def mask_spans(values: Tensor, share: float) -> Tensor:
+    """SpecAugment without the warping (Park et al. 2019, arXiv 1904.08779).
+
+    In each row, `SPANS` spans of the last axis, and of the one before where there is one, take the row's mean. A span
+    is anything up to `share` of its axis long and lies anywhere.
+
+    Args:
+        values: `(N, samples)`, `(N, mels, frames)`, `(N, frames, mels)` or `(N, channels, height, width)`.
+        share: of each axis, from 0 to 1.
+
+    Returns:
+        what `values` is, with the spans blanked.
+
+    Example:
+        >>> mask_spans(torch.randn(4, 80, 300), share=0.2).shape
+        torch.Size([4, 80, 300])
+    """
+    rows = len(values)
+    blank = torch.zeros_like(values, dtype=torch.bool)
+    for axis in range(1 if values.dim() == 2 else values.dim() - 2, values.dim()):
+        length = values.shape[axis]
+        for _ in range(SPANS):
+            width = torch.rand(rows, 1, device=values.device) * share * length
+            start = torch.rand(rows, 1, device=values.device) * (length - width)
+            place = torch.arange(length, device=values.device)
+            span = (place >= start) & (place < start + width)
+            blank |= span.view(rows, *(length if i == axis else 1 for i in range(1, values.dim())))
+    mean = values.flatten(1).mean(dim=1).view(rows, *[1] * (values.dim() - 1))
+    return torch.where(blank, mean, values)
+
 
 # Rows that a backbone reads together: few enough to be of alike length, enough to fill the machine.
 GROUP_ROWS = 32
@@ -276,3 +387,6 @@ def pool_tokens(tokens: Tensor, mask: Tensor, stride: int) -> tuple[Tensor, Tens
     if tokens.dim() == 5:
         weights = weights[:, None]
     return (tokens * weights).sum(dim=-2) / weights.sum(dim=-2).clamp(min=1.0), mask.any(dim=-1)
+
+
+__all__ = ["mask_spans"]

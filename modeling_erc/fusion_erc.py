@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration_erc import ErcConfig
-from .layers_erc import Dropout, TransformerLayer, alike_lengths, end_of, masked_mean, unsplit
+from .layers_erc import Dropout, TransformerLayer, alike_lengths, attend, end_of, feed_forward, masked_mean, unsplit
 from .registry_erc import Registry
 
 
@@ -242,4 +243,174 @@ class ConcatFusion(LateFusion):
     def merge(self, states: Tensor, modality_mask: Tensor) -> Tensor:
         """See [`LateFusion.merge`]."""
         joint: Tensor = self.net(states.flatten(1))
+        return joint
+
+
+class CrossmodalLayer(GradientCheckpointingLayer):
+    """Pre-norm transformer layer whose queries are one modality's and whose keys and values another's.
+
+    Beside the source's tokens there is a null position, of key and value zero: a target can decline to listen, which
+    gives the attention a choice even where the source has a single token, and a source without tokens is no exception.
+
+    Args:
+        config: gives `hidden_size`, `num_attention_heads` and `hidden_dropout_prob`.
+        attention_size: width of the attention, a multiple of the heads.
+        intermediate_size: width of the feed-forward net.
+    """
+
+    def __init__(self, config: ErcConfig, attention_size: int, intermediate_size: int) -> None:
+        super().__init__()
+        self.num_heads = config.num_attention_heads
+        self.attention_norm = nn.LayerNorm(config.hidden_size)
+        self.query = nn.Linear(config.hidden_size, attention_size)
+        self.key_value = nn.Linear(config.hidden_size, 2 * attention_size)
+        self.attention_output = nn.Linear(attention_size, config.hidden_size)
+        self.feed_forward = feed_forward(config, intermediate_size)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, target: Tensor, source: Tensor, source_mask: Tensor) -> Tensor:
+        """One layer.
+
+        Args:
+            target: `(N, length, hidden)`.
+            source: `(N, source length, hidden)`; the target itself for self-attention.
+            source_mask: boolean `(N, source length)`.
+
+        Returns:
+            `(N, length, hidden)`.
+        """
+        query = self.query(self.attention_norm(target)).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        key_value = nn.functional.pad(self.key_value(self.attention_norm(source)), (0, 0, 0, 1))
+        key, value = key_value.unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        heard = attend(
+            query, key, value, nn.functional.pad(source_mask, (0, 1), value=True)[:, None, None], self.dropout
+        )
+        target = target + self.dropout(self.attention_output(heard.transpose(1, 2).flatten(2)))
+        return target + self.dropout(self.feed_forward(target))
+
+
+@FUSIONS.register("cross_attention")
+class CrossAttentionFusion(MatchedFusion):
+    """Pairwise crossmodal attention, MulT of Tsai et al. 2019 (arXiv 1906.00295).
+
+    For each ordered pair of modalities, crossmodal layers carry the source into a stream of the target's tokens:
+    stream = layer(stream, source), where the source stays as it came. Each target's streams are merged and go through
+    self-attention layers of its own; the means of the targets' tokens, side by side, go through a feed-forward net.
+
+    This project's choice: streams are averaged over the sources that are present, not concatenated (a target that has
+    none stays as it is); as many self-attention layers as crossmodal ones; the attentions of a target share the width
+    of one (each has hidden / modalities), and the feed-forward nets have the width of [`MatchedFusion`]'s rule; a null
+    position to attend to. With a single modality there is self-attention alone.
+    """
+
+    def __init__(self, config: ErcConfig, width: int | None = None) -> None:
+        super().__init__(config, width)
+        heads = config.num_attention_heads
+        attention_size = max(config.hidden_size // len(self.modalities) // heads, 1) * heads
+
+        def layers() -> nn.ModuleList:
+            return nn.ModuleList(
+                CrossmodalLayer(config, attention_size, self.width) for _ in range(config.num_fusion_layers)
+            )
+
+        self.crossmodal_layers = nn.ModuleDict(
+            {f"{source}_to_{target}": layers() for target in self.modalities for source in self.sources(target)}
+        )
+        self.self_layers = nn.ModuleDict({m: layers() for m in self.modalities})
+        self.modality_norms = nn.ModuleDict({m: nn.LayerNorm(config.hidden_size) for m in self.modalities})
+        self.net = concat_net(config, self.width)
+
+    def sources(self, target: str) -> list[str]:
+        """The other modalities."""
+        return [m for m in self.modalities if m != target]
+
+    def fuse(self, tokens: dict[str, Tensor], token_mask: dict[str, Tensor], modality_mask: Tensor) -> FusionOutput:
+        """See [`Fusion.fuse`]."""
+        present = dict(zip(self.modalities, modality_mask.unbind(dim=1), strict=True))
+        per_modality = {}
+        for target in self.modalities:
+            states = tokens[target]
+            changes = []
+            for source in self.sources(target):
+                stream = tokens[target]
+                for layer in self.crossmodal_layers[f"{source}_to_{target}"]:  # type: ignore[attr-defined]
+                    stream = layer(stream, tokens[source], token_mask[source])
+                changes.append(stream - tokens[target])
+            if changes:
+                heard = torch.stack([present[source] for source in self.sources(target)], dim=1)
+                heard = heard[..., None].expand(-1, -1, states.shape[1])
+                states = states + masked_mean(torch.stack(changes, dim=1), heard, dim=1)
+            for layer in self.self_layers[target]:  # type: ignore[attr-defined]
+                states = layer(states, states, token_mask[target])
+            per_modality[target] = self.modality_norms[target](masked_mean(states, token_mask[target], dim=1))
+        side_by_side = [per_modality[m] * present[m][:, None] for m in self.modalities]
+        return FusionOutput(joint=self.net(torch.cat(side_by_side, dim=1)), per_modality=per_modality)
+
+
+@FUSIONS.register("gated")
+class GatedFusion(LateFusion):
+    """Gated multimodal unit, Arevalo et al. 2017 (arXiv 1702.01992), over each modality's mean token x_m.
+
+    h_m = tanh(W_m x_m) and gates z_m from all modalities side by side make h = sum over m of z_m * h_m. For two
+    modalities the paper has z_1 = sigmoid(W_z [x_1, x_2]) and z_2 = 1 - z_1; this project's choice is the softmax over
+    the modalities that are present, which for two is the same and for any set sums to 1 in every unit, own layers
+    before the unit, and a projection from the unit's width to the hidden width after it.
+    """
+
+    def __init__(self, config: ErcConfig, width: int | None = None) -> None:
+        super().__init__(config, width)
+        self.values = nn.ModuleDict({m: nn.Linear(config.hidden_size, self.width) for m in self.modalities})
+        count = len(self.modalities)
+        # A single modality has nothing to choose from.
+        self.gates = nn.Linear(count * config.hidden_size, count * self.width) if count > 1 else None
+        self.output = nn.Sequential(
+            Dropout(config.hidden_dropout_prob),
+            nn.Linear(self.width, config.hidden_size),
+            nn.LayerNorm(config.hidden_size),
+        )
+
+    def merge(self, states: Tensor, modality_mask: Tensor) -> Tensor:
+        """See [`LateFusion.merge`]."""
+        values = [self.values[m](states[:, index]).tanh() for index, m in enumerate(self.modalities)]
+        shares = torch.stack(values, dim=1) * modality_mask[..., None]
+        if self.gates is not None:
+            scores = self.gates(states.flatten(1)).view_as(shares)
+            scores = scores.masked_fill(~modality_mask[..., None], torch.finfo(scores.dtype).min)
+            shares = scores.softmax(dim=1) * shares
+        joint: Tensor = self.output(shares.sum(dim=1))
+        return joint
+
+
+RANK = 4
+
+
+@FUSIONS.register("tensor")
+class TensorFusion(LateFusion):
+    """Low-rank tensor fusion, Liu et al. 2018 (arXiv 1806.00064), of each modality's mean token x_m.
+
+    The outer product of all z_m = [x_m ; 1] holds every product of features of different modalities; the appended 1
+    keeps those of fewer modalities. A weight tensor of rank R maps it to h without either being built:
+    h = sum over i = 1..R of the elementwise product over m of W_m^(i) z_m. An absent modality's factor is 1, so that h
+    is the fusion of the others.
+
+    This project's choice: the weight of the appended 1 is counted from 1, so that features of a single modality pass
+    from the start; the constant 1 of each product is left to the bias of the projection to the hidden width; own
+    layers come before.
+    """
+
+    def __init__(self, config: ErcConfig, width: int | None = None) -> None:
+        super().__init__(config, width)
+        # The biases are the weights of the appended 1, less 1.
+        self.factors = nn.ModuleDict({m: nn.Linear(config.hidden_size, RANK * self.width) for m in self.modalities})
+        self.output = nn.Sequential(
+            Dropout(config.hidden_dropout_prob),
+            nn.Linear(self.width, config.hidden_size),
+            nn.LayerNorm(config.hidden_size),
+        )
+
+    def merge(self, states: Tensor, modality_mask: Tensor) -> Tensor:
+        """See [`LateFusion.merge`]."""
+        factors = torch.stack([self.factors[m](states[:, index]) for index, m in enumerate(self.modalities)], dim=1)
+        product = (1 + factors * modality_mask[..., None]).prod(dim=1) - 1
+        joint: Tensor = self.output(product.unflatten(1, (RANK, -1)).sum(dim=1))
         return joint

@@ -5,12 +5,68 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .configuration_erc import ErcConfig
-from .memory_erc import ContrastiveMemory
 from .registry_erc import Registry
+
+# Label of a slot that holds nothing yet.
+EMPTY = -1
+
+
+class ContrastiveMemory(nn.Module):
+    """The last embeddings of training and their labels, after Wang et al. 2020 (XBM, arXiv 1912.06798).
+
+    A small batch has few members of a class, and often none of a rare one. Embeddings drift slowly, so those of the
+    last steps stand in for more: they are compared with, but have no gradient and are no anchors themselves.
+
+    The contents are buffers: a checkpoint holds them, so that a resumed run goes on exactly. They are stored in the
+    model's dtype. In training on several processes each of them holds the rows of all.
+
+    Args:
+        config: `contrastive_memory` slots for embeddings of width `contrastive_size`.
+
+    Example:
+        >>> memory = ContrastiveMemory(ErcConfig(contrastive_memory=2, contrastive_size=1))
+        >>> memory.push(torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([0, 1, 0]))
+        >>> memory.read()
+        (tensor([[2.],
+                [3.]]), tensor([1, 0]))
+    """
+
+    embeddings: Tensor
+    labels: Tensor
+    position: Tensor
+
+    def __init__(self, config: ErcConfig) -> None:
+        super().__init__()
+        size = config.contrastive_memory
+        self.register_buffer("embeddings", torch.zeros(size, config.contrastive_size))
+        self.register_buffer("labels", torch.full((size,), EMPTY))
+        self.register_buffer("position", torch.tensor(0))  # the slot that is written next
+
+    def read(self) -> tuple[Tensor, Tensor]:
+        """Copies of what it holds: embeddings `(k, width)` and labels `(k,)`, k = 0 at first."""
+        filled = self.labels != EMPTY
+        return self.embeddings[filled], self.labels[filled]
+
+    @torch.no_grad()
+    def push(self, embeddings: Tensor, labels: Tensor) -> None:
+        """Puts a batch in the place of the oldest.
+
+        Args:
+            embeddings: `(n, width)`, unit norm. Those that are not finite are left out: one step that overflowed in
+                fp16 would otherwise spoil all that follow.
+            labels: `(n,)`.
+        """
+        size, finite = len(self.labels), embeddings.isfinite().all(dim=1)
+        embeddings, labels = embeddings[finite][-size:], labels[finite][-size:]
+        places = (self.position + torch.arange(len(labels), device=labels.device)) % size
+        self.embeddings[places] = embeddings.to(self.embeddings.dtype)
+        self.labels[places] = labels
+        self.position.copy_((self.position + len(labels)) % size)
+
 
 IGNORE_INDEX = -100
 
@@ -325,3 +381,91 @@ def _check_labels(targets: Tensor, classes: int) -> None:
             f"labels reach from {targets.min().item()} to {targets.max().item()}, but the model has {classes} classes: "
             "map the corpus' labels to the model's by name (config.label2id)"
         )
+
+
+@CLASSIFICATION_LOSSES.register("focal")
+def focal(logits: Tensor, labels: Tensor, weight: Tensor | None, config: ErcConfig) -> Tensor:
+    """Focal loss of each utterance, Lin et al. 2017 (arXiv 1708.02002), eq. 5, over the softmax of all classes.
+
+    With p_c the probability of class c, w_c its weight (the paper's alpha) and q_c the target, 1 for the label, or
+    smoothed as in [`cross_entropy`]:
+
+        L = -sum_c q_c * w_c * (1 - p_c)^gamma * log(p_c)
+
+    Each class of a smoothed target has a factor of its own. One common factor, (1 - p_label)^gamma, would let certainty
+    bring the loss to zero and so undo the smoothing. With gamma = 0 this is `cross_entropy`.
+
+    Args:
+        logits: `(n, classes)`.
+        labels: `(n,)`, none of them ignored.
+        weight: `(classes,)` or `None`.
+        config: its `focal_gamma` and `label_smoothing`.
+
+    Returns:
+        `(n,)`, in float32 at least.
+
+    Example:
+        >>> logits = torch.tensor([[0.0, 0.0]])
+        >>> loss = focal(logits, torch.tensor([1]), None, ErcConfig(focal_gamma=1.0))
+        >>> round(loss.item(), 4)  # half of log(2)
+        0.3466
+    """
+    log_probabilities = torch.log_softmax(at_least_float32(logits), dim=1)
+    classes = logits.shape[1]
+    label = torch.nn.functional.one_hot(labels, classes).to(log_probabilities.dtype)
+    target = label * (1 - config.label_smoothing) + config.label_smoothing / classes
+    # 1 - p. At zero a power below one has no finite slope.
+    rest = (-torch.expm1(log_probabilities)).clamp(min=torch.finfo(log_probabilities.dtype).tiny)
+    losses = -target * rest**config.focal_gamma * log_probabilities
+    return (losses if weight is None else losses * weight.to(losses.dtype)).sum(dim=1)
+
+
+@CONTRASTIVE_LOSSES.register("supcon")
+def supcon(
+    embeddings: Tensor,
+    labels: Tensor,
+    prototypes: Tensor,
+    temperature: float,
+    further: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Supervised contrastive loss, Khosla et al. 2020 (arXiv 2004.11362), eq. 2 (L_out).
+
+    For an anchor i, P(i) the other members of its class and A(i) all others:
+
+        L_i = -1/|P(i)| * sum_{p in P(i)} log( exp(z_i.z_p/tau) / sum_{a in A(i)} exp(z_i.z_a/tau) )
+
+    An anchor without positives has no loss. Prototypes play no part: their gradient is zero.
+
+    Args:
+        embeddings: `(n, width)`, unit norm.
+        labels: `(n,)`, none of them ignored.
+        prototypes: `(classes, width)`.
+        temperature: tau.
+        further: embeddings `(k, width)` and labels `(k,)` of earlier batches or other processes: more members of
+            P(i) and A(i), no anchors.
+
+    Returns:
+        `(n,)`, the loss of each anchor, in float32 at least.
+
+    Example:
+        >>> z = torch.nn.functional.normalize(torch.randn(4, 8), dim=1)
+        >>> c = torch.nn.functional.normalize(torch.randn(3, 8), dim=1)
+        >>> supcon(z, torch.tensor([0, 0, 0, 1]), c, temperature=0.1)[3].item()
+        0.0
+    """
+    # autocast would turn the similarities back to bf16, whose rounding tau magnifies.
+    with torch.autocast(embeddings.device.type, enabled=False):
+        further_embeddings, further_labels = further or (embeddings.detach()[:0], labels[:0])
+        others = at_least_float32(torch.cat([embeddings, further_embeddings]))
+        other_labels = torch.cat([labels, further_labels])
+
+        def losses(similarity: Tensor, same_class: Tensor, itself: Tensor) -> Tensor:
+            denominator = torch.logsumexp(similarity.masked_fill(itself, -torch.inf), dim=1)
+            positives = same_class & ~itself
+            count = positives.sum(dim=1)
+            mean = (similarity * positives).sum(dim=1) / count.clamp(min=1)
+            # A batch's only utterance has no others: `where` takes out its -inf.
+            return (denominator - mean).where(count > 0, 0.0)
+
+        # DDP waits for a gradient of all that the model's output shows, prototypes too.
+        return compare(losses, len(embeddings), others, other_labels, temperature) + 0.0 * prototypes.sum()

@@ -9,22 +9,32 @@ from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
 
 from .configuration_erc import ErcConfig
-from .context_erc import CONTEXTS, Context, TransformerContext, in_context
-from .cross_attention_fusion_erc import CrossAttentionFusion  # noqa: F401 (its import registers it)
-from .encoders_erc import ENCODERS, BackboneEncoder
-from .focal_loss_erc import focal  # noqa: F401
-from .fusion_erc import FUSIONS, JointVectorFusion, fuse
-from .gated_fusion_erc import GatedFusion  # noqa: F401
-from .gru_context_erc import GruContext  # noqa: F401
+from .context_erc import (
+    CONTEXTS,
+    Context,
+    GruContext,  # noqa: F401
+    TransformerContext,
+    in_context,
+)
+from .encoders_erc import ENCODERS, BackboneEncoder, ModalityProjection, merge_lora
+from .fusion_erc import (
+    FUSIONS,
+    CrossAttentionFusion,  # noqa: F401 (its import registers it)
+    GatedFusion,  # noqa: F401
+    JointVectorFusion,
+    TensorFusion,  # noqa: F401
+    fuse,
+)
 from .layers_erc import AttentionPool, Dropout, scatter_rows
-from .lora_erc import merge_lora
-from .losses_erc import ErcLoss
-from .memory_erc import EMPTY, ContrastiveMemory
+from .losses_erc import (
+    EMPTY,
+    ContrastiveMemory,
+    ErcLoss,
+    focal,  # noqa: F401
+    supcon,  # noqa: F401
+)
 from .outputs_erc import ErcClassifierOutput, ErcModelOutput
-from .projection_erc import ModalityProjection
 from .streaming_erc import ErcStream
-from .supcon_loss_erc import supcon  # noqa: F401
-from .tensor_fusion_erc import TensorFusion  # noqa: F401
 
 if TYPE_CHECKING:  # a model is loaded without what reads media
     from .processing_erc import ErcProcessor

@@ -12,8 +12,17 @@ from torch.utils.data import DataLoader
 from transformers import Pipeline
 from transformers.utils import logging
 
-from .dialogue_input_erc import MEDIA, RAW_NAMES, Utterance, check_utterance, is_dialogue, only, utterances_of
-from .processing_erc import FEATURE_NAMES, ErcProcessor
+from .processing_erc import (
+    FEATURE_NAMES,
+    MEDIA,
+    RAW_NAMES,
+    ErcProcessor,
+    Utterance,
+    check_utterance,
+    is_dialogue,
+    only,
+    utterances_of,
+)
 
 logger = logging.get_logger(__name__)
 

@@ -1,6 +1,9 @@
 """`ErcProcessor`: plain Python dialogues in, tensors for the model out."""
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any, ClassVar
 
@@ -17,15 +20,137 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from .audio_image_erc import LogMelImageFeatureExtractor
 from .configuration_erc import MODALITIES
-from .faces_erc import crop_face
-from .media_erc import MediaError, load_audio, load_frames
-from .text_context_erc import encode_in_context
+from .feature_extraction_erc import LogMelImageFeatureExtractor
+from .media_erc import MediaError, crop_face, load_audio, load_frames
+
+# What an utterance calls the raw input of a modality.
+RAW_NAMES = {"text": ("text",), "audio": ("audio", "audio_path"), "vision": ("video", "video_path")}
+MEDIA = ("audio", "vision")
+URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+Utterance = Mapping[str, Any]
+
+
+def only(modalities: Sequence[str], utterance: Utterance) -> dict[str, Any]:
+    """An utterance without what belongs to other modalities."""
+    off = {name for m in RAW_NAMES if m not in modalities for name in (*RAW_NAMES[m], FEATURE_NAMES[m])}
+    return {name: value for name, value in utterance.items() if name not in off}
+
+
+def is_dialogue(inputs: Any) -> bool:
+    """Whether a list is of utterances, not of dialogues."""
+    if isinstance(inputs, str | bytes) or not isinstance(inputs, Iterable):
+        raise ValueError(f"expected a dialogue, a list of utterances, or several; got {type(inputs).__name__}")
+    first = inputs[0] if isinstance(inputs, Sequence) and inputs else None
+    return isinstance(first, Mapping) and "utterances" not in first
+
+
+def utterances_of(dialogue: Any, number: int) -> list[Utterance]:
+    """The utterances of a dialogue, or of a row; `number` is what an error calls it."""
+    utterances = dialogue.get("utterances") if isinstance(dialogue, Mapping) else dialogue
+    if not isinstance(utterances, Sequence) or isinstance(utterances, str | bytes):
+        raise ValueError(f"dialogue {number} is a {type(dialogue).__name__}: expected a list of utterances (dicts)")
+    if not utterances:
+        raise ValueError(f"dialogue {number} has no utterances: leave it out")
+    return list(utterances)
+
+
+def check_utterance(utterance: Any, place: str) -> None:
+    """Refuses what would be misread: the error names the place, the value and the remedy."""
+    if not isinstance(utterance, Mapping):
+        raise ValueError(f"{place} is a {type(utterance).__name__}: expected a dict such as {{'speaker', 'text'}}")
+    if not isinstance(utterance.get("text"), str | None):
+        raise ValueError(f"{place}: text is a {type(utterance['text']).__name__}: expected a string")
+    for modality in MEDIA:
+        for name in RAW_NAMES[modality]:
+            source = utterance.get(name)
+            if isinstance(source, str) and URL.match(source):
+                raise ValueError(f"{place}: {name} {source!r} is a URL: download it and give its path or its bytes")
+            sound = modality == "audio" and isinstance(source, tuple) and len(source) == 2
+            frames = modality == "vision" and isinstance(source, np.ndarray)
+            if not (sound or frames or isinstance(source, str | os.PathLike | bytes | None)):
+                also = "an (array, rate) tuple" if modality == "audio" else "an array of frames"
+                raise ValueError(
+                    f"{place}: {name} is a {type(source).__name__}: expected a path, the bytes of a file or {also}"
+                )
+
+
+@dataclass(frozen=True)
+class EncodedText:
+    """Token ids of one utterance, and which of them are its own.
+
+    Args:
+        input_ids: ids with special tokens.
+        own: True for the utterance's own tokens (the first special token included), False for its neighbours'.
+    """
+
+    input_ids: list[int]
+    own: list[bool]
+
+
+def encode_in_context(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str | None],
+    speakers: Sequence[str],
+    *,
+    past: int,
+    future: int,
+    max_length: int,
+) -> list[EncodedText | None]:
+    """Encodes every utterance of a dialogue, each between its neighbours with speaker names.
+
+    The form is `[CLS] past [SEP] utterance [SEP] future [SEP]`, each turn as "name: words", after EmoBERTa (Kim and
+    Vossen 2021, arXiv 2108.12009). Without neighbours (`past = future = 0`) it is `[CLS] utterance [SEP]`, no name.
+
+    Args:
+        tokenizer: any tokenizer; special tokens that it lacks are left out.
+        texts: the words of each utterance; `None` or blank where there are none.
+        speakers: the speaker of each utterance.
+        past: so many utterances before.
+        future: so many utterances after.
+        max_length: tokens at most. The utterance itself is cut only if it alone is too long; of its neighbours the
+            farthest words go first.
+
+    Returns:
+        an entry for each utterance, `None` where it has no words.
+    """
+    start = _first_known(tokenizer.cls_token_id, tokenizer.bos_token_id)
+    stop = _first_known(tokenizer.sep_token_id, tokenizer.eos_token_id)
+    named = past or future
+    turns = [f"{s}: {t}" if named else str(t) for s, t in zip(speakers, texts, strict=True)]
+    room = max_length - len(start) - (3 if named else 1) * len(stop)
+    ids: list[list[int]] = tokenizer(turns, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
+    # Of some words, as of a lone zero-width space, a tokenizer leaves nothing.
+    said = [bool(text and text.strip() and turn) for text, turn in zip(texts, ids, strict=True)]
+
+    encoded: list[EncodedText | None] = []
+    for index, own_ids in enumerate(ids):
+        if not said[index]:
+            encoded.append(None)
+            continue
+        left = [i for k in range(max(0, index - past), index) if said[k] for i in ids[k]]
+        right = [i for k in range(index + 1, min(len(ids), index + 1 + future)) if said[k] for i in ids[k]]
+        space = room - len(own_ids)
+        keep_left = max(space // 2, space - len(right))
+        left = left[max(0, len(left) - keep_left) :]
+        right = right[: max(0, space - len(left))]
+        parts = [(start, True)]
+        parts += [([*left, *stop], False)] if named else []
+        parts += [([*own_ids, *stop], True)]
+        parts += [([*right, *stop], False)] if named else []
+        encoded.append(
+            EncodedText([i for part, _ in parts for i in part], [mine for part, mine in parts for _ in part])
+        )
+    return encoded
+
+
+def _first_known(*token_ids: int | None) -> list[int]:
+    return [i for i in token_ids if i is not None][:1]
+
 
 logger = logging.get_logger(__name__)
 
-Utterance = Mapping[str, Any]
 Dialogue = Sequence[Utterance] | Mapping[str, Any]
 
 # What the dialogue schema calls the precomputed features of a modality.
@@ -364,5 +489,6 @@ def pad_stack(arrays: Sequence[np.ndarray], fill: float = 0) -> torch.Tensor:
 
 
 ErcProcessor.register_for_auto_class()
+
 
 __all__ = ["ErcProcessor", "LogMelImageFeatureExtractor"]

@@ -4,7 +4,7 @@ import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 
-CONFIGS = Path(__file__).parents[1] / "configs" / "accelerate"
+CONFIGS = Path(__file__).parents[1] / "modeling_erc" / "configs" / "accelerate"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ from safetensors.torch import load_file
 
 import train_hf
 from modeling_erc.training import CheckpointError
-from modeling_erc.training.whole_checkpoint import checkpoints_of, fault_of
+from modeling_erc.training.checkpoints import checkpoints_of, fault_of
+from modeling_erc.training.train import main as train_main
 from tests.small_run import own_caches
 
 SCRIPT = Path(train_hf.__file__)
@@ -89,7 +90,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.fixture(scope="module")
 def uninterrupted(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("uninterrupted") / "run"
-    train_hf.main([*words, "--output_dir", str(folder)])
+    train_main([*words, "--output_dir", str(folder)])
     assert state_of(folder)["global_step"] == STEPS
     return folder
 
@@ -159,7 +160,7 @@ def assert_same(run: Path, other: Path) -> None:
 
 def test_a_killed_run_goes_on_bit_for_bit(killed: Path, uninterrupted: Path, words: list[str]) -> None:
     assert whole_ones(killed)
-    train_hf.main([*words, "--output_dir", str(killed), "--resume"])
+    train_main([*words, "--output_dir", str(killed), "--resume"])
     assert_same(killed, uninterrupted)
 
 
@@ -169,7 +170,7 @@ def test_a_checkpoint_cut_short_is_passed_over(
     last, before = whole_ones(killed)[:2]
     content = (last / "optimizer.pt").read_bytes()
     (last / "optimizer.pt").write_bytes(content[: len(content) // 2])
-    train_hf.main([*words, "--output_dir", str(killed), "--resume"])
+    train_main([*words, "--output_dir", str(killed), "--resume"])
     assert f"{last.name}, optimizer.pt has {len(content) // 2:,} bytes in place of {len(content):,}" in caplog.text
     assert f"Going on from {before.name}" in caplog.text
     assert_same(killed, uninterrupted)
@@ -179,7 +180,7 @@ def test_a_run_without_a_whole_checkpoint_is_refused(killed: Path, words: list[s
     for checkpoint in whole_ones(killed):
         (checkpoint / "whole.json").unlink()
     with pytest.raises(ValueError, match=r"holds no whole checkpoint .*start again with --overwrite"):
-        train_hf.main([*words, "--output_dir", str(killed), "--resume"])
+        train_main([*words, "--output_dir", str(killed), "--resume"])
 
 
 @pytest.fixture
@@ -202,7 +203,7 @@ def test_a_full_disk_says_what_to_do_and_keeps_the_last_checkpoint(
 ) -> None:
     run = [*words, "--output_dir", str(small_disk / "run")]
     with pytest.raises(CheckpointError) as error:
-        train_hf.main(run)
+        train_main(run)
     print(error.value)
     assert "checkpoint-4 could not be written" in str(error.value)
     assert "checkpoint-2 is whole: make room" in str(error.value)
@@ -210,7 +211,7 @@ def test_a_full_disk_says_what_to_do_and_keeps_the_last_checkpoint(
     assert [path.name for path in (small_disk / "run").iterdir()] == ["checkpoint-2"]
     assert fault_of(small_disk / "run" / "checkpoint-2") is None
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
-    train_hf.main([*run, "--resume"])
+    train_main([*run, "--resume"])
     assert_same(small_disk / "run", uninterrupted)
 
 
@@ -220,7 +221,7 @@ def test_what_cannot_be_written_leaves_the_checkpoints_as_they_are(killed: Path,
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
         with pytest.raises(CheckpointError, match=f"{before[0].name} is whole: make room.*--resume"):
-            train_hf.main([*words, "--output_dir", str(killed), "--resume"])
+            train_main([*words, "--output_dir", str(killed), "--resume"])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert whole_ones(killed) == before

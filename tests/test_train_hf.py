@@ -23,11 +23,12 @@ from transformers import AutoConfig, AutoModel
 
 import train_hf
 from datasets_scripts import LABEL_SETS
-from datasets_scripts.demo_corpus import DemoRecipe, ensure_demo_corpus
+from datasets_scripts.demo_corpus.writer import DemoRecipe, ensure_demo_corpus
 from modeling_erc import ErcConfig, ErcForSequenceClassification
 from modeling_erc.__main__ import main as modeling_erc_command
 from modeling_erc.encoders_erc import TextEncoder
-from modeling_erc.training.fresh import FRESH
+from modeling_erc.training.tiny_backbones import FRESH
+from modeling_erc.training.train import main as train_main
 from tests.hub_server import HubServer, Reply
 from tests.small_run import SMALL_RECIPE, own_caches
 
@@ -88,7 +89,7 @@ def train(words_alone: Path, home: Path, tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "small.yaml").write_text(CONFIG)
 
     def train(*words: str, data_dir: Path = words_alone, config: str = "small.yaml") -> dict[str, Any]:
-        return train_hf.main([config, "--data_dir", str(data_dir), *words])
+        return train_main([config, "--data_dir", str(data_dir), *words])
 
     return train
 
@@ -169,7 +170,7 @@ def test_one_override_chooses_the_modalities(train: Train, corpus: Path, modalit
 
 def test_what_a_run_writes_down_repeats_it(train: Train, tmp_path: Path) -> None:
     first = train("--seed", "4", "--contrastive", "none", "--output_dir", "a")
-    assert train_hf.main(["a/run_config.yaml", "--output_dir", "b"]) == first
+    assert train_main(["a/run_config.yaml", "--output_dir", "b"]) == first
     assert (tmp_path / "a" / "run_config.yaml").read_text() == (tmp_path / "b" / "run_config.yaml").read_text()
 
 
@@ -371,7 +372,7 @@ def test_frozen_features_are_computed_in_the_first_run_alone(
     monkeypatch.setattr(TextEncoder, "encode", counted)
     save_backbone(tmp_path / "bert")
     command = f"--text_encoder {tmp_path / 'bert'} --feature_cache {tmp_path / 'cache'} --num_train_epochs 2 --use_cpu"
-    config = str(SCRIPT.parent / "configs" / "meld_text.yaml")
+    config = "meld_text"
     capfd.readouterr()
     first = train(*command.split(), config=config)
     assert "text features" in capfd.readouterr().err

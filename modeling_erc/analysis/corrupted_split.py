@@ -13,14 +13,14 @@ from sklearn.metrics import f1_score
 from torch import Tensor
 from transformers import BatchFeature
 
+from ..features.decoded_media import DecodedMedia
+from ..features.extraction import extract
+from ..features.feature_cache import CachedFeatures, cache_frozen_features
+from ..features.feature_store import FeatureStore
 from ..losses_erc import IGNORE_INDEX
 from ..processing_erc import ErcProcessor
-from ..training.checkpoint import Prediction, Run, predict
-from ..training.decoded_media import DecodedMedia
-from ..training.extraction import extract
-from ..training.feature_cache import CachedFeatures, cache_frozen_features
-from ..training.feature_store import FeatureStore
 from .corruptions import Corruption
+from .finished_run import Prediction, Run, predict
 
 # Where an utterance carries the corruption of a clip that is not decoded yet.
 MARK = "corruption"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..analysis.evaluated import Evaluated
-from ..analysis.findings import all_sections
-from ..analysis.illustrated_report import write_illustrated_report
+from ..analysis.finished_run import Prediction, Run, load_run, predict
+from ..analysis.html_report import write_illustrated_report
 from ..analysis.joint_attention import JointAttentionMeter
+from ..analysis.scores import Evaluated
+from ..analysis.sections import all_sections
 from ..fusion_erc import JointVectorFusion
-from ..training.checkpoint import Prediction, Run, load_run, predict
 
 # What the report reads of an utterance: features would only fill the memory.
 TOLD = ("utterance_id", "speaker", "text", "start", "end")

@@ -1,7 +1,6 @@
 """`extract CONFIG [--field value ...]`: fills the feature cache of a recipe's frozen backbones."""
 
 import time
-from pathlib import Path
 
 from transformers import set_seed
 
@@ -9,7 +8,7 @@ from datasets_scripts import label_names
 
 from ..training import ErcArgumentParser, build, cache_frozen_features, load_corpus
 
-DEFAULT_CONFIG = Path("configs/meld_text.yaml")
+DEFAULT_CONFIG = "meld_text"
 
 
 def main(argv: list[str]) -> None:

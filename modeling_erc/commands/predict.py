@@ -5,13 +5,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import torch
-from huggingface_hub.errors import HFValidationError
-
 from ..conversations import READERS, read_conversation, with_media
-from ..modeling_erc import ErcForSequenceClassification
-from ..pipeline_erc import EmotionRecognitionPipeline
-from ..processing_erc import ErcProcessor
+from ..loading import load_pipeline
 from ..timelines import WRITERS, timeline, write_timeline
 
 
@@ -67,26 +62,3 @@ def main(argv: list[str]) -> None:
     used = Counter(modality for turn in turns for modality in turn.modalities)
     print("used: " + ", ".join(f"{modality} of {used[modality]}" for modality in pipe.model.config.modalities))
     print("\n".join(f"wrote {path}" for path in args.out))
-
-
-def load_pipeline(checkpoint: str, device: str | None = None) -> EmotionRecognitionPipeline:
-    """A checkpoint with this package's code; none that it brings is run.
-
-    Args:
-        checkpoint: folder or Hub id.
-        device: such as `cpu` or `cuda:0`; default: the first accelerator.
-
-    Raises:
-        FileNotFoundError: there is no such checkpoint.
-    """
-    try:
-        processor = ErcProcessor.from_pretrained(checkpoint)
-        model = ErcForSequenceClassification.from_pretrained(checkpoint)
-    except (OSError, HFValidationError) as error:
-        reason = " ".join(str(error).split())
-        raise FileNotFoundError(
-            f"{checkpoint}: neither a folder that train_hf.py wrote nor a reachable Hub id: {reason}"
-        ) from error
-    return EmotionRecognitionPipeline(
-        model=model.eval(), processor=processor, device=None if device is None else torch.device(device)
-    )

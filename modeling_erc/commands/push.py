@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ..training.hub import PUSHED, HubRepository
+from ..hub.repository import PUSHED, HubRepository
 
 
 def main(argv: list[str]) -> None:

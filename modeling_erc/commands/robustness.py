@@ -9,10 +9,10 @@ from pathlib import Path
 
 from ..analysis.corrupted_split import CorruptedSplit
 from ..analysis.corruptions import ANY, corruptions_of
-from ..analysis.curves import plot_curves
-from ..analysis.model_card import refresh_limits
+from ..analysis.figures import plot_curves
+from ..analysis.finished_run import Run, load_run
 from ..analysis.robustness import Curve, csv_rows, markdown, sentences
-from ..training.checkpoint import Run, load_run
+from ..hub.model_card import refresh_limits
 
 
 def main(argv: list[str]) -> None:

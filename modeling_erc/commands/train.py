@@ -1,5 +1,5 @@
-"""`train [CONFIG] [--field value ...]`: what `train_hf.py` does."""
+"""`train [CONFIG] [--field value ...]`: trains a model."""
 
-from train_hf import main
+from ..training.train import main
 
 __all__ = ["main"]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets_scripts.demo_face import film
-from datasets_scripts.demo_film import FRAME_RATE, write_film
-from datasets_scripts.demo_script import CUES, Cues
-from datasets_scripts.demo_voice import SAMPLE_RATE, speak
+from datasets_scripts.demo_corpus.face import film
+from datasets_scripts.demo_corpus.film import FRAME_RATE, write_film
+from datasets_scripts.demo_corpus.script import CUES, Cues
+from datasets_scripts.demo_corpus.voice import SAMPLE_RATE, speak
 
 from .script import write_script
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ..configuration_erc import ErcConfig
+from ..context_erc import GruContext
 from ..encoders_erc import TextEncoder
-from ..gru_context_erc import GruContext
 from ..layers_erc import scatter_rows
 from ..modeling_erc import ErcForSequenceClassification
 from ..processing_erc import FEATURE_NAMES, INPUT_NAMES

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan
 
-from ..gru_context_erc import GruContext
+from ..context_erc import GruContext
 
 
 class ScannedGruContext(nn.Module):

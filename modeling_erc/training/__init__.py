@@ -1,5 +1,9 @@
 """Training: arguments, building, collating, caching, the Trainer and its report. The Hub code imports none of it."""
 
+from ..features.decoded_media import DecodedMedia
+from ..features.feature_cache import cache_frozen_features
+from ..features.feature_store import FeatureStore
+from ..hub.repository import HubRepository, PushError
 from .arguments import (
     DataArguments,
     ErcArgumentParser,
@@ -9,19 +13,12 @@ from .arguments import (
     shown_command,
 )
 from .build import build, class_weights
-from .collator import ErcCollator
-from .corpus import load_corpus
-from .decoded_media import DecodedMedia
-from .feature_cache import cache_frozen_features
-from .feature_store import FeatureStore
-from .hub import HubRepository, PushError
+from .checkpoints import CheckpointError, RunFolderError, prepare_run_folder
+from .data import ErcCollator, SpeedPerturbation, load_corpus
 from .metrics import ErcMetric
 from .report import write_report
-from .run_folder import RunFolderError, prepare_run_folder
-from .speed_perturbation import SpeedPerturbation
-from .start_from import interpolate, trained_weights
 from .trainer import ErcTrainer
-from .whole_checkpoint import CheckpointError
+from .warm_start import interpolate, trained_weights
 
 __all__ = [
     "CheckpointError",

@@ -19,8 +19,9 @@ import yaml
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.trainer_utils import HubStrategy
 
-from ..analysis.public import public
+from ..configs import find_config
 from ..configuration_erc import MODALITIES, ErcConfig
+from ..hub.redaction import public
 
 
 @dataclass
@@ -203,12 +204,14 @@ class ErcArgumentParser(HfArgumentParser):
         # What is an option for the parser must be one for `shown_command`, which hides values by its whole name.
         super().__init__((ModelArguments, DataArguments, ErcTrainingArguments), allow_abbrev=False)
 
-    def parse(self, argv: list[str], default_config: Path) -> tuple[Any, DataArguments, ErcTrainingArguments, Path]:
+    def parse(
+        self, argv: list[str], default_config: str | Path
+    ) -> tuple[Any, DataArguments, ErcTrainingArguments, Path]:
         """Reads the YAML file, then the overrides.
 
         Args:
             argv: the command line without the program's name.
-            default_config: the YAML file that is read if `argv` names none.
+            default_config: the recipe that is read if `argv` names none: a ready name, or a YAML file.
 
         Returns:
             model, data and training arguments, and the YAML file that was read.
@@ -218,7 +221,10 @@ class ErcArgumentParser(HfArgumentParser):
             ValueError: no argument is called like one on the command line.
         """
         named = bool(argv) and not argv[0].startswith("-")
-        config = Path(argv[0]) if named else default_config
+        try:
+            config = find_config(argv[0] if named else default_config)
+        except FileNotFoundError as error:
+            self.error(str(error))
         self.set_defaults(**self._read(config))
         model, data, training, unknown = self.parse_args_into_dataclasses(
             argv[1:] if named else argv, return_remaining_strings=True, look_for_args_file=False
@@ -230,8 +236,6 @@ class ErcArgumentParser(HfArgumentParser):
         return model, data, training, config
 
     def _read(self, config: Path) -> dict[str, Any]:
-        if not config.is_file():
-            self.error(f"{config}: no such config file; see configs/")
         try:
             values = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
         except yaml.YAMLError as error:
@@ -313,7 +317,7 @@ def shown_command(argv: list[str], token: str | None = None) -> str:
 
 
 def _shown_value(option: str, value: str) -> str:
-    """A word of the command without folders; before any option it is the config, which may be one of the project's."""
+    """A word of the command without folders; before any option it is the config."""
     if not option:
-        return "/".join(Path(value).parts[-2:]) if Path(value).parent.name == "configs" else Path(value).name
+        return Path(value).name
     return _HIDDEN.get(option) or str(public(value))

@@ -10,17 +10,17 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, A
 
 from datasets_scripts import RAW_COLUMNS, DialogueRows
 
-from ..analysis.public import is_path
-from ..audio_image_erc import LogMelImageFeatureExtractor
 from ..configuration_erc import MODALITIES, ErcConfig
 from ..encoders_erc import unimodal_config
+from ..feature_extraction_erc import LogMelImageFeatureExtractor
+from ..features.feature_cache import feature_statistics
+from ..hub.redaction import is_path
 from ..losses_erc import CLASSIFICATION_LOSSES, CONTRASTIVE_LOSSES
 from ..modeling_erc import ErcForSequenceClassification
 from ..processing_erc import FEATURE_NAMES, ErcProcessor
 from .arguments import DataArguments
-from .feature_cache import feature_statistics
-from .fresh import FRESH
-from .start_from import start_from
+from .tiny_backbones import FRESH
+from .warm_start import start_from
 
 _SUB_PROCESSORS = {"text": "tokenizer", "audio": "feature_extractor", "vision": "image_processor"}
 

@@ -73,7 +73,7 @@ class EvaluationLog(TrainerCallback):
         plt.close(evaluated.figure)
 
     def _evaluated(self, dialogues: Any, logits: np.ndarray, labels: np.ndarray, title: str) -> Evaluated:
-        from ..analysis.plots import confusion_figure
+        from ..figures import confusion_figure
 
         predicted, scored = logits.argmax(axis=-1), labels != IGNORE_INDEX
         matrix = confusion_matrix(labels[scored], predicted[scored], labels=range(len(self.label_names)))

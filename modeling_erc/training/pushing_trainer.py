@@ -10,7 +10,7 @@ from transformers.trainer_utils import HubStrategy
 from transformers.utils import logging
 from transformers.utils.hub import PushInProgress
 
-from .hub import HubRepository, PushError, staged
+from ..hub.repository import HubRepository, PushError, staged
 
 logger = logging.get_logger(__name__)
 

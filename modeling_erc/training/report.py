@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ..analysis.model_card import RunFacts, write_model_card
+from ..hub.model_card import write_model_card
+from ..hub.run_facts import RunFacts
 from .trainer import ErcTrainer
 
 
@@ -49,7 +50,7 @@ def write_report(
     if not trainer.is_world_process_zero():
         return metrics
     # matplotlib takes a second to import: training need not wait for it.
-    from ..analysis.plots import plot_confusion
+    from ..figures import plot_confusion
 
     with (folder / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -59,6 +60,7 @@ def write_report(
     (folder / "run_config.yaml").write_text(yaml.safe_dump(settings, sort_keys=True), encoding="utf-8")
     last = list(splits)[-1]
     plot_confusion(np.array(metrics[last]["confusion_matrix"]), names, folder / "confusion_matrix.png", title=last)
+    facts.save(folder)
     write_model_card(folder, metrics, facts)
     return metrics
 

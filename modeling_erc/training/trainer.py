@@ -17,13 +17,12 @@ from ..losses_erc import IGNORE_INDEX, ErcLoss
 from ..outputs_erc import ErcClassifierOutput
 from ..processing_erc import ErcProcessor
 from .arguments import ErcTrainingArguments
-from .collator import ErcCollator
+from .checkpoints import rotate, seal, writing
+from .data import ErcCollator
 from .evaluation_log import EvaluationLog
-from .gather import GatherBatch
-from .gradient_cache import CachedContrast, cache_contrast
+from .global_contrast import CachedContrast, GatherBatch, cache_contrast
 from .metrics import ErcMetric
 from .pushing_trainer import PushingTrainer
-from .whole_checkpoint import rotate, seal, writing
 
 logger = logging.get_logger(__name__)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from datasets_scripts import CorpusError, ErcBuilder, label_names
+from datasets_scripts.builder import hold_out
 from datasets_scripts.feature_corpora import FeaturePickleBuilder, IemocapFeatures, MeldFeatures, MosiFeatures
-from datasets_scripts.held_out import hold_out
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 DIALOGUES = [f"video{number}" for number in range(8)]

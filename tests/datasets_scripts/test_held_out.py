@@ -1,6 +1,6 @@
 import pytest
 
-from datasets_scripts.held_out import hold_out
+from datasets_scripts.builder import hold_out
 
 
 def test_order_of_the_ids_does_not_matter() -> None:

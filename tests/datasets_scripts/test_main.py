@@ -9,7 +9,7 @@ from PIL import Image
 
 from datasets_scripts import CORPORA, CorpusError
 from datasets_scripts.__main__ import main
-from datasets_scripts.publish import written_files
+from datasets_scripts.publishing.publish import written_files
 from tests.hub_server import HubServer, Reply
 
 HEADER = "Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID\n"

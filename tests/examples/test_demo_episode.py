@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets_scripts.demo_corpus import DemoRecipe, write_demo_corpus
+from datasets_scripts.demo_corpus.writer import DemoRecipe, write_demo_corpus
 from modeling_erc.conversations import read_conversation, with_media
 from modeling_erc.media_erc import load_audio, load_frames
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from modeling_erc import ErcConfig, ErcModel
-from modeling_erc.cross_attention_fusion_erc import CrossAttentionFusion, CrossmodalLayer
+from modeling_erc.fusion_erc import CrossAttentionFusion, CrossmodalLayer
 
 MakeConfig = Callable[..., ErcConfig]
 LENGTHS = {"text": 4, "audio": 3, "vision": 1}

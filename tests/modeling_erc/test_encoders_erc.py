@@ -24,8 +24,8 @@ from transformers import (
 )
 
 from modeling_erc import ErcConfig, ErcForSequenceClassification, encoders_erc
-from modeling_erc.audio_image_erc import LogMelImageFeatureExtractor
 from modeling_erc.encoders_erc import ENCODERS, AudioEncoder, BackboneEncoder, TextEncoder, pool_tokens, unimodal_config
+from modeling_erc.feature_extraction_erc import LogMelImageFeatureExtractor
 from modeling_erc.processing_erc import ErcProcessor
 
 MakeConfig = Callable[..., ErcConfig]

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modeling_erc.faces_erc import crop_face
+from modeling_erc.media_erc import crop_face
 
 pytest.importorskip("cv2", reason="the extra 'faces' is not installed")
 

@@ -5,8 +5,7 @@ import torch
 from torch import Tensor
 
 from modeling_erc import ErcConfig
-from modeling_erc.focal_loss_erc import focal
-from modeling_erc.losses_erc import cross_entropy
+from modeling_erc.losses_erc import cross_entropy, focal
 
 LABELS = torch.tensor([0, 2, 1, 1, 0, 0])
 every_smoothing = pytest.mark.parametrize("smoothing", [0.0, 0.3])

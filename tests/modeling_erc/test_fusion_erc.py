@@ -6,13 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from modeling_erc import ErcConfig, ErcModel
-from modeling_erc.fusion_erc import (
-    FUSIONS,
-    ConcatFusion,
-    Fusion,
-    FusionOutput,
-    JointVectorFusion,
-)
+from modeling_erc.fusion_erc import FUSIONS, ConcatFusion, Fusion, FusionOutput, JointVectorFusion
 
 MakeConfig = Callable[..., ErcConfig]
 Inputs = tuple[dict[str, Tensor], dict[str, Tensor], Tensor]

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from modeling_erc import ErcConfig, ErcModel
-from modeling_erc.gated_fusion_erc import GatedFusion
+from modeling_erc.fusion_erc import GatedFusion
 
 MakeConfig = Callable[..., ErcConfig]
 

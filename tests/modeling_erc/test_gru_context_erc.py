@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from modeling_erc import ErcConfig, ErcForSequenceClassification
-from modeling_erc.gru_context_erc import GruContext
+from modeling_erc.context_erc import GruContext
 
 HIDDEN = 8
 

@@ -131,7 +131,7 @@ def test_sixteen_thousand_anchors_take_less_than_600_mb(name: str) -> None:
     program = f"""
 import torch
 from modeling_erc.losses_erc import CONTRASTIVE_LOSSES
-import modeling_erc.supcon_loss_erc
+import modeling_erc.losses_erc
 
 def peak():
     line = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))

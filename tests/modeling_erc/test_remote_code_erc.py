@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast, ViTConfig, ViTImageProcessor
 
 from modeling_erc import ErcConfig, ErcForSequenceClassification
-from modeling_erc.audio_image_erc import LogMelImageFeatureExtractor
+from modeling_erc.feature_extraction_erc import LogMelImageFeatureExtractor
 from modeling_erc.processing_erc import ErcProcessor
 
 CHILD = """

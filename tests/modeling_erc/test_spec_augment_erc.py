@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from modeling_erc.spec_augment_erc import mask_spans
+from modeling_erc.encoders_erc import mask_spans
 
 
 @pytest.mark.parametrize("shape", [(6, 400), (6, 80, 200), (6, 3, 64, 64)], ids=["wave", "frames", "image"])

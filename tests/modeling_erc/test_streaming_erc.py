@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from modeling_erc import ErcConfig, ErcForSequenceClassification
-from modeling_erc.context_erc import AttentionState, TransformerContext
-from modeling_erc.gru_context_erc import GruState
+from modeling_erc.context_erc import AttentionState, GruState, TransformerContext
 from modeling_erc.processing_erc import FEATURE_NAMES, ErcProcessor
 from modeling_erc.streaming_erc import ErcStream
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from modeling_erc.supcon_loss_erc import supcon
+from modeling_erc.losses_erc import supcon
 
 Further = tuple[Tensor, Tensor]
 UNUSED = torch.full((3, 5), 0.5)

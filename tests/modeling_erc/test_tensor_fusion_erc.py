@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from modeling_erc import ErcConfig, ErcModel
-from modeling_erc.tensor_fusion_erc import RANK, TensorFusion
+from modeling_erc.fusion_erc import RANK, TensorFusion
 
 MakeConfig = Callable[..., ErcConfig]
 SIZES = {"hidden_size": 8, "intermediate_size": 16, "num_attention_heads": 2}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from modeling_erc.analysis.calibration import reliability, softmax
+from modeling_erc.analysis.scores import reliability, softmax
 
 
 def test_the_error_of_a_constructed_case() -> None:

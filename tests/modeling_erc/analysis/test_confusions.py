@@ -1,6 +1,6 @@
 import numpy as np
 
-from modeling_erc.analysis.confusions import ConfusedPair, most_confused
+from modeling_erc.analysis.scores import ConfusedPair, most_confused
 
 # True class, predicted class, probability of the predicted class.
 ANSWERS = [(0, 1, 0.6), (0, 1, 0.9), (0, 0, 0.8), (0, 1, 0.7), (0, 1, 0.5), (2, 1, 0.9), (1, 1, 0.9), (-100, 2, 0.9)]

@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from modeling_erc.analysis.curves import COLOURS, plot_curves
+from modeling_erc.analysis.figures import COLOURS, plot_curves
 from modeling_erc.analysis.robustness import Curve
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from modeling_erc.analysis.embedding_map import draw_rows, map_to_plane, neighbour_agreement
+from modeling_erc.analysis.sections import draw_rows, map_to_plane, neighbour_agreement
 
 
 def clusters(size: int) -> tuple[np.ndarray, np.ndarray]:

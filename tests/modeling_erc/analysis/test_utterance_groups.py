@@ -1,6 +1,6 @@
 import numpy as np
 
-from modeling_erc.analysis.utterance_groups import emotion_shift, most_frequent, quantile_bins
+from modeling_erc.analysis.groups import emotion_shift, most_frequent, quantile_bins
 
 NONE = -100
 

@@ -13,7 +13,9 @@ import yaml
 from PIL import Image
 
 from modeling_erc.commands import ablate
-from modeling_erc.training.grid import plan
+from modeling_erc.configs import GRIDS
+from modeling_erc.grids import spec
+from modeling_erc.grids.grid import plan
 from tests.small_run import own_caches
 
 ROOT = Path(__file__).parents[3]
@@ -202,8 +204,8 @@ def test_the_recipe_comes_first(config: Path) -> None:
 
 def test_ready_grids_name_known_fields(config: Path) -> None:
     sizes = {}
-    for path in sorted((ROOT / "configs" / "grids").glob("*.yaml")):
-        varied, seeds = ablate.grid_of(path.stem, [], None)
+    for path in sorted(GRIDS.glob("*.yaml")):
+        varied, seeds = spec.grid_of(path.stem, [], None)
         assert seeds == [0, 1, 2, 3, 4]
         runs = plan(config, varied, seeds, [])
         sizes[path.stem] = len(runs)
@@ -212,7 +214,7 @@ def test_ready_grids_name_known_fields(config: Path) -> None:
 
 
 def test_a_ready_grid_joins_with_fields_of_the_command_line() -> None:
-    varied, seeds = ablate.grid_of("paper", ["contrastive=supcon", "modalities=text,text+audio"], "3,7")
+    varied, seeds = spec.grid_of("paper", ["contrastive=supcon", "modalities=text,text+audio"], "3,7")
     assert varied == {
         "fusion": ["joint_vector", "concat"],
         "contrastive": ["supcon"],
@@ -220,5 +222,5 @@ def test_a_ready_grid_joins_with_fields_of_the_command_line() -> None:
     }
     assert seeds == [3, 7]
     options = 'dataset_options={"setting": "4way", "dev_seed": 1},{"setting": "6way"}'
-    varied, _ = ablate.grid_of(None, [options], None)
+    varied, _ = spec.grid_of(None, [options], None)
     assert varied["dataset_options"] == ['{"setting": "4way", "dev_seed": 1}', '{"setting": "6way"}']

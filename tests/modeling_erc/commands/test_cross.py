@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-import train_hf
 from modeling_erc import ErcForSequenceClassification
+from modeling_erc.analysis import cross_corpus
 from modeling_erc.commands import cross
 from modeling_erc.processing_erc import ErcProcessor
+from modeling_erc.training.train import main as train_main
 from tests.small_run import SMALL_RECIPE, own_caches
 
 MELD = "Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID\n"
@@ -50,7 +51,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def run(home: Path) -> Path:
     options = ["--data_dir", str(home / "meld"), "--output_dir", str(home / "run")]
-    train_hf.main([str(home / "small.yaml"), *options])
+    train_main([str(home / "small.yaml"), *options])
     return home / "run"
 
 
@@ -170,8 +171,8 @@ def test_features_of_another_width_count_as_missing(home: Path) -> None:
         [{"dialogue_id": "a", "utterances": [given]}], features=dialogue_features(["joy"], {"text": 4, "audio": 3})
     )
     config = ErcConfig(feature_sizes={"text": 5, "audio": 3}, hidden_size=32)
-    assert cross.common_modalities(config, rows) == ["audio"]
-    (dialogue,) = cross.usable(rows, config)
+    assert cross_corpus.common_modalities(config, rows) == ["audio"]
+    (dialogue,) = cross_corpus.usable(rows, config)
     assert "text_features" not in dialogue["utterances"][0]
     assert dialogue["utterances"][0]["audio_features"] == [1.0] * 3
 

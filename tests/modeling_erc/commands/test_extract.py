@@ -11,7 +11,7 @@ from modeling_erc.training import FeatureStore
 
 ROOT = Path(__file__).parents[3]
 HEADER = "Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID\n"
-RECIPE = ["configs/meld_text.yaml", "--text_encoder", "tiny"]
+RECIPE = ["meld_text", "--text_encoder", "tiny"]
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_two_processes_share_the_work_of_one(corpus: Path, tmp_path: Path) -> No
     options = [*RECIPE, "--data_dir", str(corpus), "--feature_cache"]
     alone = run(tmp_path, "modeling_erc", "extract", *options, str(tmp_path / "one"))
     assert "text: 22 utterances" in alone.stdout, alone.stderr
-    launch = ["accelerate.commands.launch", "--config_file", "configs/accelerate/cpu_2.yaml", "-m"]
+    launch = ["accelerate.commands.launch", "--config_file", "modeling_erc/configs/accelerate/cpu_2.yaml", "-m"]
     both = run(tmp_path, *launch, "modeling_erc", "extract", *options, str(tmp_path / "two"))
     assert "text: 22 utterances" in both.stdout, both.stderr
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import train_hf
 from modeling_erc.commands import robustness
+from modeling_erc.training.train import main as train_main
 from tests.small_run import SMALL_RECIPE, own_caches
 
 HEADER = "Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID\n"
@@ -43,7 +43,7 @@ def runs(home: Path) -> list[Path]:
     folders = [home / "plain", home / "other"]
     for seed, folder in enumerate(folders):
         options = ["--data_dir", str(corpus), "--output_dir", str(folder), "--seed", str(seed)]
-        train_hf.main([str(home / "small.yaml"), *options])
+        train_main([str(home / "small.yaml"), *options])
     return folders
 
 

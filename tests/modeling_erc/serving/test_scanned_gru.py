@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from modeling_erc import ErcConfig
-from modeling_erc.gru_context_erc import GruContext
+from modeling_erc.context_erc import GruContext
 from modeling_erc.serving.scanned_gru import ScannedGruContext
 
 

@@ -10,17 +10,10 @@ import pytest
 from transformers import set_seed
 
 from datasets_scripts import dialogue_features, label_names, load_erc_dataset
-from datasets_scripts.demo_corpus import DemoRecipe, ensure_demo_corpus
+from datasets_scripts.demo_corpus.writer import DemoRecipe, ensure_demo_corpus
 from modeling_erc import ErcForSequenceClassification
 from modeling_erc.processing_erc import ErcProcessor
-from modeling_erc.training import (
-    DataArguments,
-    ErcArgumentParser,
-    ErcCollator,
-    ErcTrainer,
-    ErcTrainingArguments,
-    build,
-)
+from modeling_erc.training import DataArguments, ErcArgumentParser, ErcCollator, ErcTrainer, ErcTrainingArguments, build
 
 SMALL = {
     "modalities": ["text"],

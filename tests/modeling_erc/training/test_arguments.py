@@ -8,9 +8,9 @@ import torch
 import yaml
 
 from modeling_erc import ErcConfig
+from modeling_erc.configs import RECIPES
 from modeling_erc.training import DataArguments, ErcArgumentParser, changed_settings, shown_command
 
-CONFIGS = Path(__file__).parents[3] / "configs"
 NOT_PLAIN = {"text_config", "audio_config", "vision_config", "feature_sizes", "class_weights"}
 Parse = Callable[..., tuple[Any, ...]]
 
@@ -148,7 +148,7 @@ def test_options_of_the_config_have_its_defaults(parse: Parse) -> None:
         assert (getattr(model, name) or []) == (getattr(config, name) or []), name
 
 
-@pytest.mark.parametrize("config", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("config", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_configs_of_the_project_are_read_in_full(config: Path) -> None:
     groups = ErcArgumentParser().parse([str(config)], default_config=config)[:3]
     said = yaml.safe_load(config.read_text())
@@ -214,9 +214,9 @@ def test_options_that_are_no_mapping_are_refused(given: str) -> None:
     ("words", "shown"),
     [
         (["--seed", "1"], "--seed 1"),
-        (["configs/meld_text.yaml", "--data_dir", "/home/ann/my corpus"], "configs/meld_text.yaml --data_dir DIR"),
+        (["meld_text", "--data_dir", "/home/ann/my corpus"], "meld_text --data_dir DIR"),
         (["/home/ann/mine.yaml", "--data-dir=/home/ann/corpus"], "mine.yaml --data-dir=DIR"),
-        (["/home/ann/erc/configs/mosi.yaml"], "configs/mosi.yaml"),
+        (["/home/ann/erc/configs/mosi.yaml"], "mosi.yaml"),
         (["--feature_cache=/tmp/x", "--output_dir", "runs/a"], "--feature_cache=DIR --output_dir DIR"),
         (["--hub_token", "hf_secret"], "--hub_token TOKEN"),
         (["--hub-token", "hf_secret"], "--hub-token TOKEN"),

@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import AutoModel, ViTConfig, ViTImageProcessorPil, ViTModel
 
-from modeling_erc.audio_image_erc import LogMelImageFeatureExtractor
+from modeling_erc.feature_extraction_erc import LogMelImageFeatureExtractor
 from modeling_erc.training import class_weights
-from modeling_erc.training.fresh import FRESH
+from modeling_erc.training.tiny_backbones import FRESH
 
 MakeSplits = Callable[..., datasets.DatasetDict]
 

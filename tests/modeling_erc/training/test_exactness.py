@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from modeling_erc.configs import RECIPES
 from tests import exact_runs
 
 ROOT = Path(exact_runs.__file__).parents[1]
@@ -54,7 +55,11 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Results:
     quarters: Settings = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "gradient_cache": True}
     jobs["accumulated"] = {**quarters, **OBJECTIVES["supcon"]}
     (folder / "jobs.json").write_text(json.dumps(jobs))
-    launch = ["accelerate.commands.launch", "--config_file", str(ROOT / "configs" / "accelerate" / "cpu_2.yaml")]
+    launch = [
+        "accelerate.commands.launch",
+        "--config_file",
+        str(RECIPES / "accelerate" / "cpu_2.yaml"),
+    ]
     done = subprocess.run(
         [sys.executable, "-m", *launch, str(Path(exact_runs.__file__)), str(folder / "jobs.json"), str(folder)],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HOME": str(folder / "home")},

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from modeling_erc import ErcConfig, ErcForSequenceClassification
 from modeling_erc.losses_erc import ErcLoss
-from modeling_erc.training.gradient_cache import cache_contrast
+from modeling_erc.training.global_contrast import cache_contrast
 
 MakeConfig = Callable[..., ErcConfig]
 

@@ -6,8 +6,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 from modeling_erc import ErcForSequenceClassification
+from modeling_erc.hub.repository import PushError
 from modeling_erc.training import ErcArgumentParser
-from modeling_erc.training.hub import PushError
 from tests.hub_server import HubServer, Reply
 
 COMMIT = "/api/models/me/erc/commit/.*"

@@ -16,7 +16,7 @@ from transformers import set_seed
 
 from datasets_scripts import label_names
 from modeling_erc import ErcForSequenceClassification
-from modeling_erc.analysis.model_card import RunFacts
+from modeling_erc.hub.run_facts import RunFacts
 from modeling_erc.training import ErcArgumentParser, ErcCollator, ErcTrainer, build, write_report
 from modeling_erc.training.report import prediction_rows
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from modeling_erc.training import ErcTrainingArguments, RunFolderError, prepare_run_folder
-from modeling_erc.training.whole_checkpoint import seal
+from modeling_erc.training.checkpoints import seal
 
 
 def arguments(**settings: Any) -> ErcTrainingArguments:

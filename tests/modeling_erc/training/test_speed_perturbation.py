@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from modeling_erc.training.speed_perturbation import SpeedPerturbation
+from modeling_erc.training.data import SpeedPerturbation
 
 RATE = 16000
 

@@ -1,0 +1,1 @@
+"""Reads feature pickles of the field without running what they contain."""

@@ -1,0 +1,225 @@
+"""What the members of a feature pickle are: the field has several layouts of one tuple, none written down in it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..builder import CorpusError
+
+MAX_MEMBERS = 32
+SPLITS = ("train", "test", "dev")
+LAYOUT = (
+    "utterance ids, speakers, labels, 1 or 4 text tables, audio, visual, sentences, train ids, test ids; dev ids and a "
+    "second table of labels may be there too"
+)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member of the tuple.
+
+    Args:
+        position: where it stands, from 0.
+        kind: "strings", "integers" or "vectors", one for each utterance; "empty"; "dialogue ids"; or what else it is.
+        rows: one item for each utterance, by dialogue; None where the utterance has none.
+        ids: dialogue ids, where it is a collection of them.
+    """
+
+    position: int
+    kind: str
+    rows: Mapping[str, list[Any]] = field(default_factory=dict)
+    ids: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The members by what they are; None where the pickle has no such member."""
+
+    ids: Member | None
+    speakers: Member
+    labels: Member
+    texts: list[Member]
+    audio: Member | None
+    vision: Member | None
+    sentences: Member | None
+    splits: dict[str, frozenset[str]]
+
+    @property
+    def features(self) -> dict[str, Member]:
+        """Tables of features that hold anything: `text_0` to `text_3`, `audio`, `vision`."""
+        tables = {f"text_{number}": table for number, table in enumerate(self.texts)}
+        named = {**tables, "audio": self.audio, "vision": self.vision}
+        return {name: member for name, member in named.items() if member and member.kind == "vectors"}
+
+
+def recognize(content: Any, most_values: int) -> Layout:
+    """Tell the members of a feature pickle apart by what they hold and by their order.
+
+    Utterance ids may be missing, or be whole numbers. Speakers are strings or one-hot rows. Labels are the first table
+    of whole numbers after the speakers; another one (sentiment) is ignored. The tables of features between the labels
+    and the ids of the splits are text, audio, visual; or four of text (layers of RoBERTa), which must be equally wide,
+    then audio and visual. An empty table keeps the place of what is absent; the last one may be that of the sentences.
+    The collections of dialogue ids are train, test and, if there is a third, dev.
+
+    Args:
+        content: what was in the pickle.
+        most_values: a pickle of more values than this refers to the same ones over and over, and is refused.
+
+    Raises:
+        CorpusError: where that leaves a doubt; it says what was found at each position.
+    """
+    if not isinstance(content, tuple | list) or len(content) > MAX_MEMBERS:
+        raise CorpusError(f"it holds a {type(content).__name__}, not a tuple of {LAYOUT}")
+    members = [_look_at(position, value, most_values) for position, value in enumerate(content)]
+    try:
+        return _assign(members)
+    except CorpusError as error:
+        found = "; ".join(f"{m.position}: {_describe(m)}" for m in members)
+        raise CorpusError(f"{error}. Known is the order {LAYOUT}. Found is {found}") from None
+
+
+def _assign(members: list[Member]) -> Layout:
+    first_split = next((m.position for m in members if m.kind == "dialogue ids"), len(members))
+    labels = next(
+        (m for m in members if m.kind == "integers" and _of_kind(members[: m.position], "strings", "vectors")), None
+    )
+    if labels is None or labels.position > first_split:
+        raise CorpusError("there is no table of labels (whole numbers) after one of speakers")
+    head = [member for member in members[: labels.position] if member.kind != "empty"]
+    speakers, ids = head[-1], head[-2] if len(head) == 2 else None
+    sound = speakers.kind in ("strings", "vectors") and (ids is None or ids.kind in ("strings", "integers"))
+    if not sound or len(head) > 2 or (ids is None and _all_differ(speakers)):
+        raise CorpusError(f"before the labels at {labels.position} there should be utterance ids and speakers")
+
+    body, tail = members[labels.position + 1 : first_split], members[first_split:]
+    strange = [m for m in body if m.kind not in ("strings", "integers", "vectors", "empty")]
+    strange += _of_kind(tail, "vectors")
+    sentences = _of_kind(body + tail, "strings")
+    if strange or len(sentences) > 1:
+        where = ", ".join(str(member.position) for member in strange or sentences)
+        raise CorpusError(f"what stands at {where} cannot be told")
+    classes = len(set(_values(labels)))
+    if any(len(set(_values(member))) > classes for member in _of_kind(body + tail, "integers")):
+        raise CorpusError(
+            f"the labels at {labels.position} have fewer classes than a table of whole numbers after them"
+        )
+
+    tables = _of_kind(body, "vectors", "empty")
+    if tables and tables[-1].kind == "empty" and not sentences:
+        tables.pop()
+    count = 1 if len(tables) <= 3 else 4
+    if not tables or len(tables) > 6 or len({len(next(_values(t))) for t in _of_kind(tables[:count], "vectors")}) > 1:
+        raise CorpusError(f"of {len(tables)} tables of features it cannot be told which are text, audio and visual")
+    rest = dict(zip(("audio", "vision"), tables[count:], strict=False))
+    return Layout(
+        ids=ids,
+        speakers=speakers,
+        labels=labels,
+        texts=tables[:count],
+        audio=rest.get("audio"),
+        vision=rest.get("vision"),
+        sentences=sentences[0] if sentences else None,
+        splits=_splits(_of_kind(tail, "dialogue ids"), labels.rows.keys()),
+    )
+
+
+def _splits(collections: list[Member], known: Iterable[str]) -> dict[str, frozenset[str]]:
+    known = frozenset(known)
+    # After the ids may stand other lists, such as names.
+    collections = collections[:2] + [member for member in collections[2:] if member.ids & known]
+    if not 2 <= len(collections) <= 3:
+        raise CorpusError(f"there are {len(collections)} collections of dialogue ids, not those of train, test and dev")
+    splits = dict(zip(SPLITS, (member.ids for member in collections), strict=False))
+    for name, ids in splits.items():
+        if not ids or ids - known:
+            unknown = ", ".join(sorted(ids - known)[:3])
+            raise CorpusError(
+                f"the ids of {name} are " + (f"of dialogues without labels: {unknown}" if ids else "none")
+            )
+        for other in SPLITS[: SPLITS.index(name)]:
+            if ids & splits[other]:
+                both = ", ".join(sorted(ids & splits[other])[:3])
+                raise CorpusError(f"{len(ids & splits[other])} dialogues are in both {other} and {name} ({both})")
+    if len(splits.get("dev", ())) > len(splits["test"]):
+        raise CorpusError("the third collection of ids is larger than the second: which is dev, and which is test?")
+    return splits
+
+
+def _look_at(position: int, value: Any, most_values: int) -> Member:
+    if isinstance(value, dict):
+        return _look_at_table(position, value, most_values)
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        value = value.tolist()
+    if isinstance(value, list | tuple | set | frozenset) and {_kind(item) for item in value} <= {"strings", "integers"}:
+        return Member(position, "dialogue ids", ids=frozenset(map(to_id, value)))
+    return Member(position, type(value).__name__)
+
+
+def _look_at_table(position: int, value: dict[Any, Any], most_values: int) -> Member:
+    if not all(
+        isinstance(rows, list | tuple) or (isinstance(rows, np.ndarray) and rows.ndim) for rows in value.values()
+    ):
+        return Member(position, "dict of " + " and ".join(sorted({type(rows).__name__ for rows in value.values()})))
+    if sum(map(len, value.values())) > most_values:
+        raise CorpusError(f"the table at {position} repeats the same rows over and over")
+    table = {to_id(key): list(rows) for key, rows in value.items()}
+    if len(table) < len(value):
+        raise CorpusError(f"the table at {position} has a dialogue twice, once as a number and once as a string")
+    if sum(_count(row) for rows in table.values() for row in rows) > most_values:
+        raise CorpusError(f"the table at {position} repeats the same values over and over")
+    kinds = {_kind(row) for rows in table.values() for row in rows} - {"None"}
+    return Member(position, " and ".join(sorted(kinds)) or "empty", table)
+
+
+def to_id(value: Any) -> str:
+    """A dialogue's or an utterance's id as a string."""
+    if _kind(value) not in ("strings", "integers"):
+        raise CorpusError(f"an id is a {type(value).__name__}, not a string or a whole number of 64 bits")
+    return value if isinstance(value, str) else str(int(value))
+
+
+def _kind(row: Any) -> str:
+    if isinstance(row, np.ndarray) and row.ndim == 1:
+        if row.dtype.kind in "fiu":
+            return "vectors"
+        row = row.tolist()
+    if isinstance(row, list | tuple) and all(_is_number(item) for item in row):
+        return "vectors"
+    if isinstance(row, str):
+        return "strings"
+    if _is_number(row):
+        return "integers" if isinstance(row, int | np.integer) else "decimals"
+    return type(row).__name__.removesuffix("Type")
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, int | np.integer):
+        return not isinstance(value, bool) and -(2**63) <= int(value) < 2**63
+    return isinstance(value, float | np.floating)
+
+
+def _count(row: Any) -> int:
+    if isinstance(row, np.ndarray):
+        return int(row.size)
+    return len(row) if isinstance(row, str | list | tuple) else 1
+
+
+def _of_kind(members: list[Member], *kinds: str) -> list[Member]:
+    return [member for member in members if member.kind in kinds]
+
+
+def _values(member: Member) -> Iterator[Any]:
+    return (row for rows in member.rows.values() for row in rows if row is not None)
+
+
+def _all_differ(speakers: Member) -> bool:
+    names = list(_values(speakers)) if speakers.kind == "strings" else []
+    return len(names) > 1 and len(set(names)) == len(names)
+
+
+def _describe(member: Member) -> str:
+    if member.kind == "dialogue ids":
+        return f"{len(member.ids)} dialogue ids"
+    return f"{member.kind} of {len(member.rows)} dialogues" if member.rows else member.kind

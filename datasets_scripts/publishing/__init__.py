@@ -1,0 +1,1 @@
+"""Describes a corpus and pushes it to the Hub as a dataset."""

@@ -1,0 +1,318 @@
+"""Facts about a corpus: how much there is of what, what is missing or broken, and who speaks in more than one split."""
+
+import bisect
+import collections
+import itertools
+import math
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import datasets
+import numpy as np
+import soundfile
+from tqdm import tqdm
+
+# The only import from there in this package: what training will call broken is what has to be counted here.
+from modeling_erc.media_erc import MediaError, probe_media
+
+from ..schema import FEATURE_COLUMNS, label_names
+
+MEDIA = {"audio_path": "audio", "video_path": "video"}
+EXAMPLES = 5
+# Dialogues whose new files are opened at the same time.
+DIALOGUES_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What a media file says about itself; `problem` is the reason why it cannot be used."""
+
+    seconds: float | None = None
+    has_audio: bool = False
+    has_video: bool = False
+    missing: bool = False
+    problem: str | None = None
+
+
+class Spread(collections.Counter[float]):
+    """How often each value came; its size is that of the different values, not of the corpus."""
+
+    def sum(self) -> float:
+        """Of all values."""
+        return math.fsum(value * count for value, count in self.items())
+
+    def median(self) -> float:
+        """Of all values, of which there has to be one."""
+        values = sorted(self)
+        ends = list(itertools.accumulate(self[value] for value in values))
+        below, above = (values[bisect.bisect_right(ends, rank)] for rank in ((ends[-1] - 1) // 2, ends[-1] // 2))
+        return (below + above) / 2
+
+    def __str__(self) -> str:
+        if not self:
+            return "-"
+        return " / ".join(f"{value:,.4g}" for value in (min(self), self.median(), max(self)))
+
+
+@dataclass
+class SplitFacts:
+    """One split; `labels` by class index, None for context; media and features by column."""
+
+    dialogues: int = 0
+    labels: collections.Counter[int | None] = field(default_factory=collections.Counter)
+    lengths: Spread = field(default_factory=Spread)
+    words: Spread = field(default_factory=Spread)
+    seconds: Spread = field(default_factory=Spread)
+    speakers: collections.Counter[str] = field(default_factory=collections.Counter)
+    longest: tuple[float, str] = (0.0, "")
+    usable: collections.Counter[str] = field(default_factory=collections.Counter)
+    missing: collections.Counter[str] = field(default_factory=collections.Counter)
+    broken: collections.Counter[str] = field(default_factory=collections.Counter)
+    not_finite: collections.Counter[str] = field(default_factory=collections.Counter)
+    widths: dict[str, collections.Counter[int]] = field(
+        default_factory=lambda: collections.defaultdict(collections.Counter)
+    )
+
+    @property
+    def utterances(self) -> int:
+        """Labelled and context."""
+        return self.labels.total()
+
+    @property
+    def labelled(self) -> int:
+        """Utterances with a label."""
+        return self.utterances - self.labels[None]
+
+
+@dataclass
+class CorpusFacts:
+    """All splits.
+
+    Args:
+        names: classes in the order of their indices.
+        splits: by name.
+        feature_columns: those of precomputed features.
+        named: media columns in which some row names a file.
+        missing: by media column the first few, "dialogue/utterance" and the reason where there is one.
+        broken: the first few, "dialogue/utterance: reason".
+    """
+
+    names: list[str]
+    splits: dict[str, SplitFacts]
+    feature_columns: list[str]
+    named: set[str] = field(default_factory=set)
+    missing: dict[str, list[str]] = field(default_factory=lambda: collections.defaultdict(list))
+    broken: list[str] = field(default_factory=list)
+
+    def label_counts(self) -> dict[str, dict[str, int]]:
+        """Utterances by split and class."""
+        return {
+            split: {name: facts.labels[index] for index, name in enumerate(self.names)}
+            for split, facts in self.splits.items()
+        }
+
+
+def describe(splits: Mapping[str, Any]) -> CorpusFacts:
+    """Reads every row once and opens, without decoding, every media file once.
+
+    What is kept grows with the files and the speakers, not with the rows.
+
+    Args:
+        splits: prepared or streamed ones, as from `load_erc_dataset`.
+
+    Example:
+        >>> facts = describe(load_erc_dataset("meld", "MELD.Raw", streaming=True))
+        >>> facts.splits["dev"].utterances
+        1109
+    """
+    features: datasets.Features = next(iter(splits.values())).features
+    columns = [column for column in FEATURE_COLUMNS.values() if column in features["utterances"].feature]
+    facts = CorpusFacts(label_names(features), {}, columns)
+    known: dict[str, Clip] = {}
+    with ThreadPoolExecutor() as pool, tqdm(desc="media", unit=" files", disable=None, leave=False) as bar:
+        for split, rows in splits.items():
+            facts.splits[split] = SplitFacts()
+            iterator = iter(rows)
+            while block := list(itertools.islice(iterator, DIALOGUES_AT_ONCE)):
+                turns = [turn for row in block for turn in row["utterances"]]
+                paths = {turn[column]: None for turn in turns for column in MEDIA if turn[column] is not None}
+                new = [path for path in paths if path not in known]
+                for path, clip in zip(new, pool.map(probe, new), strict=True):
+                    known[path] = clip
+                    bar.update()
+                for row in block:
+                    _count_dialogue(facts, split, row, known)
+    return facts
+
+
+def probe(path: str) -> Clip:
+    """What a media file says about itself, decoding nothing; reads nothing but its head where it can."""
+    if not os.path.exists(path):
+        return Clip(missing=True, problem=f"{path}: no such file")
+    if path.lower().endswith((".wav", ".flac")):
+        try:  # 80 times faster than PyAV
+            seconds = soundfile.info(path).duration
+            return Clip(seconds, has_audio=True, problem=None if seconds else f"{path}: 0 s long")
+        except soundfile.SoundFileError:
+            pass  # another container under that name, or nothing that can be read: PyAV will say
+    try:
+        info = probe_media(path)
+    except MediaError as error:
+        return Clip(problem=str(error))
+    problem = f"{path}: 0 s long" if info.duration == 0 else None
+    return Clip(info.duration, info.has_audio, info.has_video, problem=problem)
+
+
+def used_seconds(turn: Mapping[str, Any], column: str, clip: Clip) -> float | None:
+    """How long the part of a clip is that an utterance uses, None where the clip does not say.
+
+    Raises:
+        MediaError: where there is nothing to use.
+    """
+    if clip.problem is not None:
+        raise MediaError(clip.problem)
+    path, kind = turn[column], MEDIA[column]
+    if not (clip.has_audio if kind == "audio" else clip.has_video):
+        raise MediaError(f"{path}: no {kind} in it")
+    start, end = _range(turn, column)
+    begin, stop = start or 0.0, math.inf if end is None else end
+    if not 0 <= begin < stop:
+        raise MediaError(f"{path}: range {start}-{end} s is empty or starts before 0")
+    if clip.seconds is None:
+        return None if end is None else stop - begin
+    if begin >= clip.seconds:
+        raise MediaError(f"{path}: range {start}-{end} s lies past the end ({clip.seconds:.2f} s)")
+    return min(stop, clip.seconds) - begin
+
+
+def _range(turn: Mapping[str, Any], column: str) -> tuple[float | None, float | None]:
+    """As the processor reads it: for video its own times come first."""
+    video = turn.get("video_start"), turn.get("video_end")
+    return video if column == "video_path" and video != (None, None) else (turn["start"], turn["end"])
+
+
+def _count_dialogue(facts: CorpusFacts, split: str, row: dict[str, Any], known: dict[str, Clip]) -> None:
+    counts = facts.splits[split]
+    counts.dialogues += 1
+    counts.lengths[len(row["utterances"])] += 1
+    for turn in row["utterances"]:
+        place = f"{row['dialogue_id']}/{turn['utterance_id']}"
+        counts.labels[turn["label"]] += 1
+        counts.speakers[turn["speaker"]] += 1
+        if turn["text"] is not None:
+            counts.words[len(turn["text"].split())] += 1
+        seconds = _count_media(facts, counts, turn, place, known)
+        if seconds is not None:
+            counts.seconds[round(seconds, 2)] += 1
+            counts.longest = max(counts.longest, (seconds, place))
+        for column in facts.feature_columns:
+            if turn[column] is not None:
+                counts.widths[column][len(turn[column])] += 1
+                counts.not_finite[column] += not np.isfinite(np.asarray(turn[column], dtype=np.float64)).all()
+
+
+def _count_media(
+    facts: CorpusFacts, counts: SplitFacts, turn: dict[str, Any], place: str, known: dict[str, Clip]
+) -> float | None:
+    """Length (seconds) of an utterance: of its sound, else of its video, else by its times, else None."""
+    lengths: list[float | None] = []
+    for column in MEDIA:
+        path = turn[column]
+        clip = Clip(missing=True) if path is None else known[path]
+        if path is not None:
+            facts.named.add(column)
+        if clip.missing:
+            counts.missing[column] += 1
+            if len(facts.missing[column]) < EXAMPLES:
+                facts.missing[column].append(f"{place}: {clip.problem}" if clip.problem else place)
+            continue
+        try:
+            lengths.append(used_seconds(turn, column, clip))
+            counts.usable[column] += 1
+        except MediaError as error:
+            counts.broken[column] += 1
+            # A file that is both sound and picture is one problem.
+            if len(facts.broken) < EXAMPLES and f"{place}: {error}" not in facts.broken:
+                facts.broken.append(f"{place}: {error}")
+    if all(turn[column] is None for column in MEDIA) and turn["start"] is not None and turn["end"] is not None:
+        return float(turn["end"] - turn["start"])
+    return next((length for length in lengths if length is not None), None)
+
+
+def report(facts: CorpusFacts) -> str:
+    """The facts as aligned text."""
+    splits = facts.splits
+    every = list(splits.values())
+    rows = [
+        ["", *splits],
+        ["dialogues", *(f"{s.dialogues:,}" for s in every)],
+        ["utterances", *(f"{s.utterances:,}" for s in every)],
+        ["  labelled", *(f"{s.labelled:,}" for s in every)],
+        ["  with text", *(f"{s.words.total():,}" for s in every)],
+        ["speakers", *(f"{len(s.speakers):,}" for s in every)],
+        ["utterances a dialogue *", *(str(s.lengths) for s in every)],
+        ["words an utterance *", *(str(s.words) for s in every)],
+    ]
+    if any(s.seconds for s in every):
+        rows += [
+            ["seconds an utterance *", *(str(s.seconds) for s in every)],
+            ["hours", *(f"{s.seconds.sum() / 3600:.2f}" for s in every)],
+        ]
+    found = [column for column in MEDIA if column in facts.named]
+    for column in found:
+        rows.append([f"{MEDIA[column]}: usable", *(f"{s.usable[column]:,}" for s in every)])
+        rows.append(["  missing", *(f"{s.missing[column]:,}" for s in every)])
+        rows.append(["  broken", *(f"{s.broken[column]:,}" for s in every)])
+    for column in facts.feature_columns:
+        rows.append([f"{column}: width", *(_widths(s.widths[column]) for s in every)])
+        rows.append(["  missing", *(f"{s.utterances - s.widths[column].total():,}" for s in every)])
+        rows.append(["  with NaN or infinity", *(f"{s.not_finite[column]:,}" for s in every)])
+    labels = [["label", *splits]]
+    for index, name in enumerate(facts.names):
+        shares = (f"{s.labels[index]:,} {100 * s.labels[index] / max(s.labelled, 1):5.1f} %" for s in every)
+        labels.append([name, *shares])
+    sections = [_table(rows) + "\n* min / median / max", _table(labels), _speaker_overlap(splits)]
+    longest = [f"  {split}: {s.longest[1]}, {s.longest[0]:.1f} s" for split, s in splits.items() if s.seconds]
+    if longest:
+        sections.append("\n".join(["longest utterance", *longest]))
+    if not found:
+        sections.append("There are no audio and no video files.")
+    for column in found:
+        if facts.missing[column]:
+            sections.append(f"missing {MEDIA[column]}, the first:\n  " + "\n  ".join(facts.missing[column]))
+    if facts.broken:
+        sections.append("broken media (opened, not decoded), the first:\n  " + "\n  ".join(facts.broken))
+    return "\n\n".join(sections)
+
+
+def _widths(widths: collections.Counter[int]) -> str:
+    if len(widths) < 2:
+        return "".join(map(str, widths)) or "-"
+    return ", ".join(f"{width} ({count:,})" for width, count in widths.most_common())
+
+
+def _speaker_overlap(splits: Mapping[str, SplitFacts]) -> str:
+    lines = ["speakers in two splits"]
+    for (first, a), (second, b) in itertools.combinations(splits.items(), 2):
+        shared = sorted(a.speakers.keys() & b.speakers.keys(), key=lambda name: (-b.speakers[name], name))
+        line = f"  {first} and {second}: {len(shared)}"
+        if shared:
+            share = 100 * sum(b.speakers[name] for name in shared) / b.utterances
+            more = ", ..." * (len(shared) > EXAMPLES)
+            line += f" ({', '.join(shared[:EXAMPLES])}{more}), who speak {share:.1f} % of {second}"
+        lines.append(line)
+    return "\n".join(lines) if len(lines) > 1 else "one split only: no speaker overlap"
+
+
+def _table(rows: list[list[str]]) -> str:
+    """The first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    )

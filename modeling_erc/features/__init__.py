@@ -1,0 +1,1 @@
+"""Features of frozen backbones: extraction, store and cache; decoded media."""

@@ -1,0 +1,1 @@
+"""Grids of runs: specification, execution, comparison and report."""

@@ -1,0 +1,129 @@
+"""The processes of a grid: each trains one run after the other with `train_hf.py`."""
+
+import contextlib
+import gc
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..hub.run_facts import RunFacts
+
+# What is left of a run whose model is not kept.
+KEPT = {"metrics.json", "predictions.csv", "run_config.yaml"}
+
+
+class Worker:
+    """A process that trains one run after the other: importing takes longer than a small run."""
+
+    def __init__(self, threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs, threads))
+        self.process.start()
+        theirs.close()
+
+    def start(self, words: list[str], folder: Path, log: Path, keep_model: bool) -> None:
+        """Sets it to work.
+
+        Args:
+            words: the command line of `train_hf.py` but for where the run goes.
+            folder: of the run; what a run that was cut off has left there is deleted.
+            log: file for all that is printed.
+            keep_model: whether the model stays on disk.
+        """
+        self.pipe.send((words, folder, log, keep_model))
+
+    def result(self) -> dict[str, Any]:
+        """Waits for the run: its figures, or its `error`."""
+        try:
+            result: dict[str, Any] = self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            self.process.join()
+            return {"error": f"its process died with exit code {self.process.exitcode}"}
+        return result
+
+    def end(self) -> None:
+        """Lets the process go, after a run."""
+        self.pipe.close()
+        self.process.join()
+
+
+def _work(pipe: Connection, threads: int) -> None:
+    """What a worker does until its parent lets it go or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # An orphan would go on writing into a folder that the next grid takes for its own.
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    # Fewer where OMP_NUM_THREADS says so.
+    torch.set_num_threads(min(threads, torch.get_num_threads()))
+    while True:
+        try:
+            words, folder, log, keep_model = pipe.recv()
+        except EOFError:
+            return
+        with _output_into(log):
+            try:
+                result = _train(words, folder, keep_model)
+            except (Exception, SystemExit) as error:
+                traceback.print_exc()
+                result = {"error": f"{type(error).__name__}: {error}"}
+        pipe.send(result)
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _train(words: list[str], folder: Path, keep_model: bool) -> dict[str, Any]:
+    """Trains a run; returns what its row says of it."""
+    from ..training.train import main
+
+    if folder.exists():
+        shutil.rmtree(folder)
+    began = time.perf_counter()
+    metrics: dict[str, Any] = main([*words, "--output_dir", str(folder), "--disable_tqdm", "true"])
+    gc.collect()
+    seconds = time.perf_counter() - began
+    facts = RunFacts.load(folder)
+    result: dict[str, Any] = {
+        split: {
+            **{name: scores[name] for name in ("accuracy", "weighted_f1", "macro_f1")},
+            "per_class_f1": {name: row["f1"] for name, row in scores["per_class"].items()},
+        }
+        for split, scores in metrics.items()
+    }
+    result["parameters"] = facts.parameters
+    result["train_seconds"], result["seconds"] = round(facts.seconds, 2), round(seconds, 2)
+    for path in folder.iterdir():
+        if path.name.startswith("checkpoint-") or not (keep_model or path.name in KEPT):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return result
+
+
+@contextlib.contextmanager
+def _output_into(log: Path) -> Iterator[None]:
+    """Sends all that this process and its children print into a file."""
+    with log.open("wb") as file:
+        sys.stdout.flush(), sys.stderr.flush()
+        kept = [os.dup(1), os.dup(2)]
+        os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stdout.flush(), sys.stderr.flush()
+            for number, copy in enumerate(kept, start=1):
+                os.dup2(copy, number)
+                os.close(copy)

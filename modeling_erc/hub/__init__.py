@@ -1,0 +1,1 @@
+"""What goes to the Hub: repository, model card, redaction of private values, cost of a run."""

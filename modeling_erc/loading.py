@@ -1,0 +1,31 @@
+"""Opens a checkpoint as a pipeline, for the commands and the demo page."""
+
+import torch
+from huggingface_hub.errors import HFValidationError
+
+from .modeling_erc import ErcForSequenceClassification
+from .pipeline_erc import EmotionRecognitionPipeline
+from .processing_erc import ErcProcessor
+
+
+def load_pipeline(checkpoint: str, device: str | None = None) -> EmotionRecognitionPipeline:
+    """A checkpoint with this package's code; none that it brings is run.
+
+    Args:
+        checkpoint: folder or Hub id.
+        device: such as `cpu` or `cuda:0`; default: the first accelerator.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+    """
+    try:
+        processor = ErcProcessor.from_pretrained(checkpoint)
+        model = ErcForSequenceClassification.from_pretrained(checkpoint)
+    except (OSError, HFValidationError) as error:
+        reason = " ".join(str(error).split())
+        raise FileNotFoundError(
+            f"{checkpoint}: neither a folder that train_hf.py wrote nor a reachable Hub id: {reason}"
+        ) from error
+    return EmotionRecognitionPipeline(
+        model=model.eval(), processor=processor, device=None if device is None else torch.device(device)
+    )

@@ -1,0 +1,123 @@
+"""From dialogue rows to a batch: labels by name, cached features in place of raw inputs, packed tensors."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import soxr
+import torch
+
+from datasets_scripts import DialogueRows, known_options, load_erc_dataset
+
+from ..losses_erc import IGNORE_INDEX
+from ..processing_erc import ErcProcessor
+from .arguments import DataArguments
+
+
+def load_corpus(data_args: DataArguments, seed: int) -> dict[str, DialogueRows]:
+    """The splits that a run's arguments ask for.
+
+    Where dev is drawn from the training dialogues, it is drawn by the run's seed unless `dev_seed` says otherwise, so
+    that several seeds tell how much the draw matters too.
+
+    Args:
+        data_args: name, folder and options of the corpus.
+        seed: of the run.
+    """
+    options = data_args.corpus_options
+    if "dev_seed" in known_options(data_args.dataset):
+        options = {"dev_seed": seed, **options}
+    splits = load_erc_dataset(data_args.dataset, data_args.data_dir, **options)
+    return {name: DialogueRows(split) for name, split in splits.items()}
+
+
+class SpeedPerturbation:
+    """Resamples each decoded clip by a factor drawn anew each time, so that tempo and pitch change (Ko et al. 2015).
+
+    Batches are drawn ahead of the step that uses them, so a run that is resumed in the middle of an epoch hears other
+    factors than it would have; from the end of an epoch on it goes on exactly.
+
+    Args:
+        amount: 0.1 draws factors from 0.9 to 1.1.
+
+    Raises:
+        ValueError: where `amount` is not from 0 to below 1.
+    """
+
+    def __init__(self, amount: float) -> None:
+        if not 0 <= amount < 1:
+            raise ValueError(f"speed_perturbation is {amount}: choose from 0 to below 1, such as 0.1")
+        self.amount = amount
+
+    def __call__(self, utterances: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The utterances, those with decoded sound changed; what is still a path stays one."""
+        return [self._played(utterance) for utterance in utterances]
+
+    def _played(self, utterance: dict[str, Any]) -> dict[str, Any]:
+        sound = utterance.get("audio")
+        if not isinstance(sound, tuple) or not self.amount:
+            return utterance
+        wave, rate = sound
+        # PyTorch's generator is seeded in each data-loader worker.
+        factor = 1 + self.amount * (2 * torch.rand(()).item() - 1)
+        return {**utterance, "audio": (soxr.resample(wave, rate * factor, rate), rate)}
+
+
+class DialogueTransform(Protocol):
+    """Something that changes a dialogue's utterances before they are encoded, such as the feature cache."""
+
+    def __call__(self, utterances: list[dict[str, Any]]) -> list[dict[str, Any]]: ...
+
+
+class ErcCollator:
+    """Collates dialogue rows into what the model takes, with `labels` and `media_problems`.
+
+    Args:
+        processor: encodes the dialogues.
+        label_names: the corpus' class names, in the order of the rows' label indices.
+        label2id: the model's. Labels are matched by name, never by position.
+        transforms: applied to each dialogue's utterances in turn.
+
+    Raises:
+        ValueError: a class of the corpus is none of the model's.
+    """
+
+    def __init__(
+        self,
+        processor: ErcProcessor,
+        label_names: Sequence[str],
+        label2id: Mapping[str, int],
+        transforms: Sequence[DialogueTransform] = (),
+    ) -> None:
+        unknown = [name for name in label_names if name not in label2id]
+        if unknown:
+            raise ValueError(
+                f"the corpus' label(s) {', '.join(unknown)} are unknown to the model, which has {', '.join(label2id)}: "
+                "use a checkpoint of this label set, or train one"
+            )
+        self.processor = processor
+        self.model_ids = [label2id[name] for name in label_names]
+        self.transforms = list(transforms)
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Collates.
+
+        Args:
+            rows: dialogues of the schema.
+
+        Returns:
+            the processor's tensors, `labels` `(batch, utterances)` with -100 where nothing is scored, and
+            `media_problems`, a line for each clip that could not be used.
+        """
+        dialogues = []
+        label_ids: list[int] = []
+        for row in rows:
+            utterances = list(row["utterances"])
+            for transform in self.transforms:
+                utterances = transform(utterances)
+            dialogues.append({"dialogue_id": row.get("dialogue_id"), "utterances": utterances})
+            given = (utterance.get("label") for utterance in utterances)
+            label_ids += [IGNORE_INDEX if label is None else self.model_ids[label] for label in given]
+        inputs, problems = self.processor.encode(dialogues)
+        labels = torch.full(inputs["utterance_mask"].shape, IGNORE_INDEX)
+        labels[inputs["utterance_mask"]] = torch.tensor(label_ids)
+        return {**inputs, "labels": labels, "media_problems": problems}

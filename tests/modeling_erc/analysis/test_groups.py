@@ -1,0 +1,99 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from modeling_erc.analysis.groups import length_section, position_section, shift_section, speaker_section
+from modeling_erc.analysis.html_report import Section
+from modeling_erc.analysis.scores import Evaluated
+
+# Two dialogues; what is -100 has no label. Columns: dialogue, speaker, label, prediction, text, start, end.
+ROWS: list[tuple[int, str, int, int, str | None, float | None, float | None]] = [
+    (0, "Ann", 0, 0, "one", 0.0, 0.5),
+    (0, "Bo", 1, 1, "one two", 0.5, 1.5),
+    (0, "Ann", 0, 0, None, 1.5, 2.0),
+    (0, "Ann", 1, 0, "one two three", 2.0, 5.0),
+    (0, "Bo", -100, 1, "one two three four five six", 5.0, 9.0),
+    (0, "Bo", 0, 1, "one two", 9.0, None),
+    (1, "Ann", 1, 1, "one", None, None),
+    (1, "Ann", 1, 1, "one two three", 0.0, 3.0),
+]
+
+
+def evaluated(**columns: Any) -> Evaluated:
+    """`ROWS`, with a value for all in place of a column."""
+    dialogue, _, labels, predicted, *_ = (np.array(column) for column in zip(*ROWS, strict=True))
+    names = ("speaker", "text", "start", "end")
+    utterances = [
+        {"dialogue_id": "d", "utterance_id": "u", **dict(zip(names, (row[1], *row[4:]), strict=True)), **columns}
+        for row in ROWS
+    ]
+    position = np.array([0, 1, 2, 3, 4, 5, 0, 1])
+    logits = np.eye(2)[predicted.astype(int)]
+    vectors, counts = np.zeros((8, 2)), np.array([5, 5])
+    return Evaluated(
+        "test", ["sad", "glad"], logits, labels.astype(int), dialogue, position, vectors, utterances, counts
+    )
+
+
+def rows_of(section: Section) -> dict[str, list[str]]:
+    assert section.table is not None
+    assert section.table.columns[1:] == ["utterances", "accuracy", "weighted F1", "largest class"]
+    return {row[0]: [row[1], row[2], row[3].partition(" ")[0], row[4]] for row in section.table.rows}
+
+
+def test_a_shift_is_told_from_staying() -> None:
+    assert rows_of(shift_section(evaluated())) == {
+        "the speaker's first": ["3", "1.000", "1.000", "glad 0.67"],
+        "same emotion as before": ["2", "1.000", "1.000", "sad 0.50"],
+        "another emotion than before": ["2", "0.000", "0.000", "sad 0.50"],
+    }
+
+
+def test_speakers_are_scored_by_name_over_dialogues() -> None:
+    rows = rows_of(speaker_section(evaluated()))
+    assert list(rows) == ["Ann", "Bo"]
+    weighted = f1_score([0, 0, 1, 1, 1], [0, 0, 0, 1, 1], average="weighted")
+    assert rows["Ann"] == ["5", "0.800", f"{weighted:.3f}", "glad 0.60"]
+    assert rows["Bo"][:2] == ["2", "0.500"]
+
+
+def test_one_speaker_name_is_no_table() -> None:
+    section = speaker_section(evaluated(speaker="M"))
+    assert section.table is None
+    assert section.text == "Left out: all labelled utterances have one speaker name, 'M'."
+
+
+def test_positions_count_from_one_and_context_counts() -> None:
+    rows = rows_of(position_section(evaluated()))
+    assert [(name, row[0]) for name, row in rows.items()] == [
+        ("1", "2"),
+        ("2", "2"),
+        ("3", "1"),
+        ("4", "1"),
+        ("6", "1"),
+    ]
+
+
+def test_length_is_in_words_where_there_are_any() -> None:
+    section = length_section(evaluated())
+    assert section.table is not None
+    assert section.table.columns[0] == "words"
+    assert {name: row[0] for name, row in rows_of(section).items()} == {"1": "2", "2": "2", "3": "2"}
+    assert section.text.endswith("1 without are left out.")
+
+
+def test_length_is_in_seconds_where_there_are_no_words() -> None:
+    section = length_section(evaluated(text=None))
+    assert section.table is not None
+    assert section.table.columns[0] == "seconds"
+    assert {name: row[0] for name, row in rows_of(section).items()} == {"0.5": "2", "1.0": "1", "3.0": "2"}
+    assert section.text.endswith("2 without are left out.")
+
+
+@pytest.mark.parametrize("missing", [{"start": None}, {"end": None}])
+def test_length_is_left_out_where_nothing_tells_it(missing: dict[str, None]) -> None:
+    section = length_section(evaluated(text=None, **missing))
+    assert section.table is None
+    assert section.text.startswith("Left out: the rows have neither words nor times")
