@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from datasets.exceptions import DatasetGenerationError
 
 from .labels import LabelSet
-from .schema import Dialogue, Utterance, dialogue_features
+from .schema import MEDIA_COLUMNS, Dialogue, Utterance, dialogue_features
 
 
 def hold_out(dialogue_ids: Collection[str], count: int, seed: int) -> frozenset[str]:
@@ -87,7 +87,7 @@ class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
     # Columns of an utterance beyond those of every corpus.
     EXTRA_COLUMNS: ClassVar[Mapping[str, datasets.Value]] = {}
     # Columns whose nulls are worth a warning, and the word for what is missing.
-    GAPS: ClassVar[Mapping[str, str]] = {"text": "text", "audio_path": "audio", "video_path": "video"}
+    GAPS: ClassVar[Mapping[str, str]] = {"text": "text", **MEDIA_COLUMNS}
 
     def __init__(self, data_dir: str | Path | None = None, cache_dir: str | Path | None = None, **options: Any) -> None:
         self.root = self.locate(data_dir, options)

@@ -5,9 +5,13 @@ from typing import Any, NotRequired, TypedDict
 
 from datasets import ClassLabel, Features, List, Value
 
-# The columns of each modality's raw input and of its precomputed features.
+# Columns of each modality's raw input and precomputed features: `MODALITIES` of `modeling_erc`, whose import would load
+# PyTorch, has the same.
 RAW_COLUMNS = {"text": "text", "audio": "audio_path", "vision": "video_path"}
 FEATURE_COLUMNS = {"text": "text_features", "audio": "audio_features", "vision": "visual_features"}
+# What messages and tables call a modality.
+MODALITY_NAMES = {"text": "text", "audio": "audio", "vision": "video"}
+MEDIA_COLUMNS = {RAW_COLUMNS[modality]: MODALITY_NAMES[modality] for modality in ("audio", "vision")}
 
 # Where an utterance is in a video that is cut otherwise than its sound (one recording beside a wav a turn).
 VIDEO_COLUMNS = {"video_start": Value("float64"), "video_end": Value("float64"), "video_half": Value("string")}

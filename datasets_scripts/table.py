@@ -138,8 +138,7 @@ class Table(ErcBuilder):
     @property
     def GAPS(self) -> dict[str, str]:  # type: ignore[override]
         """A modality that no utterance has is no gap."""
-        names = {"text": "text", "audio": "audio_path", "video": "video_path"}
-        return {column: word for word, column in names.items() if word in self.contents.modalities}
+        return {column: name for column, name in super().GAPS.items() if name in self.contents.modalities}
 
     @functools.cached_property
     def label_set(self) -> LabelSet:

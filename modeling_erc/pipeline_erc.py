@@ -12,10 +12,9 @@ from torch.utils.data import DataLoader
 from transformers import Pipeline
 from transformers.utils import logging
 
+from .configuration_erc import MODALITIES
 from .processing_erc import (
-    FEATURE_NAMES,
     MEDIA,
-    RAW_NAMES,
     ErcProcessor,
     Utterance,
     check_utterance,
@@ -150,23 +149,24 @@ class EmotionRecognitionPipeline(Pipeline):
         return {"dialogues": dialogues}
 
     def _given(self, utterance: Utterance, modality: str) -> bool:
-        raw = RAW_NAMES[modality] if modality in self.model.erc_model.encoders else ()
-        return any(utterance.get(name) is not None for name in (FEATURE_NAMES[modality], *raw))
+        names = MODALITIES[modality]
+        readable = names.keys if modality in self.model.erc_model.encoders else (names.features,)
+        return any(utterance.get(key) is not None for key in readable)
 
     def _wanted(self) -> str:
         with_backbone = self.model.erc_model.encoders
         modalities = self.model.config.modalities
-        return ", ".join(RAW_NAMES[m][0] if m in with_backbone else FEATURE_NAMES[m] for m in modalities)
+        return ", ".join(MODALITIES[m].raw[0] if m in with_backbone else MODALITIES[m].features for m in modalities)
 
     def _check_one_form(self, modality: str, dialogues: Sequence[Sequence[Utterance]]) -> None:
         """Features of some and raw inputs of others cannot stand in one batch."""
-        feature = FEATURE_NAMES[modality]
+        feature = MODALITIES[modality].features
         flat = [utterance for dialogue in dialogues for utterance in dialogue]
         if any(u.get(feature) is not None for u in flat) and any(
             u.get(feature) is None and self._given(u, modality) for u in flat
         ):
             raise ValueError(
-                f"some utterances have {feature} and others {RAW_NAMES[modality][0]}: "
+                f"some utterances have {feature} and others {MODALITIES[modality].raw[0]}: "
                 "give one of the two for all, or run the dialogues one by one"
             )
 
@@ -189,7 +189,7 @@ class EmotionRecognitionPipeline(Pipeline):
         encoded = [[dict(utterance) for utterance in dialogue] for dialogue in dialogues]
         flat = [utterance for dialogue in encoded for utterance in dialogue]
         for modality in (m for m in MEDIA if m in self.model.erc_model.encoders):
-            feature = FEATURE_NAMES[modality]
+            feature = MODALITIES[modality].features
             found = [u for u in flat if u.get(feature) is None and self._given(u, modality)]
             chunks = [found[first : first + CHUNK] for first in range(0, len(found), CHUNK)]
             reader = copy.copy(self.processor)
@@ -205,7 +205,7 @@ class EmotionRecognitionPipeline(Pipeline):
                     tokens, mask = self.model.erc_model.encoder(modality)(**self._to_model(inputs))
                     rows = zip(tokens.float().cpu(), mask.bool().cpu(), strict=True)
                 for utterance, here in zip(chunk, present, strict=True):
-                    for name in RAW_NAMES[modality]:
+                    for name in MODALITIES[modality].raw:
                         utterance.pop(name, None)
                     if here:
                         row, own = next(rows)

@@ -24,8 +24,6 @@ from .configuration_erc import MODALITIES
 from .feature_extraction_erc import LogMelImageFeatureExtractor
 from .media_erc import MediaError, crop_face, load_audio, load_frames
 
-# What an utterance calls the raw input of a modality.
-RAW_NAMES = {"text": ("text",), "audio": ("audio", "audio_path"), "vision": ("video", "video_path")}
 MEDIA = ("audio", "vision")
 URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
@@ -34,7 +32,7 @@ Utterance = Mapping[str, Any]
 
 def only(modalities: Sequence[str], utterance: Utterance) -> dict[str, Any]:
     """An utterance without what belongs to other modalities."""
-    off = {name for m in RAW_NAMES if m not in modalities for name in (*RAW_NAMES[m], FEATURE_NAMES[m])}
+    off = {key for name, modality in MODALITIES.items() if name not in modalities for key in modality.keys}
     return {name: value for name, value in utterance.items() if name not in off}
 
 
@@ -63,7 +61,7 @@ def check_utterance(utterance: Any, place: str) -> None:
     if not isinstance(utterance.get("text"), str | None):
         raise ValueError(f"{place}: text is a {type(utterance['text']).__name__}: expected a string")
     for modality in MEDIA:
-        for name in RAW_NAMES[modality]:
+        for name in MODALITIES[modality].raw:
             source = utterance.get(name)
             if isinstance(source, str) and URL.match(source):
                 raise ValueError(f"{place}: {name} {source!r} is a URL: download it and give its path or its bytes")
@@ -153,15 +151,6 @@ logger = logging.get_logger(__name__)
 
 Dialogue = Sequence[Utterance] | Mapping[str, Any]
 
-# What the dialogue schema calls the precomputed features of a modality.
-FEATURE_NAMES = {"text": "text_features", "audio": "audio_features", "vision": "visual_features"}
-# What the model calls the raw inputs of a modality.
-INPUT_NAMES = {
-    "text": ("input_ids", "attention_mask", "text_token_mask"),
-    "audio": ("audio_values", "audio_attention_mask"),
-    "vision": ("pixel_values",),
-}
-
 
 class _SubProcessors:
     """`get_attributes()`: on the class every sub-processor there can be, on an instance those that it has."""
@@ -212,7 +201,7 @@ class ErcProcessor(ProcessorMixin):
         tokenizer: PreTrainedTokenizerBase | None = None,
         feature_extractor: FeatureExtractionMixin | None = None,
         image_processor: Any = None,
-        modalities: Sequence[str] = MODALITIES,
+        modalities: Sequence[str] = tuple(MODALITIES),
         max_text_length: int = 128,
         text_past: int = 0,
         text_future: int = 0,
@@ -254,7 +243,7 @@ class ErcProcessor(ProcessorMixin):
     @property
     def model_input_names(self) -> list[str]:
         """The model's arguments that this processor fills."""
-        names = [name for m in self.modalities for name in INPUT_NAMES[m]]
+        names = [name for m in self.modalities for name in MODALITIES[m].inputs]
         return ["utterance_mask", "modality_mask", "speaker_ids", *names]
 
     def __call__(self, dialogues: Dialogue | Sequence[Dialogue], **kwargs: Any) -> BatchFeature:
@@ -294,8 +283,8 @@ class ErcProcessor(ProcessorMixin):
         last["speaker_ids"] = torch.zeros(1, 1, dtype=torch.long)
         for modality, here in zip(self.modalities, last["modality_mask"][0, 0].tolist(), strict=True):
             if here:
-                name = FEATURE_NAMES[modality]
-                names = {name, f"{name}_mask", *INPUT_NAMES[modality]} & inputs.keys()
+                name = MODALITIES[modality].features
+                names = {name, f"{name}_mask", *MODALITIES[modality].inputs} & inputs.keys()
                 last |= {name: inputs[name][-1:] for name in names}
         return BatchFeature(last)
 
@@ -317,7 +306,7 @@ class ErcProcessor(ProcessorMixin):
         encoders = {"text": self._encode_text, "audio": self._encode_audio, "vision": self._encode_vision}
         flat = [utterance for utterances in batch for utterance in utterances]
         for index, modality in enumerate(self.modalities):
-            name = FEATURE_NAMES[modality]
+            name = MODALITIES[modality].features
             if any(utterance.get(name) is not None for utterance in flat):
                 tensors, here = _encode_features(flat, name, problems)
             else:
@@ -377,7 +366,7 @@ class ErcProcessor(ProcessorMixin):
             if "attention_mask" in frames:
                 masks.append(frames["attention_mask"][0][: values[-1].shape[-1]])
 
-        here = self._try_each(batch, ("audio", "audio_path"), encode if extractor is not None else None, problems)
+        here = self._try_each(batch, "audio", encode if extractor is not None else None, problems)
         if not values:
             return {}, here
         tensors = {"audio_values": pad_stack(values)}
@@ -398,20 +387,22 @@ class ErcProcessor(ProcessorMixin):
             clips.append(np.asarray(pixels))
 
         known = encode if self.image_processor is not None else None
-        here = self._try_each(batch, ("video", "video_path"), known, problems)
+        here = self._try_each(batch, "vision", known, problems)
         return ({"pixel_values": pad_stack(clips)} if clips else {}), here
 
     @staticmethod
     def _try_each(
         batch: list[list[Utterance]],
-        names: tuple[str, str],
+        modality: str,
         encode: Callable[[Utterance, Any], None] | None,
         problems: list[str],
     ) -> list[bool]:
         """Encodes each utterance that has a source; what cannot be decoded is a missing modality and a line."""
         here = []
         for utterance in (utterance for utterances in batch for utterance in utterances):
-            source = next((utterance[name] for name in names if utterance.get(name) is not None), None)
+            source = next(
+                (utterance[name] for name in MODALITIES[modality].raw if utterance.get(name) is not None), None
+            )
             here.append(source is not None and encode is not None)
             if here[-1]:
                 try:

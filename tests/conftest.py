@@ -23,7 +23,7 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
-from modeling_erc import ErcConfig
+from modeling_erc import MODALITIES, ErcConfig
 from modeling_erc.processing_erc import ErcProcessor
 from tests.hub_server import HubServer
 
@@ -199,14 +199,13 @@ def dialogues(clips: dict[str, Path]) -> list[list[dict[str, Any]]]:
 @pytest.fixture
 def feature_dialogues() -> list[list[dict[str, Any]]]:
     """Dialogues of 5, 1 and 3 utterances with 1 to 4 feature tokens a modality; some lack one or all of them."""
-    names = {"text": "text_features", "audio": "audio_features", "vision": "visual_features"}
 
     def utterance(row: int, column: int) -> dict[str, Any]:
         features: dict[str, Any] = {"speaker": "ABA"[(row + column) % 3] + str(column % 2)}
         for index, (m, width) in enumerate(FEATURE_SIZES.items()):
             if (row, column) != (0, 2) and (row + column + index) % 4:
                 noise = np.random.default_rng([row, column, index])
-                features[names[m]] = noise.normal(size=(1 + (row + column + 2 * index) % 4, width))
+                features[MODALITIES[m].features] = noise.normal(size=(1 + (row + column + 2 * index) % 4, width))
         return features
 
     return [[utterance(row, column) for column in range(length)] for row, length in enumerate((5, 1, 3))]

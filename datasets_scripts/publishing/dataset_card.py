@@ -12,9 +12,8 @@ import yaml
 
 from ..builder import ErcBuilder
 from ..labels import LabelSet
-from ..schema import FEATURE_COLUMNS
+from ..schema import FEATURE_COLUMNS, MEDIA_COLUMNS, MODALITY_NAMES, RAW_COLUMNS
 
-MEDIA_COLUMNS = ("audio_path", "video_path")
 # What the Hub calls the licences that it knows, as far as corpora have one.
 HUB_LICENSES = {
     *("apache-2.0", "mit", "gpl-3.0", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0"),
@@ -41,9 +40,7 @@ def dataset_card(builder: ErcBuilder, counts: dict[str, SplitCounts], present: s
         present: columns of an utterance that are not null throughout.
         command: what the copy was made by.
     """
-    columns = {"text": "text", "audio_path": "audio", "video_path": "video"}
-    columns |= {"text_features": "text", "audio_features": "audio", "visual_features": "video"}
-    modalities = [m for m in TASKS if m in {columns[column] for column in present & columns.keys()}]
+    modalities = [name for m, name in MODALITY_NAMES.items() if present & {RAW_COLUMNS[m], FEATURE_COLUMNS[m]}]
     front = {
         "pretty_name": type(builder).__name__,
         "license": license_id(builder.LICENSE),

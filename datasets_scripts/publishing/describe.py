@@ -18,9 +18,8 @@ from tqdm import tqdm
 # The only import from there in this package: what training will call broken is what has to be counted here.
 from modeling_erc.media_erc import MediaError, probe_media
 
-from ..schema import FEATURE_COLUMNS, label_names
+from ..schema import FEATURE_COLUMNS, MEDIA_COLUMNS, label_names
 
-MEDIA = {"audio_path": "audio", "video_path": "video"}
 EXAMPLES = 5
 # Dialogues whose new files are opened at the same time.
 DIALOGUES_AT_ONCE = 64
@@ -138,7 +137,7 @@ def describe(splits: Mapping[str, Any]) -> CorpusFacts:
             iterator = iter(rows)
             while block := list(itertools.islice(iterator, DIALOGUES_AT_ONCE)):
                 turns = [turn for row in block for turn in row["utterances"]]
-                paths = {turn[column]: None for turn in turns for column in MEDIA if turn[column] is not None}
+                paths = {turn[column]: None for turn in turns for column in MEDIA_COLUMNS if turn[column] is not None}
                 new = [path for path in paths if path not in known]
                 for path, clip in zip(new, pool.map(probe, new), strict=True):
                     known[path] = clip
@@ -174,7 +173,7 @@ def used_seconds(turn: Mapping[str, Any], column: str, clip: Clip) -> float | No
     """
     if clip.problem is not None:
         raise MediaError(clip.problem)
-    path, kind = turn[column], MEDIA[column]
+    path, kind = turn[column], MEDIA_COLUMNS[column]
     if not (clip.has_audio if kind == "audio" else clip.has_video):
         raise MediaError(f"{path}: no {kind} in it")
     start, end = _range(turn, column)
@@ -219,7 +218,7 @@ def _count_media(
 ) -> float | None:
     """Length (seconds) of an utterance: of its sound, else of its video, else by its times, else None."""
     lengths: list[float | None] = []
-    for column in MEDIA:
+    for column in MEDIA_COLUMNS:
         path = turn[column]
         clip = Clip(missing=True) if path is None else known[path]
         if path is not None:
@@ -237,7 +236,7 @@ def _count_media(
             # A file that is both sound and picture is one problem.
             if len(facts.broken) < EXAMPLES and f"{place}: {error}" not in facts.broken:
                 facts.broken.append(f"{place}: {error}")
-    if all(turn[column] is None for column in MEDIA) and turn["start"] is not None and turn["end"] is not None:
+    if all(turn[column] is None for column in MEDIA_COLUMNS) and turn["start"] is not None and turn["end"] is not None:
         return float(turn["end"] - turn["start"])
     return next((length for length in lengths if length is not None), None)
 
@@ -261,9 +260,9 @@ def report(facts: CorpusFacts) -> str:
             ["seconds an utterance *", *(str(s.seconds) for s in every)],
             ["hours", *(f"{s.seconds.sum() / 3600:.2f}" for s in every)],
         ]
-    found = [column for column in MEDIA if column in facts.named]
+    found = [column for column in MEDIA_COLUMNS if column in facts.named]
     for column in found:
-        rows.append([f"{MEDIA[column]}: usable", *(f"{s.usable[column]:,}" for s in every)])
+        rows.append([f"{MEDIA_COLUMNS[column]}: usable", *(f"{s.usable[column]:,}" for s in every)])
         rows.append(["  missing", *(f"{s.missing[column]:,}" for s in every)])
         rows.append(["  broken", *(f"{s.broken[column]:,}" for s in every)])
     for column in facts.feature_columns:
@@ -282,7 +281,7 @@ def report(facts: CorpusFacts) -> str:
         sections.append("There are no audio and no video files.")
     for column in found:
         if facts.missing[column]:
-            sections.append(f"missing {MEDIA[column]}, the first:\n  " + "\n  ".join(facts.missing[column]))
+            sections.append(f"missing {MEDIA_COLUMNS[column]}, the first:\n  " + "\n  ".join(facts.missing[column]))
     if facts.broken:
         sections.append("broken media (opened, not decoded), the first:\n  " + "\n  ".join(facts.broken))
     return "\n\n".join(sections)

@@ -16,7 +16,8 @@ from huggingface_hub import HfApi
 from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # theirs for us: httpx itself may be httpx2
 
 from ..builder import CorpusError, ErcBuilder
-from .dataset_card import MEDIA_COLUMNS, SplitCounts, dataset_card, relative_path
+from ..schema import MEDIA_COLUMNS
+from .dataset_card import SplitCounts, dataset_card, relative_path
 
 # Says that a folder is this module's, and which of its files are.
 MARKER = ".datasets_scripts.json"

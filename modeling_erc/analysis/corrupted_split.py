@@ -13,6 +13,7 @@ from sklearn.metrics import f1_score
 from torch import Tensor
 from transformers import BatchFeature
 
+from ..configuration_erc import MODALITIES
 from ..features.decoded_media import DecodedMedia
 from ..features.extraction import extract
 from ..features.feature_cache import CachedFeatures, cache_frozen_features
@@ -211,6 +212,6 @@ class _Corrupting(ErcProcessor):
             return utterance
         (decoded,) = DecodedMedia(self, budget=0)([utterance])
         # By the clip and not by the utterance: clips that several utterances share are encoded once.
-        name = "audio_path" if corruption.modality == "audio" else "video_path"
+        name = MODALITIES[corruption.modality].column
         where = (utterance[name], utterance.get("start"), utterance.get("video_start"))
         return corruption(decoded, _generator(corruption, *where))

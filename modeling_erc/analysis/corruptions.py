@@ -8,18 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image, ImageFilter
 
+from ..configuration_erc import MODALITIES
 from ..modeling_erc import ErcPreTrainedModel
-from ..processing_erc import FEATURE_NAMES
 from ..registry_erc import Registry
 
 Utterance = Mapping[str, Any]
 
-# Every place where an utterance may hold a modality.
-SOURCES = {
-    "text": ("text", "text_features"),
-    "audio": ("audio", "audio_path", "audio_features"),
-    "vision": ("video", "video_path", "visual_features"),
-}
 ANY = "any"
 
 
@@ -109,10 +103,10 @@ class Drop(Corruption):
 
     def __call__(self, utterance: Utterance, random: np.random.Generator) -> dict[str, Any]:
         choices = self.choices or (self.modality,)
-        present = [m for m in choices if any(utterance.get(name) is not None for name in SOURCES[m])]
+        present = [m for m in choices if any(utterance.get(name) is not None for name in MODALITIES[m].keys)]
         if not present:
             return dict(utterance)
-        return {**utterance, **dict.fromkeys(SOURCES[present[random.integers(len(present))]])}
+        return {**utterance, **dict.fromkeys(MODALITIES[present[random.integers(len(present))]].keys)}
 
     @property
     def label(self) -> str:
@@ -256,7 +250,7 @@ class FeatureNoise(Corruption):
         return cls(modality, strength, np.where(np.isfinite(scale), scale, 0.0))
 
     def __call__(self, utterance: Utterance, random: np.random.Generator) -> dict[str, Any]:
-        name = FEATURE_NAMES[self.modality]
+        name = MODALITIES[self.modality].features
         if utterance.get(name) is None:
             return dict(utterance)
         values = np.asarray(utterance[name], dtype=np.float32)

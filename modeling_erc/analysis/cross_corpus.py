@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from datasets_scripts import FEATURE_COLUMNS, RAW_COLUMNS
 from datasets_scripts.labels import SHARED_EMOTIONS, LabelSet
 
-from ..configuration_erc import ErcConfig
+from ..configuration_erc import MODALITIES, ErcConfig
 from ..training.metrics import ErcMetric
 from .finished_run import Run, predict
 
@@ -106,7 +105,7 @@ def common_modalities(config: ErcConfig, rows: Any) -> list[str]:
     found = []
     for modality in config.modalities:
         width = (config.feature_sizes or {}).get(modality)
-        name = RAW_COLUMNS[modality] if width is None else FEATURE_COLUMNS[modality]
+        name = MODALITIES[modality].column if width is None else MODALITIES[modality].features
         fits = name in columns and (width is None or columns[name].length == width)
         if fits and any(utterance[name] is not None for row in rows for utterance in row["utterances"]):
             found.append(modality)
@@ -117,7 +116,11 @@ def usable(rows: Any, config: ErcConfig) -> list[dict[str, Any]]:
     """Dialogues without the feature columns that the model was not made for, which would take the raw inputs' place."""
     columns = rows.features["utterances"].feature
     sizes = config.feature_sizes or {}
-    unfit = {n for m, n in FEATURE_COLUMNS.items() if n in columns and columns[n].length != sizes.get(m)}
+    unfit = {
+        names.features
+        for m, names in MODALITIES.items()
+        if names.features in columns and columns[names.features].length != sizes.get(m)
+    }
     return [
         {**row, "utterances": [{k: v for k, v in u.items() if k not in unfit} for u in row["utterances"]]}
         for row in rows

@@ -8,12 +8,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..configuration_erc import MODALITIES
 from .text_file import TextFile
 
 TEXTS = ("speaker", "text")
 TIMES = ("start", "end")
-MEDIA = {"audio": ("audio", "audio_path"), "video": ("video", "video_path")}
-SAID = ("text", "audio", "video", "audio_path", "video_path")
+MEDIA = (MODALITIES["audio"], MODALITIES["vision"])
+# Short forms first, as a message lists them.
+SAID = ("text", *(medium.raw[0] for medium in MEDIA), *(medium.column for medium in MEDIA))
 TOO_DEEP = "brackets within brackets without end: write a flat list of utterances"
 # Python makes no whole number of more than 4,300 digits.
 TOO_LONG = re.compile(r"(?<!\d)\d{4301,}")
@@ -106,7 +108,7 @@ def _utterance(file: TextFile, line: int | None, row: Any, place: str = "") -> d
         raise file.error(
             line, f"{place}end {found['end']:g} lies before start {found.get('start', 0.0):g}: correct them"
         )
-    for medium, names in MEDIA.items():
+    for medium, names in ((medium.raw[0], medium.raw) for medium in MEDIA):
         value = next((row[name] for name in names if row.get(name) is not None), None)
         if not isinstance(value, str | None):
             raise file.error(line, f"{place}{medium} is {str(value)[:40]!r}: write the path of a file")

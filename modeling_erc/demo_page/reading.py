@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..configuration_erc import MODALITIES
 from ..pipeline_erc import EmotionRecognitionPipeline
 from ..timelines import Turn, timeline, write_timeline
 from .limits import LIMITS, Limits, PageError
@@ -12,7 +13,6 @@ from .script import read_script
 from .upload import with_recording
 
 NAMES = {"text": "words", "audio": "voice", "vision": "face"}
-SOURCES = {"text": "text", "audio": "audio", "vision": "video"}
 DOWNLOADS = (".csv", ".json", ".vtt")
 
 
@@ -107,7 +107,7 @@ class Reader:
         """Tells of clips that were handed in and could not be used, such as silent ones."""
         notes = []
         for modality in self.modalities:
-            source = SOURCES[modality]
+            source = MODALITIES[modality].raw[0]
             pairs = zip(conversation.utterances, turns, strict=True)
             lost = [str(n) for n, (u, t) in enumerate(pairs, 1) if u.get(source) and modality not in t.modalities]
             if lost:

@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from tqdm.auto import tqdm
 
-from datasets_scripts import RAW_COLUMNS
-
+from ..configuration_erc import MODALITIES
 from ..modeling_erc import ErcPreTrainedModel
 from ..processing_erc import ErcProcessor
 from .feature_store import FeatureStore
@@ -145,7 +144,7 @@ def missing_pieces(
         cached: the modality, its store and its keys.
         share: which part of the keys, and of how many: each key falls to one part, wherever it is met.
     """
-    column = RAW_COLUMNS[cached.modality]
+    column = MODALITIES[cached.modality].column
     whole = cached.modality == "text" and (cached.past or cached.future)
     part, parts = share
     seen: set[str] = set()

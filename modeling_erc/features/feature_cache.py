@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..configuration_erc import MODALITIES
 from ..modeling_erc import ErcPreTrainedModel
-from ..processing_erc import FEATURE_NAMES, RAW_NAMES, ErcProcessor, clip_settings
+from ..processing_erc import ErcProcessor, clip_settings
 from .extraction import extract
 from .feature_store import FeatureStore
 
@@ -32,8 +33,8 @@ class CachedFeatures:
 
     def __call__(self, utterances: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The utterances with features; those without (no words, a broken clip) lack the modality."""
-        name = FEATURE_NAMES[self.modality]
-        raw = RAW_NAMES[self.modality]
+        name = MODALITIES[self.modality].features
+        raw = MODALITIES[self.modality].raw
         changed = []
         for utterance, key in zip(utterances, self.keys(utterances), strict=True):
             features = self.store.get(key)
@@ -57,7 +58,7 @@ class CachedFeatures:
             named = self.past or self.future
             return (index - first, *((u.get("speaker") if named else None, u.get("text")) for u in near))
         utterance = utterances[index]
-        path = utterance.get("audio_path" if self.modality == "audio" else "video_path")
+        path = utterance.get(MODALITIES[self.modality].column)
         try:
             # However the path is spelled, and from wherever it is looked at.
             status, place = os.stat(path), os.path.realpath(path)  # type: ignore[arg-type]
@@ -121,7 +122,7 @@ def feature_statistics(rows: Iterable[Mapping[str, Any]], modality: str) -> tupl
     Raises:
         ValueError: there are none.
     """
-    name = FEATURE_NAMES[modality]
+    name = MODALITIES[modality].features
     count, mean, squares = 0, np.zeros(()), np.zeros(())
     for row in rows:
         values = [u[name] for u in row["utterances"] if u.get(name) is not None]

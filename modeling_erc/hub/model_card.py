@@ -9,6 +9,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from datasets_scripts import CORPORA
 
+from ..configuration_erc import MODALITIES
 from .redaction import is_hub_id, public, public_settings
 from .run_facts import METRIC_TITLES, RunFacts
 
@@ -83,16 +84,14 @@ def write_model_card(folder: Path, metrics: dict[str, Any], facts: RunFacts) -> 
 def example(facts: RunFacts) -> list[str]:
     """Two utterances with what the model reads, as Python."""
     raw = {"text": '"{text}"', "audio": '"turn{turn}.wav"', "vision": '"turn{turn}.mp4"'}
-    names = {"vision": "video"}
-    features = {"vision": "visual_features"}
     utterances = []
     for turn, (speaker, text) in enumerate([("Ann", "We won!"), ("Bo", "Oh no.")], start=1):
         fields = [f'"speaker": "{speaker}"']
         for m in facts.modalities:
             if m in facts.backbones:
-                fields.append(f'"{names.get(m, m)}": {raw[m].format(text=text, turn=turn)}')
+                fields.append(f'"{MODALITIES[m].raw[0]}": {raw[m].format(text=text, turn=turn)}')
             else:
-                fields.append(f'"{features.get(m, f"{m}_features")}": features[{turn - 1}]["{m}"]')
+                fields.append(f'"{MODALITIES[m].features}": features[{turn - 1}]["{m}"]')
         utterances.append("{" + ", ".join(fields) + "}")
     return utterances
 

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ..configuration_erc import ErcConfig
+from ..configuration_erc import MODALITIES, ErcConfig
 from ..context_erc import GruContext
 from ..encoders_erc import TextEncoder
 from ..layers_erc import scatter_rows
 from ..modeling_erc import ErcForSequenceClassification
-from ..processing_erc import FEATURE_NAMES, INPUT_NAMES
 from .scanned_gru import ScannedGruContext
 
 
@@ -72,11 +71,11 @@ class DenseDialogue(nn.Module):
 
     def tokens(self, modality: str, present: Tensor, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Tokens `(utterances, T, width)` of a modality and their mask `(utterances, T)`."""
-        name = FEATURE_NAMES[modality]
+        name = MODALITIES[modality].features
         if name in inputs:
             return inputs[name], inputs[f"{name}_mask"]
         encoder = self.model.erc.encoder(modality)
-        raw = {name: inputs[name] for name in INPUT_NAMES[modality] if name in inputs}
+        raw = {name: inputs[name] for name in MODALITIES[modality].inputs if name in inputs}
         # A row that masks everything would come out as NaN.
         for name in raw.keys() & {"attention_mask", "audio_attention_mask"}:
             raw[name] = torch.where(present[:, None], raw[name], 1)
@@ -104,8 +103,8 @@ def dense_inputs(config: ErcConfig, packed: Mapping[str, Tensor]) -> dict[str, T
     mask = packed["modality_mask"][0]
     dense = {"modality_mask": mask, "speaker_ids": packed["speaker_ids"][0]}
     for index, m in enumerate(config.modalities):
-        feature = FEATURE_NAMES[m]
-        for name in (*INPUT_NAMES[m], feature, f"{feature}_mask"):
+        feature = MODALITIES[m].features
+        for name in (*MODALITIES[m].inputs, feature, f"{feature}_mask"):
             if name in packed:
                 dense[name] = scatter_rows(packed[name], mask[:, index])
     return dense

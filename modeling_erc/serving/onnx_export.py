@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ..configuration_erc import MODALITIES
 from ..modeling_erc import ErcForSequenceClassification
-from ..processing_erc import FEATURE_NAMES, ErcProcessor
+from ..processing_erc import ErcProcessor
 from .dense_dialogue import DenseDialogue, dense_inputs
 from .trial_dialogues import trial_dialogue
 
@@ -187,10 +188,10 @@ def _nested(inputs: Mapping[str, Tensor]) -> dict[str, Any]:
 
 def _free_axis(name: str, inputs: Mapping[str, Tensor]) -> dict[int, str]:
     """The axis of an input, beside the utterances, whose length may vary."""
-    features = {axis: f"{m}_tokens" for m, n in FEATURE_NAMES.items() for axis in (n, f"{n}_mask")}
+    features = {axis: f"{m}_tokens" for m, n in MODALITIES.items() for axis in (n.features, f"{n.features}_mask")}
     if name in features:
         return {1: features[name]}
-    if name in ("input_ids", "attention_mask", "text_token_mask"):
+    if name in MODALITIES["text"].inputs:
         return {1: "text_tokens"}
     if name == "audio_attention_mask":
         return {1: "audio_frames"}

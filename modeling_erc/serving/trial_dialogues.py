@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from ..configuration_erc import MODALITIES
 from ..modeling_erc import ErcForSequenceClassification
-from ..processing_erc import FEATURE_NAMES, ErcProcessor
+from ..processing_erc import ErcProcessor
 
 # How often an utterance has a modality: some have none at all.
 PRESENT = 0.75
@@ -41,7 +42,7 @@ def trial_dialogue(
             if place >= 2 and noise.random() > present:
                 continue
             if modality in model.config.feature_sizes:
-                name, value = FEATURE_NAMES[modality], _features(noise, model, modality)
+                name, value = MODALITIES[modality].features, _features(noise, model, modality)
             else:
                 name, value = makers[modality]()
             utterance[name] = value

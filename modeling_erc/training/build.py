@@ -8,7 +8,7 @@ import datasets
 import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, AutoTokenizer, PreTrainedConfig
 
-from datasets_scripts import RAW_COLUMNS, DialogueRows
+from datasets_scripts import DialogueRows
 
 from ..configuration_erc import MODALITIES, ErcConfig
 from ..encoders_erc import unimodal_config
@@ -17,7 +17,7 @@ from ..features.feature_cache import feature_statistics
 from ..hub.redaction import is_path
 from ..losses_erc import CLASSIFICATION_LOSSES, CONTRASTIVE_LOSSES
 from ..modeling_erc import ErcForSequenceClassification
-from ..processing_erc import FEATURE_NAMES, ErcProcessor
+from ..processing_erc import ErcProcessor
 from .arguments import DataArguments
 from .tiny_backbones import FRESH
 from .warm_start import start_from
@@ -62,8 +62,8 @@ def build(
     for modality in chosen:
         encoder = getattr(model_args, f"{modality}_encoder")
         columns = train.features["utterances"].feature
-        if FEATURE_NAMES[modality] in columns:
-            feature_sizes[modality] = columns[FEATURE_NAMES[modality]].length
+        if (feature := MODALITIES[modality].features) in columns:
+            feature_sizes[modality] = columns[feature].length
             continue
         check_presence(train, modality)
         if encoder is None:
@@ -147,7 +147,7 @@ def load_encoder_config(modality: str, source: str) -> tuple[PreTrainedConfig, A
 
 def check_presence(train: Iterable[Mapping[str, Any]], modality: str) -> None:
     """Refuses a modality of which the training split has nothing, before an hour is spent on it."""
-    column = RAW_COLUMNS[modality]
+    column = MODALITIES[modality].column
     if not any(u.get(column) is not None for row in train for u in row["utterances"]):
         raise ValueError(
             f"no utterance of the training split has {modality} ({column} is empty everywhere): "

@@ -7,7 +7,8 @@ import pytest
 from huggingface_hub.errors import StrictDataclassFieldValidationError
 from transformers import BertConfig, ViTConfig, WhisperConfig
 
-from modeling_erc import ErcConfig
+from datasets_scripts import FEATURE_COLUMNS, RAW_COLUMNS, Utterance
+from modeling_erc import MODALITIES, ErcConfig
 
 MakeConfig = Callable[..., ErcConfig]
 
@@ -83,3 +84,9 @@ def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], message:
 def test_wrong_types_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(StrictDataclassFieldValidationError, match=next(iter(settings))):
         ErcConfig(**settings)
+
+
+def test_modality_columns_are_those_of_the_dataset_rows() -> None:
+    assert {m: names.column for m, names in MODALITIES.items()} == RAW_COLUMNS
+    assert {m: names.features for m, names in MODALITIES.items()} == FEATURE_COLUMNS
+    assert set(RAW_COLUMNS.values()) | set(FEATURE_COLUMNS.values()) <= set(Utterance.__annotations__)

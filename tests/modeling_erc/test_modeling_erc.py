@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from modeling_erc import ErcConfig, ErcForSequenceClassification, ErcModel, fusion_erc
+from modeling_erc.configuration_erc import MODALITIES
 from modeling_erc.context_erc import CONTEXTS, TransformerContext
 from modeling_erc.fusion_erc import FUSIONS
 from modeling_erc.losses_erc import ErcLoss
-from modeling_erc.processing_erc import FEATURE_NAMES, ErcProcessor
+from modeling_erc.processing_erc import ErcProcessor
 
 MakeConfig = Callable[..., ErcConfig]
 Dialogues = list[list[dict[str, Any]]]
@@ -80,7 +81,7 @@ def test_garbage_in_padded_places_changes_nothing(
     inputs, model = pack(config, feature_dialogues), fresh(config)
     spoilt = {name: value.clone() for name, value in inputs.items()}
     for m in config.modalities:
-        name = FEATURE_NAMES[m]
+        name = MODALITIES[m].features
         spoilt[name][~inputs[f"{name}_mask"]] = garbage
     padded = ~inputs["utterance_mask"]
     spoilt["speaker_ids"][padded] = 0
@@ -331,7 +332,7 @@ def test_by_default_everyone_has_what_is_given(feature_config: MakeConfig) -> No
 def test_stored_outputs_of_a_backbone_stand_in_for_it(
     layer: str, raw_config: MakeConfig, processor: ErcProcessor, dialogues: Dialogues
 ) -> None:
-    layers = {f"{m}_layer": layer for m in FEATURE_NAMES}
+    layers = {f"{m}_layer": layer for m in MODALITIES}
     model, inputs = fresh(raw_config(**layers)), dict(processor(dialogues))
     expected = model(**inputs).logits
     texts = {name: inputs.pop(name) for name in ("input_ids", "attention_mask", "text_token_mask")}

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from modeling_erc import ErcConfig, ErcForSequenceClassification
+from modeling_erc.configuration_erc import MODALITIES
 from modeling_erc.context_erc import AttentionState, GruState, TransformerContext
-from modeling_erc.processing_erc import FEATURE_NAMES, ErcProcessor
+from modeling_erc.processing_erc import ErcProcessor
 from modeling_erc.streaming_erc import ErcStream
 
 MakeConfig = Callable[..., ErcConfig]
@@ -45,7 +46,7 @@ def talk(config: ErcConfig, length: int) -> Utterances:
         utterance: dict[str, Any] = {"speaker": f"S{noise.integers(0, 1 + min(number // 3, 3))}"}
         for modality, width in (config.feature_sizes or {}).items():
             if number % 5 and noise.random() < 0.7:
-                utterance[FEATURE_NAMES[modality]] = noise.normal(size=(noise.integers(1, 4), width))
+                utterance[MODALITIES[modality].features] = noise.normal(size=(noise.integers(1, 4), width))
         utterances.append(utterance)
     return utterances
 

@@ -13,7 +13,8 @@ import torch
 
 from modeling_erc import ErcConfig, ErcForSequenceClassification
 from modeling_erc.commands import export as command
-from modeling_erc.processing_erc import FEATURE_NAMES, ErcProcessor
+from modeling_erc.configuration_erc import MODALITIES
+from modeling_erc.processing_erc import ErcProcessor
 from modeling_erc.serving import onnx_export
 from modeling_erc.serving.dense_dialogue import dense_inputs
 from modeling_erc.serving.onnx_export import TOLERANCE, OnnxExport
@@ -63,7 +64,7 @@ def feature_dialogue(config: ErcConfig, length: int) -> Dialogue:
         dialogue.append({"speaker": number % 3})
         for modality, width in (config.feature_sizes or {}).items():
             if number == 0 or noise.random() < 0.6:
-                dialogue[-1][FEATURE_NAMES[modality]] = noise.normal(size=(noise.integers(1, 6), width))
+                dialogue[-1][MODALITIES[modality].features] = noise.normal(size=(noise.integers(1, 6), width))
     return dialogue
 
 
