@@ -1,10 +1,13 @@
 """Packaging: what `pip install .` installs. The tested versions are pinned in constraints.txt."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 README = Path(__file__).with_name("README.md")
+INIT = Path(__file__).with_name("modeling_erc") / "__init__.py"
+VERSION = re.findall(r'^__version__ = "(.+?)"', INIT.read_text(encoding="utf-8"), re.MULTILINE)[0]
 
 # The lower bounds are what the tests run with, or close below it.
 REQUIRED = [
@@ -46,7 +49,7 @@ EXTRAS = {
 
 setup(
     name="modeling-erc",
-    version="0.1.0",
+    version=VERSION,
     description="Multimodal emotion recognition in conversation with joint vectors and an inter-class contrastive loss",
     long_description=README.read_text(encoding="utf-8") if README.is_file() else "",
     long_description_content_type="text/markdown",

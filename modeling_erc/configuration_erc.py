@@ -149,6 +149,9 @@ class ErcConfig(PreTrainedConfig):
     initializer_range: float = 0.05
 
     def __post_init__(self, **kwargs: Any) -> None:
+        if __name__ == "modeling_erc.configuration_erc":
+            # The installed package has registered its pipeline; a checkpoint's would need trust_remote_code.
+            kwargs.pop("custom_pipelines", None)
         super().__post_init__(**kwargs)
         self.frozen_modalities = sorted(self.frozen_modalities or [])
         self.lora_modalities = sorted(self.lora_modalities or [])

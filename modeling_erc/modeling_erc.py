@@ -100,7 +100,7 @@ class ErcPreTrainedModel(PreTrainedModel):
         classes = {"AutoModel": ErcModel, "AutoModelForSequenceClassification": ErcForSequenceClassification}
         auto_map = {auto: f"modeling_erc.{cls.__name__}" for auto, cls in classes.items()}
         self.config.auto_map = {**(getattr(self.config, "auto_map", None) or {}), **auto_map}
-        self.config.custom_pipelines = {**(getattr(self.config, "custom_pipelines", None) or {}), **CUSTOM_PIPELINES}
+        self.config.custom_pipelines = CUSTOM_PIPELINES
         super().save_pretrained(save_directory, **kwargs)
 
     @property

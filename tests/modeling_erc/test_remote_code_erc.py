@@ -29,7 +29,7 @@ sys.modules["modeling_erc"] = None  # as if it were not installed
 import numpy as np
 import safetensors.torch
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoProcessor
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoProcessor, AutoTokenizer
 
 dialogue, *jobs = json.loads(sys.argv[1])
 for utterance in dialogue:
@@ -42,6 +42,9 @@ for source, target in jobs:
     model, report = AutoModelForSequenceClassification.from_pretrained(source, output_loading_info=True, **trusted)
     processor = AutoProcessor.from_pretrained(source, **trusted)
     inputs = processor(dialogue)
+    # Without `trust_remote_code` transformers asks on a terminal; here there is none, and it must not fail.
+    tokenizers = [AutoTokenizer.from_pretrained(source, trust_remote_code=trust) for trust in (None, False, True)]
+    assert all(each.get_vocab() == processor.tokenizer.get_vocab() for each in tokenizers)
     results = {"logits": model(**inputs).logits, "hidden": base(**inputs).last_hidden_state, **inputs}
     if config.context_causal:
         stream = model.stream(processor)
@@ -145,6 +148,7 @@ def test_model_and_processor_load_where_the_package_is_not_installed(
             assert results.keys() == tensors.keys()
             for name, value in tensors.items():
                 assert torch.allclose(results[name].float(), value.float(), rtol=0, atol=1e-6), (kind, turn, name)
+            assert len(list(saved[kind].glob("*.py"))) <= 16
             auto_maps = [json.loads((f / "config.json").read_text())["auto_map"] for f in (folders[kind], saved[kind])]
             assert auto_maps[0] == auto_maps[1]
 
