@@ -1,4 +1,4 @@
-"""Corpora of emotion recognition in conversation: `load_erc_dataset` reads each of them into the same rows."""
+"""Corpora for emotion recognition in conversation; `load_erc_dataset` reads each of them into rows of one schema."""
 
 import dataclasses
 from pathlib import Path
@@ -52,10 +52,10 @@ __all__ = [
 
 
 def known_options(name: str) -> list[str]:
-    """Names of the options of a corpus.
+    """Returns the names of the options of a corpus.
 
     Raises:
-        ValueError: for an unknown corpus, naming the known ones.
+        ValueError: for an unknown corpus; the message lists the known ones.
     """
     if name not in CORPORA:
         raise ValueError(f"unknown corpus {name!r}: choose one of {', '.join(CORPORA)}")
@@ -66,7 +66,7 @@ def known_options(name: str) -> list[str]:
 def erc_builder(
     name: str, data_dir: str | Path | None = None, *, cache_dir: str | Path | None = None, **options: Any
 ) -> ErcBuilder:
-    """The builder of a corpus, its name and options checked; arguments and errors as of [`load_erc_dataset`]."""
+    """Returns the builder of a corpus after checking options; arguments and errors as in [`load_erc_dataset`]."""
     known = known_options(name)
     unknown = [option for option in options if option not in known]
     if unknown:
@@ -87,21 +87,21 @@ def load_erc_dataset(
     streaming: bool = False,
     **options: Any,
 ) -> datasets.DatasetDict | datasets.IterableDatasetDict:
-    """Read a corpus, one row a dialogue, into a dictionary of splits (`train`, `dev`, `test`).
+    """Reads a corpus into a dictionary of splits (`train`, `dev`, `test`), one row per dialogue.
 
     The rows are prepared once and cached until a raw file changes.
 
     Args:
         name: key in `CORPORA`.
-        data_dir: folder of the raw corpus; may be left out for `"demo"`.
+        data_dir: folder of the raw corpus, for some corpora also a file; not needed for `"demo"`.
         cache_dir: folder of the prepared copies; default is that of `datasets`.
-        streaming: read the raw files on the fly, as an `IterableDatasetDict`, and cache nothing.
-        options: settings of the corpus, such as `normalize_text=False` for MELD.
+        streaming: whether to read the raw files on the fly, as an `IterableDatasetDict`, and to cache nothing.
+        options: options of the corpus, such as `normalize_text=False` for MELD.
 
     Raises:
-        ValueError: for an unknown corpus or option, naming the known ones, or a value that an option cannot have.
-        FileNotFoundError: where a raw file is missing.
-        CorpusError: where a raw file cannot be right.
+        ValueError: for an unknown corpus or option (the message lists the known ones), or an invalid value.
+        FileNotFoundError: if a raw file is missing.
+        CorpusError: if a raw file is wrong.
 
     Example:
         >>> splits = load_erc_dataset("demo")

@@ -1,11 +1,12 @@
-"""What every corpus shares: where it is read from, when a cached copy is stale, and what is said about gaps."""
+"""Base class of all corpora: where the raw files are, when a cached copy is stale, and warnings about gaps."""
 
 import abc
 import functools
 import hashlib
 import logging
 import random
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,76 +16,50 @@ from datasets.exceptions import DatasetGenerationError
 
 from .labels import LabelSet
 from .schema import MEDIA_COLUMNS, Dialogue, Utterance, dialogue_features
-
-
-def hold_out(dialogue_ids: Collection[str], count: int, seed: int) -> frozenset[str]:
-    """The dialogues that a seed takes out of training; the same on every machine and in whatever order they come.
-
-    Args:
-        dialogue_ids: ids of the training dialogues.
-        count: how many to take.
-        seed: another seed takes others.
-
-    Raises:
-        ValueError: where nothing would be left to train on.
-
-    Example:
-        >>> sorted(hold_out(["a", "b", "c", "d"], 2, seed=0))
-        ['b', 'd']
-    """
-    if not 0 <= count < len(dialogue_ids):
-        raise ValueError(f"{count} of {len(dialogue_ids)} training dialogues for dev: keep at least one for training")
-    return frozenset(random.Random(seed).sample(sorted(dialogue_ids), count))
-
+from .text_normalization import normalize_text
 
 logger = logging.getLogger(__name__)
 
 
 class CorpusError(ValueError):
-    """A raw file says something that cannot be right; the message names file, row, value and remedy."""
+    """A raw file is wrong; the message names file, row, value and remedy."""
 
 
-def fingerprint(files: Iterable[Path]) -> str:
-    """Hash of the names, sizes and modification times of `files` and of the code in this folder.
+@dataclass
+class TextConfig(datasets.BuilderConfig):
+    """Options of every corpus with text.
 
-    It names the cache folder, so that neither a changed corpus nor a changed builder is served from an old copy.
+    Args:
+        normalize_text: whether to repair encoding errors and to replace typographic punctuation in texts and speaker
+            names, as `text_normalization.normalize_text` does.
     """
-    digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
-    for file in sorted(files):
-        stat = file.stat()
-        digest.update(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()[:16]
 
-
-@functools.cache
-def warn_once(message: str) -> None:
-    """Warns, unless the very same has been said in this process."""
-    logger.warning(message)
+    normalize_text: bool = True
 
 
 class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
-    """Base of all corpora: a subclass says which files it reads, its labels and its dialogues.
+    """Base class of all corpora: a subclass defines the raw files, the classes and the dialogues.
 
-    Options of a corpus are the fields of its `BUILDER_CONFIG_CLASS`, a dataclass derived from
-    `datasets.BuilderConfig`.
+    The options of a corpus are the fields of its `BUILDER_CONFIG_CLASS`, a dataclass derived from `TextConfig`.
 
     Args:
-        data_dir: folder of the raw corpus.
+        data_dir: folder of the raw corpus; a file where the corpus allows one.
         cache_dir: folder of the prepared copies; default is that of `datasets`.
         options: fields of `BUILDER_CONFIG_CLASS`.
 
     Raises:
-        FileNotFoundError: where `data_dir` or a raw file is not there.
+        FileNotFoundError: if `data_dir` or a raw file does not exist.
     """
 
+    BUILDER_CONFIG_CLASS = TextConfig
     SPLITS: ClassVar[tuple[str, ...]] = ("train", "dev", "test")
-    # Where the corpus comes from and on what terms; a copy on the Hub is refused unless the terms allow one.
+    # Whether `data_dir` may be a file.
+    MAY_BE_FILE: ClassVar[bool] = False
+    # Origin and terms of the corpus; copies on the Hub are refused unless the terms allow them.
     HOMEPAGE: ClassVar[str] = ""
     LICENSE: ClassVar[str] = "unknown"
     REDISTRIBUTABLE: ClassVar[bool] = False
-    # Columns of an utterance beyond those of every corpus.
+    # Additional columns of an utterance.
     EXTRA_COLUMNS: ClassVar[Mapping[str, datasets.Value]] = {}
     # Columns whose nulls are worth a warning, and the word for what is missing.
     GAPS: ClassVar[Mapping[str, str]] = {"text": "text", **MEDIA_COLUMNS}
@@ -100,26 +75,26 @@ class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
 
     @classmethod
     def locate(cls, data_dir: str | Path | None, options: Mapping[str, Any]) -> Path:
-        """Absolute folder of the raw corpus."""
+        """Returns the absolute path of the raw corpus."""
         if data_dir is None:
             raise ValueError(f"{cls.__name__} does not come with this package: pass data_dir, the folder you put it in")
         root = Path(data_dir).expanduser().absolute()
-        if not root.is_dir():
+        if not (root.is_dir() or (cls.MAY_BE_FILE and root.is_file())):
             raise FileNotFoundError(f"data_dir {root} is no folder: pass the one that holds {cls.__name__}")
         return root
 
     @classmethod
     @abc.abstractmethod
     def raw_files(cls, root: Path) -> list[Path]:
-        """Every file under `root` that the rows depend on."""
+        """Returns every file under `root` that the rows depend on."""
 
     def files_behind(self) -> list[Path]:
-        """What names the cache folder: `raw_files`, and what else the options make the rows depend on."""
+        """Returns the files whose change makes a cached copy stale: `raw_files`, and more where options add some."""
         return self.raw_files(self.root)
 
     @property
     def media_root(self) -> Path:
-        """The folder that media paths are relative to in a published copy."""
+        """Folder that media paths are relative to in a published copy."""
         return self.root
 
     @property
@@ -129,29 +104,34 @@ class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
 
     @abc.abstractmethod
     def dialogues(self, split: str) -> Iterator[Dialogue]:
-        """Dialogues of a split in corpus order, labels as class names."""
+        """Yields the dialogues of a split in corpus order, with class names as labels."""
 
     @property
     def feature_sizes(self) -> Mapping[str, int] | None:
-        """Widths of precomputed features by modality, None for a corpus of raw media."""
+        """Width of the precomputed features of each modality, None for a corpus of raw media."""
         return None
 
+    @property
+    def clean(self) -> Callable[[str], str]:
+        """Function that texts and speaker names pass through, chosen by the option `normalize_text`."""
+        return normalize_text if self.config.normalize_text else str.strip
+
     def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
-        """Prepare the cached copy, if there is none yet.
+        """Prepares the cached copy unless it exists.
 
         Raises:
-            CorpusError: where a raw file cannot be right.
+            CorpusError: if a raw file is wrong.
         """
         try:
             super().download_and_prepare(*args, **kwargs)
         except DatasetGenerationError as error:
-            # `datasets` says no more than "An error occurred"; the reader needs file, row and value.
+            # Its own message is only "An error occurred"; the user needs file, row and value.
             if isinstance(error.__cause__, ValueError | OSError):
                 raise error.__cause__ from None
             raise
 
     def as_dataset(self, *args: Any, **kwargs: Any) -> Any:
-        """The prepared dataset; a warning counts, per split and once a process, what `GAPS` finds missing."""
+        """Returns the prepared dataset; a warning for each split counts the missing values of the `GAPS` columns."""
         data = super().as_dataset(*args, **kwargs)
         for dataset in data.values() if isinstance(data, dict) else [data]:
             self._warn_of_gaps(dataset)
@@ -171,7 +151,7 @@ class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
             yield dialogue["dialogue_id"], {"dialogue_id": dialogue["dialogue_id"], "utterances": utterances}
 
     def _encode(self, utterance: Utterance, columns: list[str], dialogue: Dialogue) -> dict[str, Any]:
-        # Not left to `datasets`: it encodes no row of a stream, and elsewhere a list only if its first item needs it.
+        # `datasets` does not encode the rows of a stream, and a list elsewhere only if its first item needs it.
         encoded = {column: utterance.get(column) for column in columns}
         label = utterance["label"]
         if label is not None:
@@ -183,9 +163,9 @@ class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
 
     def _warn_of_gaps(self, dataset: datasets.Dataset) -> None:
         missing: dict[str, int] = dict.fromkeys(self.GAPS.values(), 0)
-        examples: dict[str, list[str]] = {word: [] for word in missing}
+        places: dict[str, list[str]] = {word: [] for word in missing}
         total = 0
-        # Batch by batch: in one piece the column would be copied into memory.
+        # In batches: as a whole the column would be copied into memory.
         for batch in dataset.data.table.select(["dialogue_id", "utterances"]).to_batches():
             ids, column = batch.column("dialogue_id"), batch.column("utterances")
             parents, utterances = pc.list_parent_indices(column), column.flatten()
@@ -193,15 +173,61 @@ class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
             for name, word in self.GAPS.items():
                 absent = pc.indices_nonzero(pc.is_null(utterances.field(name))).to_pylist()
                 missing[word] += len(absent)
-                for i in absent[: 3 - len(examples[word])]:
-                    examples[word].append(f"{ids[parents[i].as_py()]}/{utterances.field('utterance_id')[i]}")
-        gaps = [
-            f"{count} have no {word} ({', '.join(examples[word])}{', ...' * (count > 3)})"
-            for word, count in missing.items()
-            if count
-        ]
+                for i in absent[: 4 - len(places[word])]:
+                    places[word].append(f"{ids[parents[i].as_py()]}/{utterances.field('utterance_id')[i]}")
+        gaps = [f"{count} have no {word} ({first_few(places[word])})" for word, count in missing.items() if count]
         if gaps:
             warn_once(
                 f"{self.dataset_name} {dataset.split}: of {total} utterances, {'; '.join(gaps)}. "
                 f"They stay in their dialogues without it. Raw files: {self.root}"
             )
+
+
+def fingerprint(files: Iterable[Path]) -> str:
+    """Returns a hash of the raw files (path, size, modification time) and of the code that reads them.
+
+    It names the cache folder, so that a changed corpus or a changed reader never gets an old copy. The code is that of
+    this folder and of `pickles`. `demo_corpus` is covered by the files that it writes, and `publishing` only reads
+    prepared rows, so that an edit there keeps the cached copies.
+    """
+    digest = hashlib.sha256()
+    code = Path(__file__).parent
+    for source in sorted([*code.glob("*.py"), *code.glob("pickles/*.py")]):
+        digest.update(source.read_bytes())
+    for file in sorted(files):
+        stat = file.stat()
+        digest.update(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16]
+
+
+def hold_out(dialogue_ids: Collection[str], count: int, seed: int) -> frozenset[str]:
+    """Draws the dialogues that become dev out of the training dialogues.
+
+    The draw is the same on every machine and for every order of the ids.
+
+    Args:
+        dialogue_ids: ids of the training dialogues.
+        count: number of dialogues to draw.
+        seed: seed of the draw.
+
+    Raises:
+        ValueError: if no dialogue would be left to train on.
+
+    Example:
+        >>> sorted(hold_out(["a", "b", "c", "d"], 2, seed=0))
+        ['b', 'd']
+    """
+    if not 0 <= count < len(dialogue_ids):
+        raise ValueError(f"{count} of {len(dialogue_ids)} training dialogues for dev: keep at least one for training")
+    return frozenset(random.Random(seed).sample(sorted(dialogue_ids), count))
+
+
+@functools.cache
+def warn_once(message: str) -> None:
+    """Logs a warning, but the same message only once in a process."""
+    logger.warning(message)
+
+
+def first_few(names: Sequence[str], count: int = 3) -> str:
+    """Returns the first `count` names for a message, with ", ..." where there are more."""
+    return ", ".join(names[:count]) + ", ..." * (len(names) > count)

@@ -1,4 +1,4 @@
-"""The demo corpus: generated on first use, in MELD's layout, small enough to train on a laptop."""
+"""The demo corpus: generated on first use, in the layout of MELD, small enough to train on a laptop."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,24 +7,25 @@ from typing import Any, ClassVar
 
 import datasets
 
-from .meld import Meld, MeldConfig
+from .builder import TextConfig
+from .meld import Meld
 
 
 @dataclass
-class DemoConfig(MeldConfig):
+class DemoConfig(TextConfig):
     """Options of the demo corpus.
 
     Args:
-        seed: seed of what is generated; every seed has a folder of its own.
+        seed: seed of the generated corpus; each seed has its own folder.
     """
 
     seed: int = 0
 
 
 class Demo(Meld):
-    """Reads the demo corpus, and writes it first where it is not there.
+    """The demo corpus, generated unless it exists.
 
-    Without `data_dir` it lives under the Hugging Face cache (`HF_HOME`), in `erc/demo-<seed>`.
+    Without `data_dir` it is in the Hugging Face cache (`HF_HOME`), in `erc/demo-<seed>`.
     """
 
     BUILDER_CONFIG_CLASS = DemoConfig
@@ -34,8 +35,8 @@ class Demo(Meld):
 
     @classmethod
     def locate(cls, data_dir: str | Path | None, options: Mapping[str, Any]) -> Path:
-        """Absolute folder of the demo corpus, with the corpus in it."""
-        # Imported here: only the demo needs what writes media.
+        """Returns the absolute folder of the demo corpus, after generating it if needed."""
+        # Imported here: only the demo writes media.
         from .demo_corpus.writer import ensure_demo_corpus
 
         seed = options.get("seed", DemoConfig.seed)

@@ -1,4 +1,4 @@
-"""Corpora as feature pickles: CMU-MOSI, IEMOCAP and MELD in the form in which the field's public code hands them on."""
+"""Corpora as feature pickles: CMU-MOSI, IEMOCAP and MELD in the form in which public ERC code distributes them."""
 
 import functools
 import itertools
@@ -8,32 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import datasets
 import pyarrow.parquet as pq
 from safetensors import safe_open
 
-from .builder import CorpusError, ErcBuilder, hold_out, warn_once
-from .labels import LABEL_SETS, LabelSet
+from .builder import CorpusError, ErcBuilder, TextConfig, hold_out, warn_once
+from .labels import LABEL_SETS
 from .pickles.convert import FEATURES, MISSING, UTTERANCES, convert
 from .schema import FEATURE_COLUMNS, Dialogue, Utterance
-from .text_normalization import normalize_text
 
 
 @dataclass
-class FeaturePickleConfig(datasets.BuilderConfig):
+class FeaturePickleConfig(TextConfig):
     """Options of a feature pickle.
 
     Args:
-        dev_dialogues: how many training dialogues become dev; ignored where the pickle has a dev split of its own.
-        dev_seed: another seed takes others.
-        text_table: which table of text features to read where there are several (four layers of RoBERTa, from 0).
-        normalize_text: undo encoding accidents and curly punctuation in what is said.
+        dev_dialogues: number of training dialogues that become dev; ignored if the pickle has a dev split.
+        dev_seed: seed of this draw.
+        text_table: index (from 0) of the table of text features if there are several, such as four layers of RoBERTa.
     """
 
     dev_dialogues: int = 0
     dev_seed: int = 0
     text_table: int = 0
-    normalize_text: bool = True
 
 
 @dataclass
@@ -58,39 +54,40 @@ class MeldFeaturesConfig(FeaturePickleConfig):
 
 
 class FeaturePickleBuilder(ErcBuilder):
-    """Base of the corpora that are one pickle of precomputed features, `data_dir` or the only `.pkl` in it.
+    """Base class of the corpora that are one pickle of precomputed features: `data_dir` or the only `.pkl` in it.
 
-    The pickle is converted on first use (see `convert`), and its features are read from there dialogue by dialogue. An
-    utterance whose features are not finite has none of that modality; how many there are is said once a process. There
-    are no raw media: `audio_path`, `video_path`, `start` and `end` are None.
+    The pickle is converted on first use (see `convert`); the features are then read dialogue by dialogue. An utterance
+    whose features of a modality are not finite lacks that modality, and one warning counts these. There are no raw
+    media: `audio_path`, `video_path`, `start` and `end` are None.
 
     Raises:
-        FileNotFoundError: where there is no pickle.
-        CorpusError: where there are several, or the one cannot be right.
+        FileNotFoundError: if there is no pickle.
+        CorpusError: if there are several, or the pickle is wrong.
     """
 
+    MAY_BE_FILE: ClassVar[bool] = True
     GAPS: ClassVar[dict[str, str]] = {}
 
     @classmethod
     def locate(cls, data_dir: str | Path | None, options: Mapping[str, Any]) -> Path:
-        """Absolute path of the pickle."""
-        if data_dir is not None and Path(data_dir).expanduser().is_file():
-            return Path(data_dir).expanduser().absolute()
+        """Returns the absolute path of the pickle."""
         root = super().locate(data_dir, options)
-        # macOS leaves files `._name.pkl` beside those it copies.
-        found = sorted(path for path in root.glob("*.pkl") if path.is_file() and not path.name.startswith("."))
-        if not found:
+        if root.is_file():
+            return root
+        # macOS leaves a `._name.pkl` beside `name.pkl`.
+        pickles = sorted(path for path in root.glob("*.pkl") if path.is_file() and not path.name.startswith("."))
+        if not pickles:
             raise FileNotFoundError(
                 f"there is no .pkl in {root}: pass the folder of {cls.__name__}, or the file itself"
             )
-        if len(found) > 1:
-            names = ", ".join(path.name for path in found)
+        if len(pickles) > 1:
+            names = ", ".join(path.name for path in pickles)
             raise CorpusError(f"{root} holds {names}: pass as data_dir the one of them that is {cls.__name__}")
-        return found[0]
+        return pickles[0]
 
     @classmethod
     def raw_files(cls, root: Path) -> list[Path]:
-        """The pickle."""
+        """Returns the pickle."""
         return [root]
 
     @functools.cached_property
@@ -104,7 +101,7 @@ class FeaturePickleBuilder(ErcBuilder):
 
     @functools.cached_property
     def tables(self) -> dict[str, str]:
-        """Name of the feature table of each modality that the pickle has."""
+        """Name of the feature table of each modality in the pickle."""
         with safe_open(self.converted / FEATURES, "np") as features:
             names = [name for name in features.keys() if not name.endswith(MISSING)]  # noqa: SIM118
         texts = sorted(name for name in names if name.startswith("text_"))
@@ -122,7 +119,7 @@ class FeaturePickleBuilder(ErcBuilder):
 
     @functools.cached_property
     def split_of(self) -> dict[str, str]:
-        """Split of each dialogue, in the order of the pickle; dev is drawn from train where the pickle has none."""
+        """Split of each dialogue, in the order of the pickle; dev is drawn from train if the pickle has none."""
         columns = pq.read_table(self.converted / UTTERANCES, columns=["dialogue_id", "split"]).to_pydict()
         splits = dict(zip(columns["dialogue_id"], columns["split"], strict=True))
         if "dev" not in splits.values():
@@ -133,12 +130,11 @@ class FeaturePickleBuilder(ErcBuilder):
                     f"{self.root} has {len(train)} training dialogues and no dev: dev_dialogues, the number of those "
                     f"that become dev, has to be 1 to {len(train) - 1}, not {count}"
                 )
-            dev = hold_out(train, count, self.config.dev_seed)
-            splits.update(dict.fromkeys(dev, "dev"))
+            splits.update(dict.fromkeys(hold_out(train, count, self.config.dev_seed), "dev"))
         return splits
 
     def dialogues(self, split: str) -> Iterator[Dialogue]:
-        """Dialogues of a split in the order of the pickle."""
+        """Yields the dialogues of a split in the order of the pickle."""
         batches = pq.ParquetFile(self.converted / UTTERANCES).iter_batches(batch_size=1024)
         rows = itertools.chain.from_iterable(batch.to_pylist() for batch in batches)
         first = 0
@@ -162,64 +158,47 @@ class FeaturePickleBuilder(ErcBuilder):
                 f"{self.root}, dialogue {row['dialogue_id']}, utterance {row['utterance_id']}: label {row['label']} is "
                 f"none of 0 to {len(names) - 1} ({', '.join(names)}): is this the pickle of another corpus?"
             )
-        text = normalize_text(row["text"] or "") if self.config.normalize_text else row["text"]
         return Utterance(
             utterance_id=row["utterance_id"],
             speaker=row["speaker"],
-            text=text or None,
-            audio_path=None,
-            video_path=None,
-            start=None,
-            end=None,
+            text=self.clean(row["text"] or "") or None,
             label=names[row["label"]],
         )
 
 
 class MosiFeatures(FeaturePickleBuilder):
-    """CMU-MOSI (Zadeh et al. 2016): opinions on films, one speaker a video, with features of text, audio and vision.
+    """CMU-MOSI (Zadeh et al. 2016): opinions on films, one speaker per video, with text, audio and vision features.
 
-    The pickle is that of the repository declare-lab/multimodal-deep-learning. It does not say what its labels 0 and 1
-    are; taking 1 for positive is our reading: "great" and "loved" come with 1, "terrible" and "boring" with 0.
+    The pickle is that of the repository declare-lab/multimodal-deep-learning. It does not define its labels 0 and 1;
+    taking 1 for positive is this project's reading: "great" and "loved" occur with 1, "terrible" and "boring" with 0.
     """
 
     BUILDER_CONFIG_CLASS = MosiFeaturesConfig
     HOMEPAGE: ClassVar[str] = "http://multicomp.cs.cmu.edu/resources/cmu-mosi-dataset/"
     LICENSE: ClassVar[str] = "the repository of the pickle is MIT; the corpus has terms of its own, for research"
-
-    @property
-    def label_set(self) -> LabelSet:
-        """Negative and positive."""
-        return LABEL_SETS["mosi2"]
+    label_set = LABEL_SETS["mosi2"]
 
 
 class IemocapFeatures(FeaturePickleBuilder):
     """IEMOCAP (Busso et al. 2008), six emotions, as a pickle of the MMGCN and DialogueRNN family.
 
     Sessions 1 to 4 are train, session 5 is test. A pickle of 7,433 utterances and one of 7,380 differ in 53 happy turns
-    whose majority is tied or secondary: say which one a number was made with.
+    whose majority is tied or secondary: report which one a result is for.
     """
 
     BUILDER_CONFIG_CLASS = IemocapFeaturesConfig
     HOMEPAGE: ClassVar[str] = "https://sail.usc.edu/iemocap/"
     LICENSE: ClassVar[str] = "derived from IEMOCAP, whose licence forbids passing it on"
-
-    @property
-    def label_set(self) -> LabelSet:
-        """The six emotions, numbered as in the pickles."""
-        return LABEL_SETS["iemocap6"]
+    label_set = LABEL_SETS["iemocap6"]
 
 
 class MeldFeatures(FeaturePickleBuilder):
     """MELD (Poria et al. 2019) as a pickle of the MMGCN, DialogueRNN, COSMIC or MM-DFN family.
 
-    Most of them put MELD's dev dialogues under train; then dev is drawn anew, and is not the official one.
+    Most of them include MELD's dev dialogues in train; dev is then drawn anew and is not the official one.
     """
 
     BUILDER_CONFIG_CLASS = MeldFeaturesConfig
     HOMEPAGE: ClassVar[str] = "https://github.com/declare-lab/MELD"
     LICENSE: ClassVar[str] = "GPL-3.0 for the annotations; the clips are of a television series, whose owners hold them"
-
-    @property
-    def label_set(self) -> LabelSet:
-        """The seven emotions of MELD."""
-        return LABEL_SETS["meld"]
+    label_set = LABEL_SETS["meld"]

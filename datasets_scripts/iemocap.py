@@ -1,29 +1,21 @@
-"""IEMOCAP (Busso et al. 2008): two actors in improvised and scripted scenes, read from the official release tree."""
+"""IEMOCAP (Busso et al. 2008): two actors in improvised and scripted scenes, from the official release."""
 
 import collections
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import datasets
 
-from .builder import CorpusError, ErcBuilder, hold_out, warn_once
-from .iemocap_files import RAW_LABELS, SESSIONS, DialogueFiles, TurnLine, find_dialogues, read_labels, read_transcript
+from .builder import CorpusError, ErcBuilder, TextConfig, first_few, hold_out, warn_once
+from .iemocap_files import RAW_LABELS, SESSIONS, DialogueFiles, find_dialogues, read_labels, read_transcript
 from .labels import LABEL_SETS, LabelSet
 from .schema import VIDEO_COLUMNS, Dialogue, Utterance
-from .text_normalization import normalize_text
 
-# The class of each raw label; those not named are "other labels".
+# The class of each raw label; the labels that are not listed are the "other labels".
 CLASSES: dict[str, dict[str, str]] = {
-    "6way": {
-        "hap": "happy",
-        "sad": "sad",
-        "neu": "neutral",
-        "ang": "angry",
-        "exc": "excited",
-        "fru": "frustrated",
-    },
+    "6way": {"hap": "happy", "sad": "sad", "neu": "neutral", "ang": "angry", "exc": "excited", "fru": "frustrated"},
     "4way": {"ang": "angry", "hap": "happy", "exc": "happy", "neu": "neutral", "sad": "sad"},
 }
 LABEL_SET_OF = {"6way": "iemocap6", "4way": "iemocap4"}
@@ -33,47 +25,34 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "other_labels": ("drop", "context"),
     "video_half": ("marked_left", "marked_right", "whole"),
 }
-# What the full release holds, counted over its label files.
-EXPECTED_COUNTS = {
-    "dialogues": 151,
-    "labelled turns": 10039,
-    "6way turns": 7380,
-    "4way turns": 5531,
-    "fru": 1849,
-    "neu": 1708,
-    "ang": 1103,
-    "sad": 1084,
-    "exc": 1041,
-    "hap": 595,
-    "sur": 107,
-    "fea": 40,
-    "oth": 3,
-    "dis": 2,
-    "xxx": 2507,
-}
+# Counts of the full release, from its label files.
+_LABEL_COUNTS = {"fru": 1849, "neu": 1708, "ang": 1103, "sad": 1084, "exc": 1041, "hap": 595}
+_OTHER_COUNTS = {"sur": 107, "fea": 40, "oth": 3, "dis": 2, "xxx": 2507}
+_TURN_COUNTS = {"labelled turns": 10039, "6way turns": 7380, "4way turns": 5531}
+EXPECTED_COUNTS = {"dialogues": 151, **_TURN_COUNTS, **_LABEL_COUNTS, **_OTHER_COUNTS}
 
 
 @dataclass
-class IemocapConfig(datasets.BuilderConfig):
+class IemocapConfig(TextConfig):
     """Options of IEMOCAP.
 
     Args:
         setting: `"6way"` (happy, sad, neutral, angry, excited, frustrated; 7,380 turns) or `"4way"` (angry, happy with
             excited, neutral, sad; 5,531 turns).
-        test_session: 1 to 5. The official split tests on 5; each in turn gives leave-one-session-out.
-        dev_dialogues: how many dialogues of the other sessions are dev. Of the official split 12 leave 108 to train
-            on, 20 leave 100. The draw knows only names, so it is the same for every setting.
-        dev_seed: which dialogues these are.
-        other_labels: `"drop"` leaves out the turns of other labels, as the literature does; `"context"` keeps them
-            with label None, and with them the transcribed turns that have times but no label (`..._FXX0`).
-        video_half: the recording shows both actors side by side. `"marked_left"`: the one who wears the motion-capture
-            markers, whom the sixth letter of the dialogue's name tells (F in Ses01F_impro01), is on the left, so a turn
-            of that speaker takes the left half and one of the partner the right. `"marked_right"` is the mirror image,
-            `"whole"` takes the whole picture. The side is this project's setting: check it by eye on your own copy.
-        normalize_text: undo encoding accidents and curly punctuation in what is said.
+        test_session: session to test on, 1 to 5. The official split tests on 5; each session in turn gives
+            leave-one-session-out cross-validation.
+        dev_dialogues: number of dialogues of the other sessions that become dev. In the official split 12 leave 108 to
+            train on, 20 leave 100. The draw depends on the names only, so it is the same for every setting.
+        dev_seed: seed of the draw.
+        other_labels: `"drop"` leaves out the turns with other labels, as in the literature; `"context"` keeps them with
+            label None, and also the transcribed turns that have times but no label (`..._FXX0`).
+        video_half: half of the picture that shows the speaker, as the recording shows both actors side by side. The
+            sixth letter of the dialogue's name (F in Ses01F_impro01) is the actor with the motion-capture markers.
+            `"marked_left"`: this actor is on the left and the partner on the right; `"marked_right"`: the opposite;
+            `"whole"`: the whole picture. The default is this project's setting: check it by eye on your copy.
 
     Raises:
-        ValueError: for a value that is none of its choices, or no dialogue for dev.
+        ValueError: if a value is none of its choices, or `dev_dialogues` is below 1.
     """
 
     setting: str = "6way"
@@ -82,7 +61,6 @@ class IemocapConfig(datasets.BuilderConfig):
     dev_seed: int = 0
     other_labels: str = "drop"
     video_half: str = "marked_left"
-    normalize_text: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -98,25 +76,25 @@ class Iemocap(ErcBuilder):
     """IEMOCAP as released; `data_dir` is the folder of the sessions or the one above it.
 
     ```
-    root/Session1/dialog/EmoEvaluation/Ses01F_impro01.txt                 labels and times: needed
+    root/Session1/dialog/EmoEvaluation/Ses01F_impro01.txt                 labels and times: required
     root/Session1/dialog/transcriptions/Ses01F_impro01.txt                words
-    root/Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav    sound, a file a turn
-    root/Session1/dialog/avi/DivX/Ses01F_impro01.avi                      picture and sound of a dialogue; or in avi/
+    root/Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav    audio of a turn
+    root/Session1/dialog/avi/DivX/Ses01F_impro01.avi                      video and audio of a dialogue; or in avi/
     ```
 
-    Turns are ordered by when they start. `audio_path` is the turn's wav, or else the avi with `start` and `end`;
-    `video_path` is the avi. `video_start` and `video_end` are the turn's times on the recording whether it is there or
-    not; a turn that does not end after it starts has none, and nothing is cut for it. A dialogue without a turn of the
-    setting's classes is left out.
+    Turns are ordered by their start. `audio_path` is the wav of the turn, or else the avi with `start` and `end`;
+    `video_path` is the avi. `video_start` and `video_end` are the times of the turn on the recording, even if there is
+    no recording; a turn that does not end after its start has none, and nothing is cut for it. A dialogue without a
+    turn of the setting's classes is left out.
 
-    The classes are those of the majority vote in the label files: 7,380 turns 6-way. The community's pickles hold
-    7,433, with 53 more happy ones whose majority is tied or secondary, so say which a number was made with.
+    The classes are those of the majority vote in the label files: 7,380 turns 6-way. The community's pickles have 7,433
+    turns, with 53 more happy ones whose majority is tied or secondary, so report which set a result is for.
 
     Raises:
-        FileNotFoundError: where there are no label files, or none for training or for testing.
-        CorpusError: where a label file or a transcript cannot be right, naming file and line, or a split would be
+        FileNotFoundError: if there are no label files, or none for training or for testing.
+        CorpusError: if a label file or a transcript is wrong (the message names file and line), or a split would be
             empty.
-        ValueError: where `dev_dialogues` leaves nothing to train on.
+        ValueError: if `dev_dialogues` leaves nothing to train on.
 
     Example:
         >>> splits = load_erc_dataset("iemocap", "IEMOCAP_full_release", setting="4way", test_session=1)
@@ -130,14 +108,14 @@ class Iemocap(ErcBuilder):
 
     @classmethod
     def locate(cls, data_dir: str | Path | None, options: Mapping[str, Any]) -> Path:
-        """Absolute folder of the sessions."""
+        """Returns the absolute folder of the sessions."""
         root = super().locate(data_dir, options)
         release = root / "IEMOCAP_full_release"
         return release if release.is_dir() else root
 
     @classmethod
     def raw_files(cls, root: Path) -> list[Path]:
-        """Label files, transcripts, wavs and avis."""
+        """Returns the label files, transcripts, wavs and avis."""
         files: list[Path | None] = []
         for dialogue in find_dialogues(root):
             files += [dialogue.labels, dialogue.transcript, dialogue.avi, *dialogue.wavs().values()]
@@ -149,7 +127,7 @@ class Iemocap(ErcBuilder):
         return LABEL_SETS[LABEL_SET_OF[self.config.setting]]
 
     def dialogues(self, split: str) -> Iterator[Dialogue]:
-        """Dialogues of a split by name, utterances in the order in which they start."""
+        """Yields the dialogues of a split by name, their utterances in the order of their starts."""
         uncut: list[str] = []
         empty = True
         members = split_dialogues(find_dialogues(self.root), self.config)[split]
@@ -165,21 +143,19 @@ class Iemocap(ErcBuilder):
             )
         if uncut:
             warn_once(
-                f"{self.dataset_name} {split}: {len(uncut)} turns do not end after they start ({', '.join(uncut[:3])}"
-                f"{', ...' * (len(uncut) > 3)}). They stay, with nothing cut out of the recording. "
-                f"Raw files: {self.root}"
+                f"{self.dataset_name} {split}: {len(uncut)} turns do not end after they start ({first_few(uncut)}). "
+                f"They stay, with nothing cut out of the recording. Raw files: {self.root}"
             )
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        found = find_dialogues(self.root)
-        # Asked before any row is written: of an error later on `datasets` would only say that there was one.
-        split_dialogues(found, self.config)
-        report_counts(found, self.root)
+        dialogues = find_dialogues(self.root)
+        # Checked before any row is written: `datasets` would hide the message of a later error.
+        split_dialogues(dialogues, self.config)
+        warn_of_counts(dialogues, self.root)
         return super()._split_generators(dl_manager)
 
     def _utterances(self, files: DialogueFiles, uncut: list[str]) -> list[Utterance]:
-        """The utterances of a dialogue; names of turns whose times cannot be right are added to `uncut`."""
-        clean: Callable[[str], str] = normalize_text if self.config.normalize_text else str
+        """Returns the utterances of a dialogue; the names of turns with impossible times are added to `uncut`."""
         classes = CLASSES[self.config.setting]
         labelled = read_labels(files.labels)
         spoken = {} if files.transcript is None else read_transcript(files.transcript)
@@ -193,20 +169,22 @@ class Iemocap(ErcBuilder):
             label = classes.get(labelled[name].value) if name in labelled else None
             if label is None and self.config.other_labels == "drop":
                 continue
-            start, end = usable_times(line)
-            if start is None:
+            start, end = line.start, line.end
+            if start is None or end is None or not 0 <= start < end:
+                start = end = None
                 uncut.append(name)
             wav = wavs.get(name)
             recording = None if files.avi is None or start is None else str(files.avi)
+            audio_from_recording = wav is None and recording is not None
             utterances.append(
                 Utterance(
                     utterance_id=name,
                     speaker=f"Ses{files.session:02d}_{line.speaker}",
-                    text=(clean(spoken[name].value) or None) if name in spoken else None,
+                    text=(self.clean(spoken[name].value) or None) if name in spoken else None,
                     audio_path=recording if wav is None else str(wav),
                     video_path=recording,
-                    start=start if wav is None and recording else None,
-                    end=end if wav is None and recording else None,
+                    start=start if audio_from_recording else None,
+                    end=end if audio_from_recording else None,
                     label=label,
                     video_start=start,
                     video_end=end,
@@ -218,51 +196,42 @@ class Iemocap(ErcBuilder):
     def _half(self, dialogue: str, speaker: str) -> str | None:
         if self.config.video_half == "whole":
             return None
-        # Ses01F_impro01: the letter after the session's number tells who wears the markers.
+        # Ses01F_impro01: the letter after the session's number is the actor with the markers.
         marked_side, other_side = ("left", "right") if self.config.video_half == "marked_left" else ("right", "left")
         return marked_side if speaker == dialogue[5] else other_side
 
 
-def usable_times(line: TurnLine) -> tuple[float, float] | tuple[None, None]:
-    """Start and end of a turn (seconds), or None twice where nothing can be cut by them."""
-    if line.start is None or line.end is None or not 0 <= line.start < line.end:
-        return None, None
-    return line.start, line.end
-
-
-def split_dialogues(found: list[DialogueFiles], config: IemocapConfig) -> dict[str, list[DialogueFiles]]:
-    """Train, dev and test: the dev dialogues are drawn from all sessions but the test session.
+def split_dialogues(dialogues: list[DialogueFiles], config: IemocapConfig) -> dict[str, list[DialogueFiles]]:
+    """Returns train, dev and test; the dev dialogues are drawn from all sessions but the test session.
 
     Raises:
-        FileNotFoundError: where the test session, or all the others, have no dialogue.
-        ValueError: where nothing would be left to train on.
+        FileNotFoundError: if the test session has no dialogue, or all others have none.
+        ValueError: if nothing would be left to train on.
     """
-    by_split: dict[str, list[DialogueFiles]] = {"train": [], "dev": [], "test": []}
-    rest = [files.name for files in found if files.session != config.test_session]
-    if not rest or len(rest) == len(found):
-        held = ", ".join(map(str, sorted({files.session for files in found})))
+    test = [files for files in dialogues if files.session == config.test_session]
+    rest = [files for files in dialogues if files.session != config.test_session]
+    if not rest or not test:
+        sessions = ", ".join(map(str, sorted({files.session for files in dialogues})))
         raise FileNotFoundError(
-            f"test_session is {config.test_session} and there are label files of session {held} alone: "
+            f"test_session is {config.test_session} and there are label files of session {sessions} only: "
             "put the other sessions beside it, or choose another test_session"
         )
-    dev = hold_out(rest, config.dev_dialogues, config.dev_seed)
-    for files in found:
-        kept = "dev" if files.name in dev else "train"
-        by_split["test" if files.session == config.test_session else kept].append(files)
-    return by_split
+    drawn = hold_out([files.name for files in rest], config.dev_dialogues, config.dev_seed)
+    dev = [files for files in rest if files.name in drawn]
+    return {"train": [files for files in rest if files.name not in drawn], "dev": dev, "test": test}
 
 
-def count_turns(found: list[DialogueFiles]) -> dict[str, int]:
-    """The counts of `EXPECTED_COUNTS` as the label files give them."""
-    raw = collections.Counter(line.value for files in found for line in read_labels(files.labels).values())
+def count_turns(dialogues: list[DialogueFiles]) -> dict[str, int]:
+    """Returns the counts of `EXPECTED_COUNTS` for these label files."""
+    raw = collections.Counter(line.value for files in dialogues for line in read_labels(files.labels).values())
     settings = {f"{setting} turns": sum(raw[label] for label in classes) for setting, classes in CLASSES.items()}
     labels = {label: raw[label] for label in RAW_LABELS}
-    return {"dialogues": len(found), "labelled turns": raw.total(), **settings, **labels}
+    return {"dialogues": len(dialogues), "labelled turns": raw.total(), **settings, **labels}
 
 
-def report_counts(found: list[DialogueFiles], root: Path) -> None:
-    """Warn, once a process, of every count that is not the full release's."""
-    counts = count_turns(found)
+def warn_of_counts(dialogues: list[DialogueFiles], root: Path) -> None:
+    """Warns, once in a process, of every count that differs from the full release."""
+    counts = count_turns(dialogues)
     differences = [
         f"{name} {counts[name]:,} instead of {expected:,}"
         for name, expected in EXPECTED_COUNTS.items()

@@ -1,4 +1,4 @@
-"""The official IEMOCAP release on disk: the files of a dialogue, and what its label file and its transcript say."""
+"""The official IEMOCAP release on disk: the files of a dialogue, and readers of label files and transcripts."""
 
 import codecs
 import re
@@ -7,30 +7,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .builder import CorpusError
-from .split_files import files_in
+from .split_files import files_in, listing
 
 SESSIONS = (1, 2, 3, 4, 5)
 RAW_LABELS = ("fru", "neu", "ang", "sad", "exc", "hap", "sur", "fea", "oth", "dis", "xxx")
 
 _TURN = r"(?P<turn>Ses\d\d[FM]_\w+_(?P<speaker>[FM])[^\W_]+)"
 _TIMES = r"\[\s*(?P<start>-?\d+(?:\.\d+)?)\s*-\s*(?P<end>-?\d+(?:\.\d+)?)\s*\]"
-# `[6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 2.5000]`; what each rater said follows.
+# `[6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 2.5000]`; the lines of single raters follow.
 _LABEL_LINE = re.compile(rf"{_TIMES}\s+{_TURN}\s+(?P<value>\S+)\s+\[[^\]]*\]")
-# `Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.`; lines such as `M: Yeah.` belong to no turn.
+# `Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.`; lines such as `M: Yeah.` have no turn name.
 _SPOKEN_LINE = re.compile(rf"{_TURN}\s*(?:{_TIMES})?\s*:\s*(?P<value>.*)")
 
 
 @dataclass(frozen=True)
 class DialogueFiles:
-    """Where the parts of one dialogue are.
+    """Files of one dialogue.
 
     Args:
-        name: such as `Ses01F_impro01`.
+        name: name of the dialogue, such as `Ses01F_impro01`.
         session: 1 to 5.
-        labels: its file in `dialog/EmoEvaluation`.
-        transcript: its file in `dialog/transcriptions`, None where there is none.
-        wav_folder: where its turns' wavs would be; it may not exist.
-        avi: the recording of both actors side by side, None where there is none.
+        labels: label file in `dialog/EmoEvaluation`.
+        transcript: transcript in `dialog/transcriptions`, None if there is none.
+        wav_folder: folder of the wavs of its turns; it may not exist.
+        avi: recording of both actors side by side, None if there is none.
     """
 
     name: str
@@ -41,19 +41,19 @@ class DialogueFiles:
     avi: Path | None
 
     def wavs(self) -> dict[str, Path]:
-        """The wavs of single turns, by the turn's name."""
+        """Returns the wavs of single turns by the turn's name."""
         return files_in(self.wav_folder, ".wav")
 
 
 @dataclass(frozen=True)
 class TurnLine:
-    """What one line says of a turn.
+    """A line of a label file or a transcript about one turn.
 
     Args:
         speaker: `F` or `M`.
-        value: the raw label in a label file, the words in a transcript.
-        start: seconds on the dialogue's recording, as written, None where the line has no times.
-        end: the same; nothing says that it comes after `start`.
+        value: raw label in a label file, words in a transcript.
+        start: seconds on the recording of the dialogue, as written, None if the line has no times.
+        end: end in seconds, as written; it may not be after `start`.
     """
 
     speaker: str
@@ -63,36 +63,35 @@ class TurnLine:
 
 
 def find_dialogues(root: Path) -> list[DialogueFiles]:
-    """Every dialogue that has a label file, ordered by name.
+    """Returns every dialogue that has a label file, ordered by name.
 
     Raises:
-        FileNotFoundError: where there is no label file at all.
+        FileNotFoundError: if there is no label file.
     """
     dialogues = []
     for session in SESSIONS:
         folder = root / f"Session{session}"
         transcripts = files_in(folder / "dialog" / "transcriptions", ".txt")
-        # The release keeps the recordings in DivX; copies also have them one folder up.
+        # The release has the recordings in DivX; some copies have them in the folder above.
         avis = files_in(folder / "dialog" / "avi", ".avi") | files_in(folder / "dialog" / "avi" / "DivX", ".avi")
         for name, labels in files_in(folder / "dialog" / "EmoEvaluation", ".txt").items():
             if re.fullmatch(rf"Ses0{session}[FM]_\w+", name):
                 wavs = folder / "sentences" / "wav" / name
                 dialogues.append(DialogueFiles(name, session, labels, transcripts.get(name), wavs, avis.get(name)))
     if not dialogues:
-        held = sorted(entry.name for entry in root.iterdir())
         raise FileNotFoundError(
             f"IEMOCAP's labels are Session1..5/dialog/EmoEvaluation/Ses*.txt, and {root} has none of them; it holds "
-            f"{', '.join(held[:20]) or 'nothing'}{', ...' * (len(held) > 20)}. Unpack the full release, which USC "
-            "sends on request, and pass the folder of Session1 to Session5 or the one above it."
+            f"{listing(root)}. Unpack the full release, which USC sends on request, and pass the folder of Session1 to "
+            "Session5 or the one above it."
         )
     return dialogues
 
 
 def read_labels(path: Path) -> dict[str, TurnLine]:
-    """The turns of a label file by name, in file order.
+    """Returns the turns of a label file by name, in file order.
 
     Raises:
-        CorpusError: where it cannot be read or has no turn, or a line is malformed, repeats a turn or has an unknown
+        CorpusError: if the file cannot be read or has no turn, or a line is malformed, repeats a turn or has an unknown
             label.
     """
     turns: dict[str, TurnLine] = {}
@@ -109,10 +108,10 @@ def read_labels(path: Path) -> dict[str, TurnLine]:
 
 
 def read_transcript(path: Path) -> dict[str, TurnLine]:
-    """The named turns of a transcript, labelled ones and others (`..._FXX0`), in file order.
+    """Returns the named turns of a transcript, labelled ones and others (`..._FXX0`), in file order.
 
     Raises:
-        CorpusError: where it cannot be read, or the line of a turn is malformed or repeats a turn.
+        CorpusError: if the file cannot be read, or the line of a turn is malformed or repeats a turn.
     """
     turns: dict[str, TurnLine] = {}
     for place, line in _lines(path):
@@ -136,7 +135,7 @@ def _add(turns: dict[str, TurnLine], name: str, turn: TurnLine, place: str) -> N
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """The place of each line, for errors, and the line without what surrounds it."""
+    """Yields the place of each line, for messages, and the stripped line."""
     try:
         raw = path.read_bytes().removeprefix(codecs.BOM_UTF8)
     except OSError as error:
@@ -147,6 +146,6 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         text = raw.decode("latin-1")
-    # Not splitlines, which also breaks at what latin-1 makes of an ellipsis in cp1252.
+    # Not splitlines, which would also split at an ellipsis in cp1252 that was read as latin-1.
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         yield f"{path}, line {number}", line.strip(" \t")

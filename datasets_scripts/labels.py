@@ -1,4 +1,4 @@
-"""Label sets as data: the classes of each corpus in index order, and the shared emotions they stand for."""
+"""Label sets as data: the classes of each corpus in index order, and the shared emotions that they correspond to."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ SHARED_EMOTIONS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "
 
 @dataclass(frozen=True)
 class LabelSet:
-    """The emotions of one corpus.
+    """The classes of one corpus.
 
     Args:
         name: key in `LABEL_SETS`.
         names: class names; the position is the class index.
-        shared: one of `SHARED_EMOTIONS` for each name, or None where a class has no counterpart in other corpora.
+        shared: one of `SHARED_EMOTIONS` for each name, or None if a class has no counterpart in other corpora.
 
     Raises:
-        ValueError: where `names` has duplicates or `shared` does not map every name to a shared emotion or None.
+        ValueError: if `names` has duplicates or `shared` does not map every name to a shared emotion or None.
     """
 
     name: str
@@ -32,54 +32,39 @@ class LabelSet:
             raise ValueError(f"label set {self.name!r}: {sorted(unknown)} not among {SHARED_EMOTIONS}")
 
 
-def _label_set(name: str, shared: dict[str, str | None]) -> LabelSet:
-    return LabelSet(name=name, names=tuple(shared), shared=shared)
-
-
 # The order of each dictionary is the order of the class indices.
-LABEL_SETS: dict[str, LabelSet] = {
-    label_set.name: label_set
-    for label_set in (
-        _label_set("meld", {emotion: emotion for emotion in SHARED_EMOTIONS}),
-        _label_set(
-            "iemocap6",
-            {
-                "happy": "joy",
-                "sad": "sadness",
-                "neutral": "neutral",
-                "angry": "anger",
-                "excited": "joy",
-                # Raters kept frustration apart from anger, so it is not passed off as anger elsewhere.
-                "frustrated": None,
-            },
-        ),
-        # "happy" holds the excited turns too.
-        _label_set("iemocap4", {"angry": "anger", "happy": "joy", "neutral": "neutral", "sad": "sadness"}),
-        _label_set(
-            "emorynlp",
-            {
-                "joyful": "joy",
-                "mad": "anger",
-                "peaceful": None,
-                "neutral": "neutral",
-                "sad": "sadness",
-                "powerful": None,
-                "scared": "fear",
-            },
-        ),
-        # Of an opinion, not emotions.
-        _label_set("mosi2", {"negative": None, "positive": None}),
-        _label_set(
-            "dailydialog",
-            {
-                "no emotion": "neutral",
-                "anger": "anger",
-                "disgust": "disgust",
-                "fear": "fear",
-                "happiness": "joy",
-                "sadness": "sadness",
-                "surprise": "surprise",
-            },
-        ),
-    )
+_SHARED: dict[str, dict[str, str | None]] = {
+    "meld": {emotion: emotion for emotion in SHARED_EMOTIONS},
+    "iemocap6": {
+        "happy": "joy",
+        "sad": "sadness",
+        "neutral": "neutral",
+        "angry": "anger",
+        "excited": "joy",
+        # The raters separated frustration from anger, so it is no anger in other corpora.
+        "frustrated": None,
+    },
+    # "happy" includes the excited turns.
+    "iemocap4": {"angry": "anger", "happy": "joy", "neutral": "neutral", "sad": "sadness"},
+    "emorynlp": {
+        "joyful": "joy",
+        "mad": "anger",
+        "peaceful": None,
+        "neutral": "neutral",
+        "sad": "sadness",
+        "powerful": None,
+        "scared": "fear",
+    },
+    # Sentiment, not emotions.
+    "mosi2": {"negative": None, "positive": None},
+    "dailydialog": {
+        "no emotion": "neutral",
+        "anger": "anger",
+        "disgust": "disgust",
+        "fear": "fear",
+        "happiness": "joy",
+        "sadness": "sadness",
+        "surprise": "surprise",
+    },
 }
+LABEL_SETS = {name: LabelSet(name, tuple(shared), shared) for name, shared in _SHARED.items()}

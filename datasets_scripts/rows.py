@@ -1,4 +1,4 @@
-"""Rows of a prepared corpus as training reads them: precomputed features as NumPy arrays, all else as Python values."""
+"""Rows of a prepared corpus for training: feature vectors as NumPy arrays, all other values as Python objects."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -8,13 +8,13 @@ import pyarrow as pa
 
 
 class DialogueRows:
-    """A split, row by row, each as a dictionary of the schema.
+    """The rows of a split, each a dictionary of the schema.
 
-    `datasets` makes a Python number of every value of a feature vector, which takes longer than a training step does.
-    Here the vectors are views of the mapped file: float32 `(width,)`, read only.
+    `datasets` converts every value of a feature vector to a Python number, which takes longer than a training step.
+    Here the vectors are read-only float32 views `(width,)` of the memory-mapped file.
 
     Args:
-        split: prepared by a builder of this package.
+        split: split of a corpus that a builder of this package prepared.
 
     Example:
         >>> rows = DialogueRows(load_erc_dataset("mosi_features", "MOSI")["train"])  # doctest: +SKIP
@@ -32,8 +32,8 @@ class DialogueRows:
     def __getitem__(self, index: int) -> dict[str, Any]:
         table = self._tables[index]
         utterances = table.column("utterances").combine_chunks().flatten()
-        columns = [_values(utterances.field(field.name)) for field in utterances.type]
         names = [field.name for field in utterances.type]
+        columns = [_values(utterances.field(name)) for name in names]
         return {
             "dialogue_id": table.column("dialogue_id")[0].as_py(),
             "utterances": [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)],
@@ -44,10 +44,9 @@ class DialogueRows:
 
 
 def _values(column: pa.Array) -> Iterable[Any]:
-    """One value for each utterance: arrays for vectors, `None` for nulls."""
+    """Returns one value for each utterance: arrays for vectors, None for nulls."""
     if not pa.types.is_fixed_size_list(column.type):
         values: list[Any] = column.to_pylist()
         return values
-    vectors = column.flatten().to_numpy().reshape(-1, column.type.list_size)
-    found = iter(vectors)
-    return [next(found) if here else None for here in column.is_valid().to_pylist()]
+    vectors = iter(column.flatten().to_numpy().reshape(-1, column.type.list_size))
+    return [next(vectors) if valid else None for valid in column.is_valid().to_pylist()]

@@ -1,4 +1,4 @@
-"""The one row of every corpus: a dialogue, as a list of utterances in the order in which they were spoken."""
+"""The row that all corpora share: a dialogue, as a list of utterances in the order in which they were spoken."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
@@ -13,29 +13,29 @@ FEATURE_COLUMNS = {"text": "text_features", "audio": "audio_features", "vision":
 MODALITY_NAMES = {"text": "text", "audio": "audio", "vision": "video"}
 MEDIA_COLUMNS = {RAW_COLUMNS[modality]: MODALITY_NAMES[modality] for modality in ("audio", "vision")}
 
-# Where an utterance is in a video that is cut otherwise than its sound (one recording beside a wav a turn).
+# For a video that is cut differently from the audio (one recording of the dialogue, but an audio file per utterance).
 VIDEO_COLUMNS = {"video_start": Value("float64"), "video_end": Value("float64"), "video_half": Value("string")}
 
 
 class Utterance(TypedDict):
-    """One turn of a dialogue.
+    """One turn of a dialogue; columns that are left out are null in the dataset.
 
-    `start` and `end` are seconds inside the media file, None for the whole file. `label` is a class name, in a dataset
-    its index; None marks an utterance that is context only (`ClassLabel` refuses -100 unless it comes first in a list,
-    so the collator writes the -100). The feature columns exist in corpora of precomputed features alone.
+    `start` and `end` are seconds inside the media file, null for the whole file. `label` is a class name, in a dataset
+    its index; None marks an utterance that is context only. (The collator writes -100 for it: `ClassLabel` accepts
+    -100 only at the beginning of a list.) The feature columns exist only in corpora of precomputed features.
 
-    `video_start` and `video_end` (seconds) take the place of `start` and `end` for the video where the sound has a file
-    of its own; `video_half` is "left" or "right" where two people are filmed side by side.
+    `video_start` and `video_end` (seconds) replace `start` and `end` for the video where the audio has its own file;
+    `video_half` is "left" or "right" where the picture shows two people side by side.
     """
 
     utterance_id: str
     speaker: str
     text: str | None
-    audio_path: str | None
-    video_path: str | None
-    start: float | None
-    end: float | None
     label: str | None
+    audio_path: NotRequired[str | None]
+    video_path: NotRequired[str | None]
+    start: NotRequired[float | None]
+    end: NotRequired[float | None]
     video_start: NotRequired[float | None]
     video_end: NotRequired[float | None]
     video_half: NotRequired[str | None]
@@ -45,7 +45,7 @@ class Utterance(TypedDict):
 
 
 class Dialogue(TypedDict):
-    """One row: `dialogue_id` is unique over all splits of its corpus."""
+    """One row: `dialogue_id` is unique over all splits of a corpus."""
 
     dialogue_id: str
     utterances: list[Utterance]
@@ -56,15 +56,15 @@ def dialogue_features(
     feature_sizes: Mapping[str, int] | None = None,
     extra_columns: Mapping[str, Value] | None = None,
 ) -> Features:
-    """The `datasets.Features` of a dialogue.
+    """Returns the `datasets.Features` of a dialogue.
 
     Args:
         label_names: class names in the order of their indices.
         feature_sizes: width of the precomputed features of each modality that has them, keys from `FEATURE_COLUMNS`.
-        extra_columns: further columns of an utterance, such as `VIDEO_COLUMNS`.
+        extra_columns: additional columns of an utterance, such as `VIDEO_COLUMNS`.
 
     Raises:
-        ValueError: where `feature_sizes` names no modality.
+        ValueError: if a key of `feature_sizes` is no modality.
 
     Example:
         >>> features = dialogue_features(["neutral", "joy"], {"text": 768})
@@ -79,7 +79,7 @@ def dialogue_features(
         "utterance_id": Value("string"),
         "speaker": Value("string"),
         "text": Value("string"),
-        # Paths, not Audio/Video: decoding belongs to the processor, and those features need torchcodec.
+        # Paths instead of Audio and Video: the processor decodes, and those types need torchcodec.
         "audio_path": Value("string"),
         "video_path": Value("string"),
         "start": Value("float64"),
@@ -94,7 +94,7 @@ def dialogue_features(
 
 
 def label_names(data: Any) -> list[str]:
-    """Class names of a `Features`, a dataset or a dictionary of splits, in the order of their indices.
+    """Returns the class names of a `Features`, a dataset or a dictionary of splits, in the order of their indices.
 
     Example:
         >>> label_names(dialogue_features(["neutral", "joy"]))

@@ -1,139 +1,140 @@
-"""Your own data: a table of utterances as CSV, TSV, JSONL or parquet."""
+"""Users' own data: a table of utterances as CSV, TSV, JSONL or parquet."""
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import datasets
 
-from .builder import CorpusError, ErcBuilder, warn_once
-from .csv_rows import Row, group_rows, index_rows
+from .builder import CorpusError, ErcBuilder, TextConfig, first_few, warn_once
 from .labels import SHARED_EMOTIONS, LabelSet
-from .schema import Dialogue, Utterance
-from .table_files import REMEDY, SPLIT_NAMES, column_names, find_tables, media_path, number_of, read_rows, text_of
-from .text_normalization import normalize_text
+from .schema import MODALITY_NAMES, Dialogue, Utterance
+from .table_files import REMEDY, SPLIT_NAMES, find_tables, media_path, read_rows
+from .table_rows import group_rows, index_rows, number_of, text_of
+from .text_files import Row
 
-MODALITIES = ("text", "audio", "video")
+MODALITIES = tuple(MODALITY_NAMES.values())
 FIELDS = ("dialogue_id", "utterance_id", "order", "speaker", *MODALITIES, "start", "end", "label", "split")
 
 
 @dataclass
-class TableConfig(datasets.BuilderConfig):
+class TableConfig(TextConfig):
     """Options of a table.
 
     Args:
-        columns: the file's name of each field that it calls otherwise, such as `{"text": "Utterance"}`.
-        labels: class names in the order of their indices; default is those found, sorted. Give them where the order
+        normalize_text: whether to repair encoding errors and to replace typographic punctuation in texts and speaker
+            names; off by default.
+        columns: the column of the file for each field with another name, such as `{"text": "Utterance"}`.
+        labels: class names in the order of their indices; default is those of the table, sorted. Give them if the order
             has to be that of another corpus or of a trained model.
         media_dir: folder that relative audio and video paths start from; default is that of the table.
-        normalize_text: undo encoding accidents and curly punctuation in what is said and who says it.
 
     Raises:
-        ValueError: where `labels` is no list of texts.
+        ValueError: if `labels` is no list of texts, or `columns` has an unknown field or maps one to no text.
     """
 
+    normalize_text: bool = False
     columns: dict[str, str] | None = None
     labels: list[str] | None = None
     media_dir: str | None = None
-    normalize_text: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        names = self.labels
+        names, columns = self.labels, self.columns or {}
         if names is not None and not (isinstance(names, list | tuple) and names and {*map(type, names)} == {str}):
-            # What YAML makes of [0, 1] and of [no, yes].
+            # YAML reads [0, 1] as numbers and [no, yes] as booleans.
             raise ValueError(f"labels is {names!r}: give a list of texts, numbers and yes or no in quotation marks")
+        unknown = sorted(set(columns) - set(FIELDS))
+        if unknown:
+            raise ValueError(f"columns maps {', '.join(unknown)}: its keys are among {', '.join(FIELDS)}")
+        nameless = [key for key, name in columns.items() if not isinstance(name, str)]
+        if nameless:
+            raise ValueError(f"columns maps {', '.join(nameless)} to no text: write the names of the file's columns")
 
+    @property
+    def names(self) -> dict[str, str]:
+        """The file's column for each field."""
+        return {name: name for name in FIELDS} | dict(self.columns or {})
 
-@dataclass(frozen=True)
-class Contents:
-    """What one pass over the tables finds.
+    def rows(self, table: Path) -> Iterator[Row]:
+        """Returns the rows of a table, which must have the dialogue's column and those that are mapped."""
+        names = self.names
+        return read_rows(table, [names["dialogue_id"], *(self.columns or {}).values()], names.values())
 
-    Args:
-        labels: class names, sorted.
-        splits: those that occur.
-        modalities: those that at least one utterance has.
-        folders: folders that audio and video paths point into, if they are there.
-    """
-
-    labels: tuple[str, ...]
-    splits: frozenset[str]
-    modalities: frozenset[str]
-    folders: frozenset[Path]
+    def media_folder(self, table: Path) -> Path:
+        """Returns the folder that relative paths in a table start from."""
+        return table.parent if self.media_dir is None else Path(self.media_dir).expanduser()
 
 
 @dataclass
-class MissingFiles:
-    """How many media files are not there, and the first three."""
+class Contents:
+    """What has to be known of the tables before the first dialogue is read.
 
-    count: int = 0
-    first: list[str] = field(default_factory=list)
+    Args:
+        labels: class names.
+        splits: splits that occur.
+        modalities: modalities that at least one utterance has.
+        folders: folders of the audio and video paths.
+    """
 
-    def add(self, path: str) -> None:
-        """Count one."""
-        self.count += 1
-        if self.count <= 3:
-            self.first.append(path)
+    labels: set[str] = field(default_factory=set)
+    splits: set[str] = field(default_factory=set)
+    modalities: set[str] = field(default_factory=set)
+    folders: set[str] = field(default_factory=set)
 
 
 class Table(ErcBuilder):
-    """A table with a row an utterance, and these columns; all but `dialogue_id` and one modality may be left out.
+    """A table with a row for each utterance and these columns; only `dialogue_id` and one modality are required.
 
-    | column | holds |
+    | column | content |
     | --- | --- |
-    | `dialogue_id` | which dialogue; its rows stand together in the file |
+    | `dialogue_id` | id of the dialogue; its rows are grouped in the file |
     | `utterance_id` | unique in its dialogue; default is the position, from 0 |
-    | `order` | a number that sorts the utterances of a dialogue; default is the order in the file |
-    | `speaker` | who speaks; default is the same nameless speaker throughout |
-    | `text`, `audio`, `video` | what is said, and paths of media files; empty where an utterance has none |
+    | `order` | number that sorts the utterances of a dialogue; default is the order in the file |
+    | `speaker` | name of the speaker; default is the same unnamed speaker throughout |
+    | `text`, `audio`, `video` | words, and paths of media files; empty if an utterance has none |
     | `start`, `end` | seconds inside the media files; empty for the whole file |
     | `label` | name of the class, compared as text; empty for an utterance that is context only |
     | `split` | train, dev (validation, valid, val) or test; default is the file's name, or train |
 
     `data_dir` is a table, a folder of one table, or a folder of tables called train, dev and test; these may use the
-    same dialogue ids, so dialogue `d1` of the file of dev is `dev_d1`. The files are read as a stream.
+    same dialogue ids, so dialogue `d1` of the dev file is `dev_d1`. The files are read as a stream.
 
     Raises:
-        FileNotFoundError: where there is no table.
-        CorpusError: where a table is broken, lacks a column, or has a row that cannot be right.
+        FileNotFoundError: if there is no table.
+        CorpusError: if a table is broken, lacks a column, or has a row that is wrong.
 
     Example:
         >>> load_erc_dataset("table", "talks.csv", columns={"text": "words"}, labels=["calm", "glad"])
     """
 
     BUILDER_CONFIG_CLASS = TableConfig
+    MAY_BE_FILE: ClassVar[bool] = True
     LICENSE: ClassVar[str] = "the owner's"
     REDISTRIBUTABLE: ClassVar[bool] = True
 
     def __init__(self, data_dir: str | Path | None = None, cache_dir: str | Path | None = None, **options: Any) -> None:
-        # Before the base class asks for the labels and names the cache folder.
+        # Before the base class needs the labels and names the cache folder.
         self.contents = scan(self.locate(data_dir, options), TableConfig(**options))
         super().__init__(data_dir, cache_dir, **options)
 
     @classmethod
-    def locate(cls, data_dir: str | Path | None, options: Mapping[str, Any]) -> Path:
-        """Absolute path of the table or of its folder."""
-        if data_dir is not None and Path(data_dir).expanduser().is_file():
-            return Path(data_dir).expanduser().absolute()
-        return super().locate(data_dir, options)
-
-    @classmethod
     def raw_files(cls, root: Path) -> list[Path]:
-        """The tables."""
+        """Returns the tables."""
         return list(find_tables(root).values())
 
     def files_behind(self) -> list[Path]:
-        """The tables and the folders of their media, in which files may appear and vanish."""
-        return [*self.raw_files(self.root), *self.contents.folders]
+        """Returns the tables and the folders of their media, where files may be added and removed."""
+        folders = [Path(folder) for folder in self.contents.folders if os.path.isdir(folder)]
+        return [*self.raw_files(self.root), *folders]
 
     @property
     def media_root(self) -> Path:
-        """The folder that relative audio and video paths start from."""
-        table = next(iter(find_tables(self.root).values()))
-        return Path(os.path.abspath(media_folder(table, self.config)))
+        """Folder that relative audio and video paths start from."""
+        return Path(os.path.abspath(self.config.media_folder(self.raw_files(self.root)[0])))
 
     @property
     def GAPS(self) -> dict[str, str]:  # type: ignore[override]
@@ -142,31 +143,29 @@ class Table(ErcBuilder):
 
     @functools.cached_property
     def label_set(self) -> LabelSet:
-        """The classes; those named like a shared emotion stand for it in cross-corpus work."""
-        names = self.contents.labels if self.config.labels is None else tuple(self.config.labels)
+        """The classes; those named like a shared emotion correspond to it in cross-corpus work."""
+        names = tuple(sorted(self.contents.labels) if self.config.labels is None else self.config.labels)
         return LabelSet("table", names, {name: name if name in SHARED_EMOTIONS else None for name in names})
 
     def dialogues(self, split: str) -> Iterator[Dialogue]:
-        """Dialogues of a split in the order of the file."""
-        names, needed = fields_of(self.config)
-        clean: Callable[[str], str] = normalize_text if self.config.normalize_text else str
+        """Yields the dialogues of a split in the order of the file."""
+        names = self.config.names
         for file_split, path in find_tables(self.root).items():
             if file_split not in (None, split):
                 continue
-            missing = MissingFiles()
-            rows = read_rows(path, needed, names.values())
+            missing: list[str] = []
+            rows = self.config.rows(path)
             for dialogue_id, members in group_rows(rows, lambda row: dialogue_of(row, names["dialogue_id"])):
-                if common_split(members, names["split"], file_split) != split:
-                    continue
-                by_id = in_order(members, names)
-                yield Dialogue(
-                    dialogue_id=f"{file_split}_{dialogue_id}" if file_split else dialogue_id,
-                    utterances=[self._utterance(name, row, names, clean, missing) for name, row in by_id.items()],
-                )
-            if missing.count:
+                if common_split(members, names["split"], file_split) == split:
+                    by_id = in_order(members, names)
+                    yield Dialogue(
+                        dialogue_id=f"{file_split}_{dialogue_id}" if file_split else dialogue_id,
+                        utterances=[self._utterance(name, row, missing) for name, row in by_id.items()],
+                    )
+            if missing:
                 warn_once(
-                    f"{path}, split {split}: {missing.count} media files are not there, {', '.join(missing.first)}"
-                    f"{', ...' * (missing.count > 3)}. Their utterances stay without them; is media_dir right?"
+                    f"{path}, split {split}: {len(missing)} media files are not there, {first_few(missing)}. "
+                    "Their utterances stay without them; is media_dir right?"
                 )
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
@@ -174,28 +173,27 @@ class Table(ErcBuilder):
             generator for generator in super()._split_generators(dl_manager) if generator.name in self.contents.splits
         ]
 
-    def _utterance(
-        self, utterance_id: str, row: Row, names: Mapping[str, str], clean: Callable[[str], str], missing: MissingFiles
-    ) -> Utterance:
+    def _utterance(self, utterance_id: str, row: Row, missing: list[str]) -> Utterance:
+        names = self.config.names
         label = text_of(row, names["label"])
         if label is not None and label not in self.label_set.names:
-            allowed = ", ".join(self.label_set.names)
             raise CorpusError(
-                f"{row.place}: label {label!r} is none of {allowed}, which are compared as text, numbers too: "
-                "correct the row, or pass labels"
+                f"{row.place}: label {label!r} is none of {', '.join(self.label_set.names)}, which are compared as "
+                "text, numbers too: correct the row, or pass labels"
             )
-        paths = {}
+        media: dict[str, str | None] = {}
         for modality in ("audio", "video"):
-            path = media_path(row, names[modality], media_folder(row.path, self.config))
-            paths[modality] = path if path and os.path.isfile(path) else None
-            if path and not paths[modality]:
-                missing.add(path)
+            path = media_path(row, names[modality], self.config.media_folder(row.path))
+            exists = path is not None and os.path.isfile(path)
+            media[modality] = path if exists else None
+            if path is not None and not exists:
+                missing.append(path)
         return Utterance(
             utterance_id=utterance_id,
-            speaker=clean(text_of(row, names["speaker"]) or ""),
-            text=clean(text_of(row, names["text"]) or "") or None,
-            audio_path=paths["audio"],
-            video_path=paths["video"],
+            speaker=self.clean(text_of(row, names["speaker"]) or ""),
+            text=self.clean(text_of(row, names["text"]) or "") or None,
+            audio_path=media["audio"],
+            video_path=media["video"],
             start=number_of(row, names["start"]),
             end=number_of(row, names["end"]),
             label=label,
@@ -203,56 +201,41 @@ class Table(ErcBuilder):
 
 
 def scan(root: Path, config: TableConfig) -> Contents:
-    """One pass over all tables, for what has to be known before the first dialogue is read."""
-    names, needed = fields_of(config)
-    labels: set[str] = set()
-    splits: set[str] = set()
-    modalities: set[str] = set()
-    folders: set[str] = set()
+    """Reads all tables once."""
+    names = config.names
+    contents = Contents()
     tables = find_tables(root)
     for file_split, path in tables.items():
-        folder = media_folder(path, config)
-        for row in read_rows(path, needed, names.values()):
-            labels.add(text_of(row, names["label"]) or "")
-            splits.add(split_of(row, names["split"], file_split))
-            modalities.update(modality for modality in MODALITIES if text_of(row, names[modality]))
-            paths = (media_path(row, names[modality], folder) for modality in ("audio", "video"))
-            folders.update(os.path.dirname(path) for path in paths if path)
+        folder = config.media_folder(path)
+        for row in config.rows(path):
+            contents.labels |= {text_of(row, names["label"]) or ""} - {""}
+            contents.splits.add(split_of(row, names["split"], file_split))
+            contents.modalities |= {modality for modality in MODALITIES if text_of(row, names[modality])}
+            media = (media_path(row, names[modality], folder) for modality in ("audio", "video"))
+            contents.folders |= {os.path.dirname(file) for file in media if file}
     shown = ", ".join(str(path) for path in tables.values())
-    if not modalities:
+    if not contents.modalities:
         raise CorpusError(f"{shown}: no row has text, audio or video: map one, columns={{'text': '<its name>'}}")
-    if not labels - {""} and config.labels is None:
+    if not contents.labels and config.labels is None:
         raise CorpusError(f"{shown}: no row has a label: map it, columns={{'label': '<its name>'}}, or pass labels")
-    return Contents(
-        labels=tuple(sorted(labels - {""})),
-        splits=frozenset(splits),
-        modalities=frozenset(modalities),
-        folders=frozenset(Path(folder) for folder in folders if os.path.isdir(folder)),
-    )
-
-
-def fields_of(config: TableConfig) -> tuple[dict[str, str], list[str]]:
-    """The file's name of each field, and the columns that must be there: the dialogue's and those that are mapped."""
-    names = column_names(FIELDS, config.columns)
-    return names, [names["dialogue_id"], *(config.columns or {}).values()]
-
-
-def media_folder(table: Path, config: TableConfig) -> Path:
-    """Folder that relative paths in a table start from."""
-    return table.parent if config.media_dir is None else Path(config.media_dir).expanduser()
+    return contents
 
 
 def dialogue_of(row: Row, column: str) -> str:
-    """Dialogue id of a row."""
+    """Returns the dialogue id of a row."""
     dialogue_id = text_of(row, column)
     if dialogue_id is None:
-        found = ", ".join(map(str, row.cells))
-        raise CorpusError(f"{row.place} has no {column}, which every row needs; its columns are {found}: {REMEDY}")
+        columns = ", ".join(map(str, row.cells))
+        raise CorpusError(f"{row.place} has no {column}, which every row needs; its columns are {columns}: {REMEDY}")
     return dialogue_id
 
 
 def split_of(row: Row, column: str, file_split: str | None) -> str:
-    """Split of a row: that of its cell, which may not contradict the file's name, or the file's, or train."""
+    """Returns the split of a row: that of its cell, or of the file, or train.
+
+    Raises:
+        CorpusError: if the cell names no split, or another one than the file.
+    """
     name = text_of(row, column)
     if name is None and (file_split or column not in row.cells):
         return file_split or "train"
@@ -265,7 +248,11 @@ def split_of(row: Row, column: str, file_split: str | None) -> str:
 
 
 def common_split(rows: list[Row], column: str, file_split: str | None) -> str:
-    """Split of all rows of a dialogue."""
+    """Returns the split of all rows of a dialogue.
+
+    Raises:
+        CorpusError: if they have more than one.
+    """
     first = split_of(rows[0], column, file_split)
     for row in rows:
         split = split_of(row, column, file_split)
@@ -278,10 +265,13 @@ def common_split(rows: list[Row], column: str, file_split: str | None) -> str:
 
 
 def in_order(rows: list[Row], names: Mapping[str, str]) -> dict[str, Row]:
-    """Rows of a dialogue by utterance id, in the order in which they are spoken."""
+    """Returns the rows of a dialogue by utterance id, in the order in which they are spoken.
+
+    Raises:
+        CorpusError: if only some rows have an order, or two have the same utterance id.
+    """
     order = {row.number: number_of(row, names["order"]) for row in rows}
-    given = [number for number in order.values() if number is not None]
-    if given:
+    if any(number is not None for number in order.values()):
         empty = next((row for row in rows if order[row.number] is None), None)
         if empty:
             raise CorpusError(f"{empty.place} has no {names['order']}, as others of its dialogue have: fill it in")

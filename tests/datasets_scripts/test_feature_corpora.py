@@ -139,9 +139,9 @@ def test_features_that_are_not_finite_are_null_and_counted_once(
         assert list(make(root).as_streaming_dataset()["test"])[1]["utterances"] == turns
     assert [turn["audio_features"] is None for turn in turns] == [False, True, False]
     assert turns[1]["text_features"] is not None
-    said = [record.getMessage() for record in caplog.records if "NaN" in record.getMessage()]
-    assert len(said) == 1
-    assert "features.pkl: 1 of 24 utterances have NaN, infinite or no audio features (video7/video7_1)" in said[0]
+    messages = [record.getMessage() for record in caplog.records if "NaN" in record.getMessage()]
+    assert len(messages) == 1
+    assert "features.pkl: 1 of 24 utterances have NaN, infinite or no audio features (video7/video7_1)" in messages[0]
 
 
 @pytest.mark.parametrize("streaming", [False, True])

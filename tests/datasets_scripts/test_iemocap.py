@@ -95,7 +95,7 @@ def stream(root: Path, **options: Any) -> Any:
     return Iemocap(data_dir=root, **{"dev_dialogues": 1, **options}).as_streaming_dataset()
 
 
-def every_row(splits: Any) -> Iterator[dict[str, Any]]:
+def all_rows(splits: Any) -> Iterator[dict[str, Any]]:
     for rows in splits.values():
         yield from rows
 
@@ -103,11 +103,11 @@ def every_row(splits: Any) -> Iterator[dict[str, Any]]:
 def turns(root: Path, **options: Any) -> dict[str, dict[str, Any]]:
     """Utterances of all splits by id, in the order in which the rows have them."""
     return {
-        turn["utterance_id"]: turn for row in every_row(stream(root, **options)) for turn in row["utterances"]
+        turn["utterance_id"]: turn for row in all_rows(stream(root, **options)) for turn in row["utterances"]
     }  # fmt: skip
 
 
-def said(caplog: pytest.LogCaptureFixture, words: str) -> list[str]:
+def warnings_with(caplog: pytest.LogCaptureFixture, words: str) -> list[str]:
     return [record.getMessage() for record in caplog.records if words in record.getMessage()]
 
 
@@ -132,7 +132,7 @@ def test_one_row_is_one_dialogue_ordered_by_time_and_then_name(root: Path) -> No
 def test_four_way_setting_puts_excited_with_happy_and_leaves_frustrated_out(root: Path) -> None:
     splits = stream(root, setting="4way")
     names = label_names(splits)
-    labels = {turn["utterance_id"]: names[turn["label"]] for row in every_row(splits) for turn in row["utterances"]}
+    labels = {turn["utterance_id"]: names[turn["label"]] for row in all_rows(splits) for turn in row["utterances"]}
     assert labels == {
         "Ses01F_impro01_F000": "neutral",
         "Ses01F_impro01_F002": "happy",
@@ -157,7 +157,7 @@ def test_other_labels_and_timed_unlabelled_turns_can_stay_as_context(root: Path)
 
 @pytest.mark.parametrize("other_labels", ["drop", "context"])
 def test_dialogue_with_nothing_to_score_is_left_out(root: Path, other_labels: str) -> None:
-    rows = every_row(stream(root, other_labels=other_labels))
+    rows = all_rows(stream(root, other_labels=other_labels))
     assert {row["dialogue_id"] for row in rows} == DIALOGUES.keys() - {"Ses03F_impro02"}
 
 
@@ -272,13 +272,13 @@ def test_new_wav_and_changed_transcript_are_noticed(root: Path) -> None:
     assert turn()["text"] == "Off!"
 
 
-def test_what_is_missing_is_counted_and_said_once_a_split(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_values_are_counted_in_one_warning_per_split(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     (root / "Session5" / "dialog" / "transcriptions" / "Ses05M_script01_1b.txt").unlink()
     write_empty(*(wav_of(root, f"{name}_{turn[0]}") for name in DIALOGUES for turn in DIALOGUES[name]))
     with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
         assert load(root)["test"][0]["utterances"][0]["text"] is None
         load(root)
-    (message,) = said(caplog, "iemocap test:")
+    (message,) = warnings_with(caplog, "iemocap test:")
     place = r"Ses05M_script01_1b/Ses05M_script01_1b_F000"
     assert f"of 1 utterances, 1 have no text ({place}); 1 have no video ({place})." in message
 
@@ -297,17 +297,17 @@ def test_turn_with_impossible_times_stays_without_a_cut(
     assert [turn["audio_path"] for turn in rows[:2]] == [None, str(wav)]
     for column in ("video_path", "video_start", "video_end", "video_half", "start", "end"):
         assert [turn[column] for turn in rows[:2]] == [None, None]
-    (message,) = said(caplog, "do not end after they start")
+    (message,) = warnings_with(caplog, "do not end after they start")
     assert message.startswith("iemocap test: 2 turns")
     assert "(Ses05M_script01_1b_F000, Ses05M_script01_1b_F001)" in message
 
 
-def test_counts_other_than_the_full_release_are_said_in_one_warning(
+def test_one_warning_lists_the_counts_that_differ_from_the_full_release(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
         load(root)
-    (message,) = said(caplog, "is not the full release")
+    (message,) = warnings_with(caplog, "is not the full release")
     for part in ("dialogues 5 instead of 151", "labelled turns 11 instead of 10,039", "6way turns 7 instead of 7,380"):
         assert part in message
     assert "4way turns 5 instead of 5,531" in message
@@ -317,7 +317,7 @@ def test_counts_other_than_the_full_release_are_said_in_one_warning(
 
 
 @pytest.mark.parametrize("surplus", [0, 1])
-def test_only_a_count_that_differs_is_said(
+def test_counts_that_agree_are_not_in_the_warning(
     root: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, surplus: int
 ) -> None:
     counts = {"dialogues": 5, "labelled turns": 11, "6way turns": 7, "4way turns": 5}
@@ -325,7 +325,7 @@ def test_only_a_count_that_differs_is_said(
     monkeypatch.setattr(iemocap, "EXPECTED_COUNTS", {**counts, **labels, "dis": surplus})
     with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
         stream(root)
-    messages = said(caplog, "is not the full release")
+    messages = warnings_with(caplog, "is not the full release")
     assert [message.split(": ", 1)[1] for message in messages] == ["dis 0 instead of 1. It is read as it is."] * surplus
 
 
@@ -388,7 +388,7 @@ def test_release_without_labels_is_refused_with_what_it_holds(tmp_path: Path) ->
 
 def test_missing_test_session_is_named_with_those_found(root: Path) -> None:
     label_file(root, "Ses05M_script01_1b").unlink()
-    with pytest.raises(FileNotFoundError, match=r"test_session is 5 .* of session 1, 2, 3, 4 alone"):
+    with pytest.raises(FileNotFoundError, match=r"test_session is 5 .* of session 1, 2, 3, 4 only"):
         load(root)
 
 
@@ -413,7 +413,7 @@ def test_wrong_transcript_is_refused_with_file_and_line(root: Path, streaming: b
     path = root / "Session4" / "dialog" / "transcriptions" / "Ses04M_impro03.txt"
     path.write_text(path.read_text() * 2)
     with pytest.raises(CorpusError, match=r"Ses04M_impro03\.txt, line 3: turn Ses04M_impro03_M000 stands in"):
-        list(every_row(stream(root))) if streaming else load(root)
+        list(all_rows(stream(root))) if streaming else load(root)
 
 
 def test_copies_on_the_hub_are_not_allowed() -> None:

@@ -27,7 +27,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "Ses01F_script01_1.txt"
 
 
-def test_label_lines_are_told_from_what_the_raters_said(file: Path) -> None:
+def test_lines_of_single_raters_are_no_label_lines(file: Path) -> None:
     file.write_text(LABELS)
     turns = read_labels(file)
     assert {name: (turn.speaker, turn.value, turn.start, turn.end) for name, turn in turns.items()} == {
@@ -127,7 +127,7 @@ def test_links_in_circles_pipes_and_folders_are_no_files(tmp_path: Path, caplog:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 @pytest.mark.parametrize("mode", [0o000, 0o444])  # its names cannot be listed; its files cannot be reached
-def test_forbidden_folder_counts_as_missing_and_is_said(
+def test_unreadable_folder_counts_as_missing_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int
 ) -> None:
     labels = tmp_path / "Session1" / "dialog" / "EmoEvaluation"

@@ -1,3 +1,4 @@
+import dataclasses
 import logging
 import os
 import subprocess
@@ -6,9 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import datasets
 import pytest
 
-from datasets_scripts import CORPORA, CorpusError, Dialogue, ErcBuilder, LabelSet, label_names, load_erc_dataset
+from datasets_scripts import (
+    CORPORA,
+    CorpusError,
+    Dialogue,
+    ErcBuilder,
+    LabelSet,
+    known_options,
+    label_names,
+    load_erc_dataset,
+)
 from datasets_scripts.meld import Meld
 
 HEADER = "Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID\n"
@@ -152,15 +163,15 @@ def test_options_do_not_share_a_cache(root: Path) -> None:
     assert texts == {True: "I'm", False: "I\u2019m"}
 
 
-def test_missing_clips_are_counted_and_said_once_a_split(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_clips_are_counted_in_one_warning_per_split(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     (root / "train_splits" / "dia0_utt0.mp4").write_bytes(b"")
     with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
         load(root)
         load(root)
-    said = [record.getMessage() for record in caplog.records if str(root) in record.getMessage()]
-    assert len(said) == 3
-    assert said[0].startswith("meld train: of 3 utterances, 2 have no clip (train_0/2, train_1/0).")
-    assert said[1].startswith("meld dev: of 3 utterances, 3 have no clip (dev_0/0, dev_0/2, dev_1/0).")
+    messages = [record.getMessage() for record in caplog.records if str(root) in record.getMessage()]
+    assert len(messages) == 3
+    assert messages[0].startswith("meld train: of 3 utterances, 2 have no clip (train_0/2, train_1/0).")
+    assert messages[1].startswith("meld dev: of 3 utterances, 3 have no clip (dev_0/0, dev_0/2, dev_1/0).")
 
 
 def test_warning_of_a_slice_names_its_own_utterances(root: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -178,8 +189,9 @@ def test_relative_folder_gives_absolute_media_paths(root: Path, monkeypatch: pyt
     assert os.path.isabs(load(Path("."))["train"][0]["utterances"][0]["audio_path"])
 
 
-def test_every_corpus_takes_its_options_from_its_own_configuration() -> None:
-    assert all(builder.BUILDER_CONFIG_CLASS.__module__ == builder.__module__ for builder in CORPORA.values())
+def test_every_corpus_has_options_beyond_those_of_datasets() -> None:
+    inherited = {field.name for field in dataclasses.fields(datasets.BuilderConfig)}
+    assert all({*known_options(name)} - inherited for name in CORPORA)
 
 
 @pytest.mark.slow

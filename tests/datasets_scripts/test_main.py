@@ -46,9 +46,9 @@ def test_help_lists_every_corpus_with_its_options(capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit) as stopped:
         call("--help")
     assert stopped.value.code == 0
-    said = capsys.readouterr().out
-    assert all(f"\n  {name} " in said for name in CORPORA)
-    assert "options: normalize_text, seed" in said
+    printed = capsys.readouterr().out
+    assert all(f"\n  {name} " in printed for name in CORPORA)
+    assert "options: normalize_text, seed" in printed
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,11 @@ def test_command_line_that_means_nothing_stops_with_a_hint(
         (["melt", "."], "unknown corpus 'melt': choose one of .*meld"),
         (["meld", ".", "--option", "normalise=1"], "'meld' has no option normalise: it knows normalize_text"),
         (["meld", ".", "--option", "seed"], "--option 'seed' is not KEY=VALUE"),
-        (["meld", ".", "--option", "seed=[1"], "--option 'seed=.1': what follows the = is no YAML"),
+        (["meld", ".", "--option", "seed=[1"], "--option 'seed=.1': the value after = is no YAML"),
         (["meld"], "pass data_dir"),
     ],
 )
-def test_wrong_name_or_option_is_said(argv: list[str], message: str) -> None:
+def test_wrong_name_or_option_is_refused(argv: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(*argv, "--describe")
 
@@ -90,9 +90,9 @@ def test_describe_prints_facts_and_saves_a_picture_here(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     call("meld", root, "--describe")
-    said = capsys.readouterr().out
-    assert ["dialogues", "2", "2", "2"] in [line.split() for line in said.splitlines()]
-    assert said.endswith("label balance: meld_labels.png\n")
+    printed = capsys.readouterr().out
+    assert ["dialogues", "2", "2", "2"] in [line.split() for line in printed.splitlines()]
+    assert printed.endswith("label balance: meld_labels.png\n")
     with Image.open(tmp_path / "meld_labels.png") as picture:
         assert picture.width == 1280
 
@@ -182,7 +182,7 @@ def test_token_is_asked_for_before_the_work(root: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_refusal_of_the_hub_is_said_and_the_copy_stays(root: Path, tmp_path: Path) -> None:
+def test_refusal_of_the_hub_is_reported_and_the_copy_stays(root: Path, tmp_path: Path) -> None:
     with HubServer() as hub:
         hub.fail("POST", ".*/commit/.*", Reply.json({"error": "no space left"}, 403))
         environment = hub.environment(tmp_path / "home")
@@ -194,7 +194,7 @@ def test_refusal_of_the_hub_is_said_and_the_copy_stays(root: Path, tmp_path: Pat
     assert list(read_back(tmp_path / "out")) == ["train", "dev", "test"]
 
 
-def test_hub_that_is_not_there_is_said(root: Path, tmp_path: Path) -> None:
+def test_unreachable_hub_is_reported(root: Path, tmp_path: Path) -> None:
     with HubServer() as hub:
         environment = hub.environment(tmp_path / "home")
     done = run("meld", root, "--push", "me/meld", RIGHTS, **environment)

@@ -209,7 +209,7 @@ def test_stream_yields_a_dialogue_before_the_next_one_is_read(root: Path) -> Non
 @pytest.mark.parametrize(("encoding", "rows"), [("cp1252", ROWS), ("utf-8", [])])
 def test_unreadable_or_empty_table_is_refused(root: Path, encoding: str, rows: list[tuple[Any, ...]]) -> None:
     write_csv(root / "train_sent_emo.csv", rows, encoding)
-    with pytest.raises(CorpusError, match=r"train_sent_emo\.csv (is no CSV in UTF-8|has a header and no rows)"):
+    with pytest.raises(CorpusError, match=r"train_sent_emo\.csv (is no text in UTF-8|has a header and no rows)"):
         load(root)
 
 

@@ -175,11 +175,11 @@ def test_missing_media_are_counted_and_named(tmp_path: Path, caplog: pytest.LogC
     path = media_table(tmp_path)
     with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
         list((Table(path, tmp_path).as_streaming_dataset() if streaming else load(path, tmp_path))["train"])
-    said = [record.getMessage() for record in caplog.records]
+    messages = [record.getMessage() for record in caplog.records]
     named = ", ".join(str(tmp_path / "clips" / f"{number}.wav") for number in (1, 2, 3))
-    assert f"{path}, split train: 4 media files are not there, {named}, ..." in said[0]
+    assert f"{path}, split train: 4 media files are not there, {named}, ..." in messages[0]
     # There is no text and no video to miss.
-    assert [text for text in said[1:] if "text" in text or "video" in text] == []
+    assert [text for text in messages[1:] if "text" in text or "video" in text] == []
 
 
 def test_medium_that_appears_or_vanishes_is_noticed(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ HEAD = b"dialogue_id,text,label\n"
     [
         ("t.csv", b"", "no column dialogue_id; found none"),
         ("t.csv", HEAD, "has a header and no rows"),
-        ("t.csv", HEAD + "a,caf\u00e9,glad\n".encode("cp1252"), "is no CSV in UTF-8"),
+        ("t.csv", HEAD + "a,caf\u00e9,glad\n".encode("cp1252"), "is no text in UTF-8"),
         ("t.csv", HEAD + b"a,Hi.,glad\na,Hi", "row 3 ends before label"),
         ("t.csv", HEAD + b"a,Well, no.,glad\n", "row 2 has more cells than the header"),
         ("t.csv", HEAD.replace(b"label", b"text"), "two columns are called text"),
@@ -301,7 +301,7 @@ def test_folders_that_leave_a_choice_or_nothing_are_refused(tmp_path: Path) -> N
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "loop").symlink_to(tmp_path / "empty" / "loop")
     (tmp_path / "empty" / "notes.txt").write_text("notes")
-    with pytest.raises(FileNotFoundError, match=r"no table \(.*\) in .*, which holds notes\.txt"):
+    with pytest.raises(FileNotFoundError, match=r"no table \(.*\) in .*, which holds loop, notes\.txt"):
         load(tmp_path / "empty", tmp_path)
     for name in ("one.csv", "two.csv"):
         write(tmp_path / "several" / name, PLAIN)

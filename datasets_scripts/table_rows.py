@@ -1,0 +1,113 @@
+"""Rows of a table: gathered into dialogues, indexed by their ids, and their cells as text, numbers and classes."""
+
+import itertools
+import math
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from .builder import CorpusError
+from .text_files import Row
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def group_rows(rows: Iterable[Row], key: Callable[[Row], Key]) -> Iterator[tuple[Key, list[Row]]]:
+    """Yields the dialogues of a file whose rows are grouped by dialogue; it holds one dialogue at a time.
+
+    Args:
+        rows: rows of one file.
+        key: function that returns the dialogue's id.
+
+    Raises:
+        CorpusError: if a dialogue continues after another one began.
+    """
+    last_row: dict[Key, int] = {}
+    for value, group in itertools.groupby(rows, key):
+        members = list(group)
+        if value in last_row:
+            raise CorpusError(
+                f"{members[0].place}: dialogue {value!r} comes back after it ended in row {last_row[value]}; "
+                "the rows of a dialogue have to stand together: sort the file by dialogue"
+            )
+        last_row[value] = members[-1].number
+        yield value, members
+
+
+def index_rows(rows: Iterable[Row], key: Callable[[Row], Key], name: str) -> dict[Key, Row]:
+    """Returns the rows of a dialogue by their id, in their order.
+
+    Args:
+        rows: rows of one dialogue.
+        key: function that returns the id of a row.
+        name: name of the id in the message, such as "Dialogue_ID 3, Utterance_ID".
+
+    Raises:
+        CorpusError: if two rows have the same id.
+    """
+    indexed: dict[Key, Row] = {}
+    for row in rows:
+        value = key(row)
+        if value in indexed:
+            raise CorpusError(
+                f"{row.place}: {name} {value} stands in row {indexed[value].number} already: keep one of the two rows"
+            )
+        indexed[value] = row
+    return indexed
+
+
+def text_of(row: Row, column: str) -> str | None:
+    """Returns a cell as text, numbers as they are written; None if it is absent, empty or NaN.
+
+    Raises:
+        CorpusError: if it is neither text nor a number.
+    """
+    value = row.cells.get(column)
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if not isinstance(value, str | int | float):
+        raise CorpusError(f"{row.place}: {column} is {str(value)[:80]!r}, neither text nor a number: write it as text")
+    # JSON may hold half of an emoji, which cannot be written as UTF-8.
+    return str(value).encode("utf-8", "replace").decode().strip() or None
+
+
+def number_of(row: Row, column: str) -> float | None:
+    """Returns a cell as a finite number; None if it is absent, empty or NaN.
+
+    Raises:
+        CorpusError: if it is anything else.
+    """
+    text = text_of(row, column)
+    if text is None:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise CorpusError(f"{row.place}: {column} {text!r} is no number: write it like 12.5, or leave it empty")
+    return number
+
+
+def whole_numbers(row: Row, columns: Sequence[str]) -> tuple[int, ...]:
+    """Returns the cells of `columns` as integers.
+
+    Raises:
+        CorpusError: if one of them is no whole number.
+    """
+    try:
+        return tuple(int(row.cells[name]) for name in columns)
+    except ValueError:
+        values = ", ".join(f"{name} {row.cells[name]!r}" for name in columns)
+        raise CorpusError(f"{row.place}: {values}: all have to be whole numbers") from None
+
+
+def class_of(row: Row, column: str, names: Sequence[str]) -> str:
+    """Returns the class in a cell, which may be written in any case.
+
+    Raises:
+        CorpusError: if it is none of `names`.
+    """
+    label: str = row.cells[column].strip().lower()
+    if label not in names:
+        raise CorpusError(f"{row.place}: {column} {row.cells[column]!r} is none of {', '.join(names)}: correct the row")
+    return label
