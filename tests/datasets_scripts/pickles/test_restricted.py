@@ -14,7 +14,7 @@ import pytest
 from datasets_scripts import CorpusError
 from datasets_scripts.pickles.restricted import load_pickle
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 PLAIN = {
     "numbers": [0, 255, 70000, -3, 2**70, 0.5, True, None],
     "strings": ("", "caf\u00e9", b"", b"\x00\xff"),
