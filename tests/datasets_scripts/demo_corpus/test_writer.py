@@ -161,7 +161,8 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_run_that_is_broken_off_leaves_no_corpus_and_the_next_one_writes_it(tmp_path: Path) -> None:
     root = tmp_path / "corpus"
-    command = [sys.executable, "-m", "datasets_scripts.demo_corpus.writer", str(root)]
+    code = f"from datasets_scripts.demo_corpus.writer import *; ensure_demo_corpus(Path({str(root)!r}))"
+    command = [sys.executable, "-c", code]
     # A session of its own, so that the worker processes end with it.
     with subprocess.Popen(
         command, cwd=Path(__file__).parents[3], stderr=subprocess.DEVNULL, start_new_session=True
