@@ -28,7 +28,7 @@ class Table:
 
     def __str__(self) -> str:
         """Returns the table as Markdown, with its title in bold."""
-        table = markdown_table(self.columns, [map(_format, row) for row in self.rows])
+        table = markdown_table(self.columns, [[_format(cell) for cell in row] for row in self.rows])
         return "\n\n".join([f"**{self.title}**", table, *self.notes])
 
 
