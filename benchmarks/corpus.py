@@ -1,4 +1,4 @@
-"""Corpora of the benchmarks: dialogues of noise, of the sizes that a benchmark asks for."""
+"""Corpora of the benchmarks: dialogues of random data in given sizes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,20 +17,20 @@ _WORDS = ["the", "barn", "was", "never", "so", "quiet", "before", "we", "came", 
 
 
 def dialogue_lengths(dialogues: int, shortest: int, longest: int, total: int) -> list[int]:
-    """Lengths from the shortest to the longest that add up, more short ones than long ones, in mixed order."""
-    spread = np.linspace(0.0, 1.0, dialogues)
-    curves = {p: np.rint(shortest + (longest - shortest) * spread**p).astype(int) for p in np.linspace(0.2, 5, 481)}
-    lengths = min(curves.values(), key=lambda lengths: abs(int(lengths.sum()) - total))
+    """Returns dialogue lengths in random order, skewed towards short ones, whose sum is `total`."""
+    # The mean of x**power over 0 to 1 is 1 / (power + 1).
+    power = (longest - shortest) / (total / dialogues - shortest) - 1
+    lengths = np.rint(shortest + (longest - shortest) * np.linspace(0, 1, dialogues) ** power).astype(int)
     lengths[dialogues // 2] += total - lengths.sum()
-    return [int(length) for length in np.random.default_rng(0).permutation(lengths)]
+    return np.random.default_rng(0).permutation(lengths).tolist()
 
 
 def feature_corpus(lengths: Sequence[int], widths: Mapping[str, int]) -> DialogueRows:
-    """Dialogues of precomputed features, two speakers each, as a prepared corpus would hold them.
+    """Returns dialogues of precomputed features with two speakers each, in the form of a prepared corpus.
 
     Args:
-        lengths: utterances of each dialogue.
-        widths: of each modality's features.
+        lengths: number of utterances of each dialogue.
+        widths: width of the features of each modality.
     """
     noise = np.random.default_rng(0)
     total = sum(lengths)
@@ -58,12 +58,12 @@ def feature_corpus(lengths: Sequence[int], widths: Mapping[str, int]) -> Dialogu
 
 
 def raw_corpus(folder: Path, lengths: Sequence[int], seconds: tuple[float, float]) -> DialogueRows:
-    """Dialogues of text and speech-like sound, a wav an utterance.
+    """Returns dialogues of text and speech-like audio, with one wav file per utterance.
 
     Args:
-        folder: where the wavs are written.
-        lengths: utterances of each dialogue.
-        seconds: of the shortest and the longest wav.
+        folder: folder for the wav files.
+        lengths: number of utterances of each dialogue.
+        seconds: shortest and longest duration of a wav file.
     """
     noise = np.random.default_rng(0)
     rows: list[dict[str, Any]] = []
@@ -80,7 +80,7 @@ def raw_corpus(folder: Path, lengths: Sequence[int], seconds: tuple[float, float
                 {
                     "utterance_id": path.stem,
                     "speaker": ("Ann", "Bo")[u % 2],
-                    # Three words a second, as people speak.
+                    # Three words per second, about the rate of speech.
                     "text": " ".join(noise.choice(_WORDS, max(1, round(3 * duration)))),
                     "audio_path": str(path),
                     "video_path": None,

@@ -1,26 +1,24 @@
-"""`end_to_end`: training and inference from text and wav files on a CPU, with encoders that are trained too."""
+"""`end_to_end`: training and inference from text and wav files on a CPU; the encoders are trained too."""
 
 import tempfile
 from pathlib import Path
 
-from .corpus import raw_corpus
+from .corpus import RATE, raw_corpus
 from .table import BENCHMARKS, Setting, Table
 from .training import Speed, recipe_speed
-
-SECONDS = (1.0, 6.0)
 
 
 @BENCHMARKS.register("end_to_end")
 def end_to_end(setting: Setting) -> list[Table]:
-    """Wav files are written first; decoding, log-mel and tokenizing are part of every figure."""
+    """Writes wav files, then measures; all times include decoding, log-mel features and tokenization."""
     lengths = [2, 3] if setting.quick else [10] * 16
-    found = setting.alone(_measure, lengths, setting.text_encoder, setting.audio_encoder, 1 if setting.quick else 3)
-    speed, audio = found
+    epochs = 1 if setting.quick else 3
+    speed, audio = setting.run(_measure, lengths, setting.text_encoder, setting.audio_encoder, epochs)
     total = sum(lengths)
     columns = ["", "s", "CPU s", "utterances / s", "s of audio / s"]
     rows = [
-        ["training epoch", *speed.epoch, total / speed.epoch.wall, audio / speed.epoch.wall],
-        ["inference", *speed.inference, total / speed.inference.wall, audio / speed.inference.wall],
+        [name, *taken, total / taken.wall, audio / taken.wall]
+        for name, taken in (("training epoch", speed.epoch), ("inference", speed.inference))
     ]
     title = f"Text and wav in: {len(lengths)} dialogues, {total} utterances, {audio:,.0f} s of audio at 16 kHz"
     encoders = f"text encoder {setting.text_encoder}, audio encoder {setting.audio_encoder}"
@@ -29,9 +27,10 @@ def end_to_end(setting: Setting) -> list[Table]:
 
 
 def _measure(lengths: list[int], text_encoder: str, audio_encoder: str, epochs: int) -> tuple[Speed, float]:
+    """Returns the speed and the seconds of audio in the corpus."""
     with tempfile.TemporaryDirectory() as folder:
-        rows = raw_corpus(Path(folder), lengths, SECONDS)
-        audio = sum(path.stat().st_size for path in Path(folder).glob("*.wav")) / (2 * 16_000)
-        words = ["--modalities", "text", "audio", "--text_encoder", text_encoder, "--audio_encoder", audio_encoder]
-        words += ["--dataloader_num_workers", "0", "--dataloader_persistent_workers", "false", "--use_cpu", "true"]
-        return recipe_speed("demo.yaml", words, rows, Path(folder) / "run", epochs), audio
+        rows = raw_corpus(Path(folder), lengths, (1.0, 6.0))
+        audio = sum(path.stat().st_size for path in Path(folder).glob("*.wav")) / (2 * RATE)
+        options = ["--modalities", "text", "audio", "--text_encoder", text_encoder, "--audio_encoder", audio_encoder]
+        options += ["--dataloader_num_workers", "0", "--dataloader_persistent_workers", "false", "--use_cpu", "true"]
+        return recipe_speed("demo.yaml", options, rows, Path(folder) / "run", epochs), audio

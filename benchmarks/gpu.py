@@ -1,4 +1,4 @@
-"""`gpu`: RoBERTa-base-size text and AST-size audio, trained end to end on a GPU, from configs with fresh weights."""
+"""`gpu`: end-to-end training of RoBERTa-base and AST encoders with random weights on a GPU."""
 
 import time
 from typing import Any
@@ -13,37 +13,33 @@ from modeling_erc.losses_erc import ErcLoss
 from .corpus import EMOTIONS
 from .table import BENCHMARKS, Setting, Table
 
-# Dense bf16 peaks of the makers' data sheets (TFLOP/s), by a part of the device's name.
+# Dense bf16 peaks from the data sheets (TFLOP/s), by a part of the device name.
 PEAKS = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L40S": 362.0, "L4": 121.0, "A10": 125.0, "4090": 165.0}
-_SMALL: dict[str, Any] = {
-    "hidden_size": 32,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-}
+# Sizes of `--quick`.
+_SMALL: Any = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
 
 
 @BENCHMARKS.register("gpu")
 def gpu(setting: Setting) -> list[Table]:
-    """Training steps in bf16, compiled or not; each in a process of its own."""
+    """Measures training steps in bf16 with and without compilation, each in a process of its own."""
     title = "RoBERTa-base-size text and AST-size audio, training end to end, bf16"
     if not torch.cuda.is_available() and not setting.quick:
-        return [Table(title, ["", "figure"], [["no GPU at hand", "not measured"]])]
+        return [Table(title, ["", "figure"], [["no GPU", "not measured"]])]
     rows = []
     for compiled in (False,) if setting.quick else (False, True):
-        tokens, utterances, share, memory = setting.alone(_steps, compiled, setting.quick)
+        tokens, utterances, share, memory = setting.run(_steps, compiled, setting.quick)
         rows.append(["on" if compiled else "off", tokens, utterances, share, memory])
     columns = ["torch.compile", "tokens / s", "utterances / s", "share of the matrix peak", "peak memory (MB)"]
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     notes = [
-        "Tokens are those of both encoders; 6 operations a parameter and token, and attention's own, are counted.",
-        "The compiler breaks the graph where the present utterances are counted.",
+        "Tokens are those of both encoders; 6 operations per parameter and token, and those of attention, are counted.",
+        "The compiler breaks the graph where the utterances are counted.",
     ]
     return [Table(f"{title}, {device}", columns, rows, notes)]
 
 
 def _steps(compiled: bool, quick: bool) -> tuple[float, float, float | None, float | None]:
-    """Tokens and utterances a second, share of the peak, MB."""
+    """Returns tokens per second, utterances per second, the share of the device's peak, and MB."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
     text, audio = RobertaConfig(), ASTConfig()
@@ -79,15 +75,18 @@ def _steps(compiled: bool, quick: bool) -> tuple[float, float, float | None, flo
     took = (time.perf_counter() - started) / steps
     patches = model.erc_model.encoder("audio").backbone.embeddings.position_embeddings.shape[1]
     work = _work(model, "text", length) + _work(model, "audio", patches)
-    share = _share(utterances * work / took) if device == "cuda" else None
-    memory = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else None
-    return utterances * (length + patches) / took, utterances / took, share, memory
+    tokens_per_second, utterances_per_second = utterances * (length + patches) / took, utterances / took
+    if device == "cpu":
+        return tokens_per_second, utterances_per_second, None, None
+    peak = next((peak for part, peak in PEAKS.items() if part in torch.cuda.get_device_name()), None)
+    share = None if peak is None else utterances_per_second * work / (peak * 1e12)
+    return tokens_per_second, utterances_per_second, share, torch.cuda.max_memory_allocated() / 2**20
 
 
 def _batch(
     text: RobertaConfig, audio: ASTConfig, utterances: int, length: int, device: str
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Two dialogues, every utterance with text and audio, and their labels."""
+    """Returns the inputs of two dialogues whose utterances have text and audio, and their labels."""
     words = torch.randint(5, text.vocab_size, (utterances, length))
     everywhere = torch.ones_like(words)
     mask = torch.ones(2, utterances // 2, dtype=torch.bool)
@@ -103,15 +102,8 @@ def _batch(
 
 
 def _work(model: ErcForSequenceClassification, modality: str, tokens: int) -> float:
-    """Floating-point operations of a training step on one utterance of so many tokens (Kaplan et al. 2020)."""
+    """Returns the floating-point operations of a training step on one utterance (Kaplan et al. 2020)."""
     backbone = model.erc_model.encoder(modality).backbone
     weights = sum(p.numel() for name, p in backbone.named_parameters() if "embeddings" not in name)
     attention = 12 * backbone.config.num_hidden_layers * backbone.config.hidden_size * tokens
     return float(tokens * (6 * weights + attention))
-
-
-def _share(operations: float) -> float | None:
-    """Of the device's peak; `None` where that is not known."""
-    name = torch.cuda.get_device_name()
-    peak = next((peak for part, peak in PEAKS.items() if part in name), None)
-    return None if peak is None else operations / (peak * 1e12)

@@ -1,4 +1,4 @@
-"""`growth`: how time grows with the length of a dialogue and with the size of a corpus; its picture is `growth.png`."""
+"""`growth`: time against the length of a dialogue and the size of a corpus; writes the figure `growth.png`."""
 
 import tempfile
 from collections.abc import Sequence
@@ -9,34 +9,33 @@ import numpy as np
 import torch
 
 from modeling_erc.losses_erc import ErcLoss
-from modeling_erc.training import ErcArgumentParser, ErcCollator, build
 
-from .corpus import EMOTIONS, feature_corpus
+from .corpus import feature_corpus
 from .measure import fastest
 from .table import BENCHMARKS, Setting, Table
-from .training import recipe_speed
+from .training import built, model_inputs, recipe_speed
 
 matplotlib.use("Agg")  # no screen is needed to write a file
 import matplotlib.pyplot as plt
 
-PICTURE = Path(__file__).parent / "growth.png"
+FIGURE = Path(__file__).parent / "growth.png"
 WIDTHS = {"text": 100, "audio": 73, "vision": 100}
-# Below it what every call costs hides the growth; above it the slope is not asked for.
+# Range of lengths for the slope. Below it, the constant cost of a call dominates.
 FROM, TO = 60, 500
 
 
 @BENCHMARKS.register("growth")
 def growth(setting: Setting) -> list[Table]:
-    """A training step on one dialogue, and a training epoch over dialogues of 50 utterances."""
+    """Measures a training step on one dialogue, and a training epoch over dialogues of 50 utterances."""
     lengths = [4, 8] if setting.quick else [15, 30, 60, 125, 250, 500, 1000]
     sizes = [1, 2] if setting.quick else [8, 16, 32, 64, 128]
     utterances = 4 if setting.quick else 50
     repeats = 1 if setting.quick else 5
     contexts = {"transformer (default)": "transformer", "gru": "gru"}
-    steps = {name: setting.alone(_steps, context, lengths, repeats) for name, context in contexts.items()}
-    epochs = setting.alone(_epochs, sizes, utterances, 1 if setting.quick else 3)
-    asked = [FROM <= length <= TO for length in lengths] if not setting.quick else [True] * len(lengths)
-    slopes = {name: slope(np.array(lengths)[asked], np.array(took)[asked]) for name, took in steps.items()}
+    steps = {name: setting.run(_steps, context, lengths, repeats) for name, context in contexts.items()}
+    epochs = setting.run(_epochs, sizes, utterances, 1 if setting.quick else 3)
+    fitted = [FROM <= length <= TO for length in lengths] if not setting.quick else [True] * len(lengths)
+    slopes = {name: slope(np.array(lengths)[fitted], np.array(took)[fitted]) for name, took in steps.items()}
     by_length = Table(
         "A training step on one dialogue, one thread (CPU s)",
         ["utterances", *steps],
@@ -50,26 +49,26 @@ def growth(setting: Setting) -> list[Table]:
         [f"Slope of log time: {slope(np.array(sizes), np.array(epochs)):.2f}"],
     )
     if not setting.quick:
-        plot_growth([(f"{name}: slope {slopes[name]:.2f}", lengths, took) for name, took in steps.items()], PICTURE)
+        plot_growth([(f"{name}: slope {slopes[name]:.2f}", lengths, took) for name, took in steps.items()], FIGURE)
     return [by_length, by_size]
 
 
 def slope(sizes: np.ndarray, took: np.ndarray) -> float:
-    """Of the line through log time against log size, by least squares; 1 is proportional."""
+    """Returns the least-squares slope of log time against log size; 1 means proportional growth."""
     return float(np.polyfit(np.log(sizes), np.log(took), 1)[0])
 
 
 def plot_growth(lines: Sequence[tuple[str, Sequence[int], Sequence[float]]], path: Path) -> None:
-    """Time against the length of a dialogue, both on a logarithmic scale.
+    """Plots time against the length of a dialogue on logarithmic scales.
 
     Args:
-        lines: name, utterances and seconds of each.
-        path: PNG to write.
+        lines: name, numbers of utterances and seconds of each line.
+        path: PNG file to write.
     """
     figure, axes = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
     for name, sizes, took in lines:
         axes.loglog(sizes, took, marker="o", markersize=5, linewidth=1.8, label=name)
-    axes.axvspan(FROM, TO, color="#eef1f5", zorder=0, label=f"slope is from {FROM} to {TO}")
+    axes.axvspan(FROM, TO, color="#eef1f5", zorder=0, label=f"slope from {FROM} to {TO}")
     axes.set_xlabel("utterances of the dialogue")
     axes.set_ylabel("training step (CPU s)")
     axes.grid(which="major", alpha=0.3)
@@ -81,22 +80,19 @@ def plot_growth(lines: Sequence[tuple[str, Sequence[int], Sequence[float]]], pat
 
 def _steps(context: str, lengths: list[int], repeats: int) -> list[float]:
     torch.set_num_threads(1)
-    words = ["--context", context, "--output_dir", tempfile.gettempdir()]
-    # The defaults of everything but the context: an empty recipe.
+    # An empty recipe: the defaults of everything but the context.
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as recipe:
-        model_args, data_args, _, _ = ErcArgumentParser().parse([recipe.name, *words], default_config=Path(recipe.name))
-    model, processor = build(model_args, data_args, {"train": feature_corpus([4], WIDTHS)}, EMOTIONS)
-    collate = ErcCollator(processor, EMOTIONS, model.config.label2id)
+        rows = feature_corpus([4], WIDTHS)
+        model, collate, _ = built(Path(recipe.name), ["--context", context], rows, tempfile.gettempdir())
     loss = ErcLoss(model.config)
     took = []
     for length in lengths:
         batch = collate(list(feature_corpus([length], WIDTHS)))
-        batch.pop("media_problems")
-        labels = batch.pop("labels")
+        inputs = model_inputs(batch)
 
-        def step(batch: dict[str, torch.Tensor] = batch, labels: torch.Tensor = labels) -> None:
+        def step(inputs: dict[str, torch.Tensor] = inputs, labels: torch.Tensor = batch["labels"]) -> None:
             model.zero_grad()
-            loss(model.train()(**batch), labels).backward()
+            loss(model.train()(**inputs), labels).backward()
 
         took.append(fastest(step, repeats).cpu)
     return took
@@ -104,10 +100,10 @@ def _steps(context: str, lengths: list[int], repeats: int) -> list[float]:
 
 def _epochs(sizes: list[int], utterances: int, epochs: int) -> list[float]:
     torch.set_num_threads(1)
-    words = ["--per_device_train_batch_size", "16", "--use_cpu", "true"]
-    found = []
+    options = ["--per_device_train_batch_size", "16", "--use_cpu", "true"]
+    times = []
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             corpus = feature_corpus([utterances] * size, WIDTHS)
-            found.append(recipe_speed("mosi.yaml", words, corpus, Path(folder), epochs).epoch.cpu)
-    return found
+            times.append(recipe_speed("mosi.yaml", options, corpus, Path(folder), epochs).epoch.cpu)
+    return times

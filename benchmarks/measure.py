@@ -1,4 +1,4 @@
-"""Time and memory, measured in a process of their own, so that one measurement does not weigh on the next."""
+"""Time and memory of code under measurement."""
 
 import multiprocessing
 import resource
@@ -13,15 +13,15 @@ _STATUS = Path("/proc/self/status")
 
 
 def in_fresh_process(function: Callable[..., Any], *args: Any) -> Any:
-    """What a module's function returns when a new process calls it; its errors are raised here."""
+    """Returns the result of a module-level function called in a new process; its exceptions are raised here."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *args).result()
 
 
 def peak_mb() -> float:
-    """Most memory that this process has had in RAM at a time so far (MB)."""
+    """Returns the peak resident memory of this process in MB."""
     if _STATUS.exists():
-        # Not `ru_maxrss`, which starts with what the parent had.
+        # `ru_maxrss` would start with the peak of the parent process.
         peak = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
         return int(peak.split()[1]) / 1024
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -29,7 +29,7 @@ def peak_mb() -> float:
 
 
 def free_mb() -> float:
-    """Memory that may still be taken (MB); infinite where the system does not say."""
+    """Returns the available memory in MB; infinite where the system does not report it."""
     info = Path("/proc/meminfo")
     if not info.exists():
         return float("inf")
@@ -37,34 +37,40 @@ def free_mb() -> float:
 
 
 class Taken(NamedTuple):
-    """Seconds on the wall clock, and seconds of CPU, which other work on the machine lengthens less."""
+    """Time in seconds: wall clock, and CPU, which depends less on other work on the machine."""
 
     wall: float
     cpu: float
 
+    @classmethod
+    def now(cls) -> "Taken":
+        """Returns the current readings of both clocks."""
+        return cls(time.perf_counter(), time.process_time())
+
 
 class Clock:
-    """Notes laps; the fastest counts, since other work can only slow one down."""
+    """Measures repeated laps; the fastest lap counts, because other work can only slow a lap down."""
 
     def __init__(self) -> None:
         self.laps: list[Taken] = []
-        self._began = Taken(0.0, 0.0)
+        self._start = Taken.now()
 
     def start(self) -> None:
-        """Begins a lap."""
-        self._began = Taken(time.perf_counter(), time.process_time())
+        """Starts a lap."""
+        self._start = Taken.now()
 
     def stop(self) -> None:
-        """Ends it."""
-        self.laps.append(Taken(time.perf_counter() - self._began.wall, time.process_time() - self._began.cpu))
+        """Ends the lap."""
+        end = Taken.now()
+        self.laps.append(Taken(end.wall - self._start.wall, end.cpu - self._start.cpu))
 
     def fastest(self) -> Taken:
-        """Of all laps but the first."""
-        return Taken(min(lap.wall for lap in self.laps[1:]), min(lap.cpu for lap in self.laps[1:]))
+        """Returns the shortest times of all laps but the first, which warms up."""
+        return Taken(*map(min, zip(*self.laps[1:], strict=True)))
 
 
 def fastest(call: Callable[[], Any], repeats: int) -> Taken:
-    """The fastest of some calls, after one that is not counted."""
+    """Returns the shortest time of `repeats` calls after one warm-up call."""
     clock = Clock()
     for _ in range(repeats + 1):
         clock.start()

@@ -1,4 +1,4 @@
-"""A plain baseline for `features_in`: recurrence over padded dialogues, as most of the field's code does it."""
+"""A plain baseline for `features_in`: an LSTM over padded dialogues, as in most public implementations."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,18 +8,18 @@ from torch import Tensor, nn
 
 from datasets_scripts import FEATURE_COLUMNS, DialogueRows
 
+from .contrastive import plain_supcon
 from .measure import fastest, peak_mb
-from .plain_supcon import plain_supcon
 from .training import Speed
 
 
 class PlainBcLstm(nn.Module):
-    """bc-LSTM (Poria et al. 2017): a bidirectional LSTM a modality, another over all of them, a classifier.
+    """bc-LSTM (Poria et al. 2017): one bidirectional LSTM per modality, another over all of them, and a classifier.
 
     Args:
-        widths: of each modality's features.
-        classes: emotions.
-        hidden: of each direction.
+        widths: width of the features of each modality.
+        classes: number of emotions.
+        hidden: width of the hidden state in each direction.
     """
 
     def __init__(self, widths: Mapping[str, int], classes: int, hidden: int = 64) -> None:
@@ -32,14 +32,18 @@ class PlainBcLstm(nn.Module):
         self.classifier = nn.Linear(2 * hidden, classes)
 
     def forward(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Logits and unit-norm embeddings of padded `(batch, utterances, width)`."""
-        heard = torch.cat([lstm(features[m])[0] for m, lstm in self.own.items()], dim=-1)
-        states = self.all(self.dropout(heard))[0]
+        """Returns logits `(batch, utterances, classes)` and unit-norm embeddings `(batch, utterances, 2 * hidden)`.
+
+        Args:
+            features: padded `(batch, utterances, width)` of each modality.
+        """
+        per_modality = torch.cat([lstm(features[m])[0] for m, lstm in self.own.items()], dim=-1)
+        states = self.all(self.dropout(per_modality))[0]
         return self.classifier(self.dropout(states)), nn.functional.normalize(states, dim=-1)
 
 
 def plain_speed(rows: DialogueRows, widths: Mapping[str, int], classes: int, batch: int, epochs: int) -> Speed:
-    """Trains and uses the plain model on a corpus of features, every batch padded to its longest dialogue."""
+    """Measures training and inference of the baseline; every batch is padded to its longest dialogue."""
     model = PlainBcLstm(widths, classes)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
@@ -59,13 +63,13 @@ def plain_speed(rows: DialogueRows, widths: Mapping[str, int], classes: int, bat
             optimizer.step()
 
     @torch.inference_mode()
-    def use() -> None:
+    def infer() -> None:
         model.eval()
         for features, _ in batches():
             model(features)
 
     parameters = sum(p.numel() for p in model.parameters())
-    return Speed(parameters, fastest(train, epochs), fastest(use, epochs), peak_mb())
+    return Speed(parameters, fastest(train, epochs), fastest(infer, epochs), peak_mb())
 
 
 def _padded(dialogues: list[list[dict[str, Any]]], widths: Mapping[str, int]) -> tuple[dict[str, Tensor], Tensor]:

@@ -1,9 +1,10 @@
-"""What a benchmark returns, and the registry of all benchmarks: `BENCHMARKS`."""
+"""Result tables of the benchmarks, and their registry `BENCHMARKS`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from datasets_scripts.publishing.markdown import markdown_table
 from modeling_erc.registry_erc import Registry
 
 from .measure import in_fresh_process
@@ -14,10 +15,10 @@ class Table:
     """Measured figures.
 
     Args:
-        title: what was measured, on what.
-        columns: their headings, units included.
-        rows: one cell a column; text, a number or `None` where there is nothing to say.
-        notes: sentences below it.
+        title: what was measured, and on what.
+        columns: column headings with units.
+        rows: one cell per column: text, a number, or None for an empty cell.
+        notes: sentences below the table.
     """
 
     title: str
@@ -26,20 +27,13 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        lines = [self.columns, *([told(cell) for cell in row] for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-        return "\n".join([self.title, *(line.rstrip() for line in text), *self.notes])
-
-    def markdown(self) -> str:
-        """As a Markdown table, its title in bold."""
-        lines = [self.columns, ["---"] * len(self.columns), *([told(cell) for cell in row] for row in self.rows)]
-        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        """Returns the table as Markdown, with its title in bold."""
+        table = markdown_table(self.columns, [[_format(cell) for cell in row] for row in self.rows])
         return "\n\n".join([f"**{self.title}**", table, *self.notes])
 
 
-def told(cell: Any) -> str:
-    """A cell as it is printed: numbers to three significant digits."""
+def _format(cell: Any) -> str:
+    """Formats a cell; numbers get three significant digits."""
     if cell is None:
         return "-"
     if isinstance(cell, float):
@@ -49,24 +43,24 @@ def told(cell: Any) -> str:
 
 @dataclass(frozen=True)
 class Setting:
-    """What every benchmark is told.
+    """Settings of all benchmarks.
 
     Args:
-        quick: tiny sizes, which show that all runs and measure nothing.
-        text_encoder: Hub id or folder for `end_to_end`; `tiny` is a fresh small one.
-        audio_encoder: likewise.
+        quick: use tiny sizes, which only check that everything runs.
+        text_encoder: text encoder of `end_to_end`: Hub id or folder; `tiny` is a small one with random weights.
+        audio_encoder: audio encoder of `end_to_end`, given in the same way.
     """
 
     quick: bool = False
     text_encoder: str = "tiny"
     audio_encoder: str = "tiny"
 
-    def alone(self, function: Callable[..., Any], *args: Any) -> Any:
-        """What a module's function returns in a process of its own, so that no measurement weighs on the next."""
+    def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Calls a module-level function in a new process, so that measurements do not affect each other."""
         return function(*args) if self.quick else in_fresh_process(function, *args)
 
 
 Benchmark = Callable[[Setting], list[Table]]
 
-# To add one: a file with a function that is registered here, and its import in `benchmarks/run.py`.
+# To add a benchmark, register a function here from a file of its own and import that file in `benchmarks/run.py`.
 BENCHMARKS: Registry[Benchmark] = Registry("benchmark")

@@ -1,4 +1,4 @@
-"""A model as a recipe makes it, trained and used on a benchmark's corpus as `train_hf.py` would."""
+"""Models built from recipes, trained and applied to a benchmark's corpus as `train_hf.py` does it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from modeling_erc.training import ErcArgumentParser, ErcCollator, ErcTrainer, bu
 from .corpus import EMOTIONS
 from .measure import Clock, Taken, fastest, peak_mb
 
-# Neither evaluation nor checkpoints: an epoch of training alone is timed.
-_ALONE = ["--eval_strategy", "no", "--save_strategy", "no", "--load_best_model_at_end", "no", "--disable_tqdm", "yes"]
+# Neither evaluation nor checkpoints, so that a training epoch is timed without them.
+_TRAINING_ONLY = ["--eval_strategy", "no", "--save_strategy", "no", "--load_best_model_at_end", "no"]
 
 
 @dataclass
 class Speed:
-    """What a model costs.
+    """Cost of a model.
 
     Args:
-        parameters: of the model.
-        epoch: a training epoch.
-        inference: the corpus once, from rows to logits.
-        memory: MB at most, Python and its libraries included.
+        parameters: number of parameters.
+        epoch: time of a training epoch.
+        inference: time of one pass over the corpus, from rows to logits.
+        memory: peak memory in MB, including Python and its libraries.
     """
 
     parameters: int
@@ -38,57 +38,76 @@ class Speed:
 
 
 class EpochClock(TrainerCallback):
-    """Notes how long each epoch takes."""
+    """Measures the time of each epoch."""
 
     def __init__(self) -> None:
         self.clock = Clock()
 
     def on_epoch_begin(self, *args: Any, **kwargs: Any) -> None:
-        """Starts."""
+        """Starts a lap."""
         self.clock.start()
 
     def on_epoch_end(self, *args: Any, **kwargs: Any) -> None:
-        """Stops."""
+        """Ends the lap."""
         self.clock.stop()
 
 
-def recipe_speed(recipe: str, words: Sequence[str], rows: DialogueRows, folder: Path, epochs: int) -> Speed:
-    """Trains and uses a recipe's model.
+def built(recipe: Path, options: Sequence[str], rows: DialogueRows, folder: Path | str) -> tuple[Any, ErcCollator, Any]:
+    """Builds the model of a recipe.
 
     Args:
-        recipe: file in `configs/`.
-        words: overrides, as on the command line of `train_hf.py`.
-        rows: the corpus.
-        folder: for what the Trainer writes.
-        epochs: that are timed, after one that is not.
+        recipe: recipe file.
+        options: overrides, as on the command line of `train_hf.py`.
+        rows: training corpus.
+        folder: folder for the output of the Trainer.
+
+    Returns:
+        The model, its collator and the training arguments.
     """
-    config = RECIPES / recipe
-    argv = [str(config), *words, *_ALONE, "--num_train_epochs", str(epochs + 1), "--output_dir", str(folder)]
-    model_args, data_args, args, _ = ErcArgumentParser().parse(argv, default_config=config)
+    argv = [str(recipe), *options, "--output_dir", str(folder)]
+    model_args, data_args, training_args, _ = ErcArgumentParser().parse(argv, default_config=recipe)
     model, processor = build(model_args, data_args, {"train": rows}, EMOTIONS)
-    collate = ErcCollator(processor, EMOTIONS, model.config.label2id)
+    return model, ErcCollator(processor, EMOTIONS, model.config.label2id), training_args
+
+
+def model_inputs(batch: dict[str, Any]) -> dict[str, Any]:
+    """Returns the entries of a collated batch that are arguments of the model."""
+    return {name: value for name, value in batch.items() if name not in ("labels", "media_problems")}
+
+
+def recipe_speed(recipe: str, options: Sequence[str], rows: DialogueRows, folder: Path, epochs: int) -> Speed:
+    """Measures training and inference with the model of a recipe.
+
+    Args:
+        recipe: name of a file in `configs/`.
+        options: overrides, as on the command line of `train_hf.py`.
+        rows: the corpus.
+        folder: folder for the output of the Trainer.
+        epochs: number of timed epochs, after one that is not timed.
+    """
+    options = [*options, *_TRAINING_ONLY, "--disable_tqdm", "yes", "--num_train_epochs", str(epochs + 1)]
+    model, collate, args = built(RECIPES / recipe, options, rows, folder)
     clock = EpochClock()
     trainer = ErcTrainer(
         model=model,
         args=args,
         data_collator=collate,
         train_dataset=rows,
-        processing_class=processor,
+        processing_class=collate.processor,
         callbacks=[clock],
     )
-    # Without a progress bar it prints every log.
+    # Without a progress bar it would print every log entry.
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     size = args.per_device_train_batch_size
-    inference = fastest(lambda: infer(model, collate, rows, size), repeats=epochs)
+    inference = fastest(lambda: _infer(model, collate, rows, size), repeats=epochs)
     return Speed(model.num_parameters(), clock.clock.fastest(), inference, peak_mb())
 
 
 @torch.inference_mode()
-def infer(model: ErcForSequenceClassification, collate: ErcCollator, rows: DialogueRows, size: int) -> None:
-    """From rows to logits, the whole corpus once."""
+def _infer(model: ErcForSequenceClassification, collate: ErcCollator, rows: DialogueRows, size: int) -> None:
+    """Computes the logits of the whole corpus once."""
     model.eval()
     for first in range(0, len(rows), size):
         batch = collate([rows[index] for index in range(first, min(first + size, len(rows)))])
-        batch.pop("media_problems"), batch.pop("labels")
-        model(**{name: value.to(model.device) for name, value in batch.items()})
+        model(**{name: value.to(model.device) for name, value in model_inputs(batch).items()})

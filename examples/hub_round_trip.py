@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""From a corpus to somebody else's machine: trains, pushes to the Hub, and predicts where nothing of this is installed.
+"""Trains on a small corpus, pushes the model to the Hub, and predicts in a process without this package.
 
     python examples/hub_round_trip.py
 
-Without HF_ENDPOINT it talks to a Hub that it starts on this machine (`tests/hub_server.py`). With HF_ENDPOINT, and a
-token from `hf auth login` or HF_TOKEN, it talks to that one, and `--hub_model_id user/name` says where to push.
+Without HF_ENDPOINT it uses a Hub that it starts on this machine (`tests/hub_server.py`). With HF_ENDPOINT, and a token
+from `hf auth login` or HF_TOKEN, it uses that one; `--hub_model_id user/name` names the repository.
 """
 
 import argparse
@@ -22,10 +22,10 @@ sys.path.insert(0, str(REPOSITORY))
 from datasets_scripts.demo_corpus.writer import DemoRecipe, ensure_demo_corpus  # noqa: E402 (run from anywhere)
 from tests.hub_server import HubServer  # noqa: E402
 
-# What a user of the model types, and all that they need: transformers, torch and a recent Python.
+# Code of a user of the model, who needs only transformers and torch.
 USE_IT = """
 import sys
-sys.modules["modeling_erc"] = None  # as if it were not installed
+sys.modules["modeling_erc"] = None  # simulates a machine without the package
 
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoProcessor, pipeline
 
@@ -45,7 +45,7 @@ logits = model(**processor(dialogue)).logits
 print("logits:", tuple(logits.shape))
 assert [model.config.id2label[i] for i in logits[0].argmax(-1).tolist()] == [u["label"] for u in pipe(dialogue)]
 
-# And the joint features, for a head of one's own.
+# The joint features, for another classifier.
 base = AutoModel.from_pretrained(name, trust_remote_code=True).eval()
 print("features:", tuple(base(**processor(dialogue)).last_hidden_state.shape))
 assert all(type(part).__module__.startswith("transformers_modules.") for part in (pipe, processor, model, base))
@@ -53,9 +53,9 @@ assert all(type(part).__module__.startswith("transformers_modules.") for part in
 
 
 def main() -> None:
-    """Trains, pushes, predicts; says how long each took."""
+    """Trains, pushes and predicts; prints the time of each step."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--hub_model_id", default="me/erc-demo", help="where to push (default: %(default)s)")
+    parser.add_argument("--hub_model_id", default="me/erc-demo", help="repository to push to (default: %(default)s)")
     model_id = parser.parse_args().hub_model_id
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="erc-round-trip-")))
@@ -63,24 +63,24 @@ def main() -> None:
         if "HF_ENDPOINT" not in os.environ:
             environment |= stack.enter_context(HubServer()).environment(work / "home")
 
-        print("1. A demo corpus of 20 dialogues: words, voices, faces.", flush=True)
+        print("1. A demo corpus of 20 dialogues with text, voices and faces.", flush=True)
         corpus = ensure_demo_corpus(work / "corpus", recipe=DemoRecipe(12, 4, 4, utterances=4))
 
-        print("2. Three epochs on it; the checkpoints and the finished model go to the Hub.", flush=True)
+        print("2. Three epochs of training; the checkpoints and the final model are pushed to the Hub.", flush=True)
         training = ["train_hf.py", "--dataset", "meld", "--data_dir", corpus, "--num_train_epochs", "3"]
         pushing = ["--push_to_hub", "--hub_model_id", model_id]
         run([*training, "--output_dir", work / "run", *pushing], environment)
 
-        print("3. Another machine: an empty cache, and no package but transformers and torch.", flush=True)
+        print("3. Prediction with an empty cache and without this package.", flush=True)
         (work / "elsewhere").mkdir()
-        # Quiet: transformers warns of every file of new code. SECURITY.md says how to name the commit that was read.
+        # transformers warns about every file of new code. SECURITY.md explains how to pin a reviewed commit.
         quiet = {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
         clean = {**environment, **quiet, "HF_HOME": str(work / "elsewhere" / "home")}
         run(["-c", USE_IT, model_id], clean, folder=work / "elsewhere")
 
 
 def run(words: list[object], environment: dict[str, str], folder: Path = REPOSITORY) -> None:
-    """Runs Python; its output is shown."""
+    """Runs Python and shows its output."""
     started = time.perf_counter()
     subprocess.run([sys.executable, *map(str, words)], cwd=folder, env=environment, check=True)
     print(f"   {time.perf_counter() - started:.0f} s", flush=True)

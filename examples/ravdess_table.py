@@ -1,9 +1,9 @@
-"""RAVDESS speech as a corpus of one-utterance dialogues: writes the CSV that `load_erc_dataset("table", ...)` reads.
+"""Writes RAVDESS speech as a table of one-utterance dialogues for `load_erc_dataset("table", ...)`.
 
     python examples/ravdess_table.py DATA_DIR OUT.csv
 
 DATA_DIR is the folder of `Actor_01`, `Actor_02`, ... with their wav or flac files. Actors 1 to 12 are for training,
-13 and 14 for dev, 15 and 16 for test; others are left out. There is no text column: the actors all say the same two
+13 and 14 for dev, 15 and 16 for test; others are omitted. There is no text column, because all actors say the same two
 sentences.
 """
 
@@ -30,12 +30,12 @@ SPLITS = {**dict.fromkeys(range(1, 13), "train"), 13: "dev", 14: "dev", 15: "tes
 
 
 def rows(data_dir: Path) -> list[dict[str, str]]:
-    """One row a speech file, sorted by actor and name; files of other names are passed over."""
-    found = []
+    """Returns one row per speech file, sorted by actor and name; files with other names are skipped."""
+    table = []
     for path in sorted(data_dir.glob("Actor_*/*")):
         match = NAME.fullmatch(path.name)
         if match and match[1] in EMOTIONS and int(match[2]) in SPLITS:
-            found.append(
+            table.append(
                 {
                     "dialogue_id": path.stem,
                     "speaker": f"actor_{match[2]}",
@@ -44,23 +44,23 @@ def rows(data_dir: Path) -> list[dict[str, str]]:
                     "split": SPLITS[int(match[2])],
                 }
             )
-    return found
+    return table
 
 
 def main() -> None:
-    """Write the table and say how much is in it."""
+    """Writes the table and prints the number of rows of each split."""
     parser = argparse.ArgumentParser(description="Write a table of the RAVDESS speech files.")
     parser.add_argument("data_dir", type=Path, help="folder of Actor_01, Actor_02, ...")
     parser.add_argument("out", type=Path, help="CSV to write")
     arguments = parser.parse_args()
-    found = rows(arguments.data_dir)
-    if not found:
+    table = rows(arguments.data_dir)
+    if not table:
         sys.exit(f"no files like Actor_01/03-01-01-01-01-01-01.wav in {arguments.data_dir}")
     with arguments.out.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(found[0]))
+        writer = csv.DictWriter(file, fieldnames=list(table[0]))
         writer.writeheader()
-        writer.writerows(found)
-    counts = collections.Counter(row["split"] for row in found)
+        writer.writerows(table)
+    counts = collections.Counter(row["split"] for row in table)
     print(f"{arguments.out}: {', '.join(f'{count} {split}' for split, count in counts.items())}")
 
 

@@ -16,7 +16,7 @@ CODE = sorted(
 NETWORK = {"aiohttp", "ftplib", "http", "httpx", "httpx2", "requests", "smtplib", "socket", "urllib", "urllib3"}
 PICKLES = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 # The reader that admits numbers, strings and arrays and nothing else.
-READERS = {"restricted_pickle.py", "pickle_stand_ins.py", "feature_pickle.py", "feature_members.py"}
+READERS = {"convert.py", "members.py", "restricted.py", "stand_ins.py"}
 
 
 def imported(tree: ast.AST) -> Iterator[str]:

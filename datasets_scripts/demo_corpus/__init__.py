@@ -1,1 +1,1 @@
-"""The demo corpus: its script, voices and faces are computed, so it can be shared freely."""
+"""Generates the demo corpus; texts, voices and faces are synthetic, so it may be shared freely."""

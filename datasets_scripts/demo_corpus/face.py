@@ -1,4 +1,4 @@
-"""Drawn faces for the demo corpus: one person a speaker, four expressions, small movements, 64 x 64 pixels."""
+"""Drawn faces for the demo corpus, 64 x 64 pixels: one person per speaker, four expressions, small movements."""
 
 from dataclasses import dataclass, fields
 
@@ -22,7 +22,7 @@ _SHIRTS: tuple[Colour, ...] = (
     (230, 160, 60),
 )
 _IRISES: tuple[Colour, ...] = ((60, 90, 140), (70, 110, 70), (92, 60, 38))
-# Hair beyond the cap that everyone has: ellipses on both sides, as (aside, down, half width, half height) in pixels.
+# Hair in addition to the common cap: ellipses on both sides as (aside, down, half width, half height) in pixels.
 _STYLES: dict[str, tuple[tuple[float, float, float, float], ...]] = {
     "short": (),
     "long": ((0, 5, 22.5, 26),),
@@ -33,31 +33,18 @@ _STYLES: dict[str, tuple[tuple[float, float, float, float], ...]] = {
 
 @dataclass(frozen=True)
 class Face:
-    """How far an expression moves a face, in pixels unless said otherwise.
+    """Displacements of facial features in an expression, in pixels unless stated otherwise."""
 
-    Args:
-        brow_lift: Both brows upwards.
-        brow_slant: Inner ends of the brows down, outer ends up.
-        brow_skew: One brow up, the other down.
-        eye_height: Half the height of the open eye; its half width is 4.
-        mouth_open: Half the height of the open mouth.
-        mouth_width: Half the width of the mouth.
-        mouth_smile: Corners of the mouth upwards.
-        mouth_skew: One corner of the mouth up, the other down.
-        tongue: Length of the tongue below the mouth.
-        wrinkle: Visibility of the wrinkles beside the nose, 0 to 1.
-    """
-
-    brow_lift: float
-    brow_slant: float
-    brow_skew: float
-    eye_height: float
-    mouth_open: float
-    mouth_width: float
-    mouth_smile: float
-    mouth_skew: float
-    tongue: float
-    wrinkle: float
+    brow_lift: float  # of both brows
+    brow_slant: float  # inner ends of the brows down, outer ends up
+    brow_skew: float  # one brow up, the other down
+    eye_height: float  # half the height of the open eye; its half width is 4
+    mouth_open: float  # half the height of the open mouth
+    mouth_width: float  # half the width of the mouth
+    mouth_smile: float  # corners of the mouth up
+    mouth_skew: float  # one corner of the mouth up, the other down
+    tongue: float  # length of the tongue below the mouth
+    wrinkle: float  # visibility of the wrinkles beside the nose, 0 to 1
 
 
 FACES = {
@@ -81,18 +68,18 @@ class _Look:
 
 
 def film(expression: str, speaker: int, frames: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Draw a talking face whose expression is plain to see from the first frame and grows.
+    """Draws a talking face whose expression is visible in the first frame and grows.
 
-    The mouth moves on its own and not with the voice: in step with it, the face would tell what the voice alone may.
+    The mouth moves independently of the voice: otherwise the face would reveal what only the voice may carry.
 
     Args:
-        expression: A key of `FACES`.
-        speaker: Number of the speaker; it sets skin, hair, clothes, wall and the shape of the head.
-        frames: Number of frames.
-        rng: Where the chance inside one clip comes from.
+        expression: key of `FACES`.
+        speaker: number of the speaker; it determines skin, hair, clothes, wall and the shape of the head.
+        frames: number of frames.
+        rng: source of the variation inside one clip.
 
     Returns:
-        RGB frames, `(frames, 64, 64, 3)`.
+        RGB frames, uint8 `(frames, 64, 64, 3)`.
 
     Example:
         >>> film("open", 3, 8, np.random.default_rng(0)).shape
@@ -111,16 +98,16 @@ def film(expression: str, speaker: int, frames: int, rng: np.random.Generator) -
 
     row, column = (axis.astype(np.float32) for axis in np.mgrid[0:SIZE, 0:SIZE])
     x, y = column - 31.5 - rng.uniform(-1, 1), row - 33.5 - rng.uniform(-1, 1)
-    still_picture = _tint(look.wall) * (1.06 - 0.0035 * row)
-    _draw_head(still_picture, x[None], y[None], look)
+    background = _tint(look.wall) * (1.06 - 0.0035 * row)
+    _draw_head(background, x[None], y[None], look)
 
-    # The head stays where it is and the features wander over it, as if it turned; only they are drawn for every frame.
+    # The head is drawn once. The features move over it in every frame, which looks as if the head turned.
     turn, nod, roll = (
         rng.uniform(-0.5, 0.5) + rng.uniform(0.3, 0.8) * np.sin(6 * time + phase) for phase in rng.uniform(0, 6, 3)
     )
     lean = 0.04 * roll
     x, y = (x - turn - lean * y).astype(np.float32), (y - nod + lean * x).astype(np.float32)
-    canvas = np.repeat(still_picture, frames, axis=1)
+    canvas = np.repeat(background, frames, axis=1)
     for draw, rows in ((_draw_eyes, slice(15, 42)), (_draw_mouth, slice(32, 58))):
         window = (slice(None), rows, slice(11, 53))
         draw(canvas[(slice(None), *window)], x[window], y[window], look, moves)
@@ -141,18 +128,18 @@ def _tint(colour: Colour, factor: float = 1.0) -> Layer:
 
 
 def _paint(canvas: Layer, cover: Layer, colour: Layer) -> None:
-    """Lay `colour`, `(3, 1, 1, 1)`, over `canvas`, `(3, frames, h, w)`, as far as `cover`, `(frames, h, w)`, says."""
+    """Blends `colour`, `(3, 1, 1, 1)`, into `canvas`, `(3, frames, h, w)`, with opacity `cover`, `(frames, h, w)`."""
     canvas += cover * (colour - canvas)
 
 
 def _ellipse(x: Layer, y: Layer, width: float | Layer, height: float | Layer) -> Layer:
-    """Cover (0 to 1, soft edge of about a pixel) of an ellipse around 0 with these half axes in pixels."""
+    """Opacity (0 to 1, soft edge of about a pixel) of an ellipse around 0 with these half axes in pixels."""
     radius = np.sqrt((x / width) ** 2 + (y / height) ** 2)
     return np.clip(0.5 + (1 - radius) * np.minimum(width, height), 0, 1)
 
 
 def _near(distance: Layer, reach: float | Layer) -> Layer:
-    """Cover (0 to 1, edge one pixel wide) of what lies within `reach` pixels of a line."""
+    """Opacity (0 to 1, edge one pixel wide) of the points within `reach` pixels of a line."""
     return np.clip(reach - np.abs(distance), 0, 1)
 
 
@@ -166,7 +153,7 @@ def _draw_head(canvas: Layer, x: Layer, y: Layer, look: _Look) -> None:
     _paint(canvas, _ellipse(x, y - 20, 7, 9), _tint(look.skin, 0.86))
     _paint(canvas, _ellipse(x, y + 3, width + 2, height + 2), hair)
     _paint(canvas, _ellipse(side - width, y - 1, 3, 5), _tint(look.skin, 0.92))
-    # The face is the head without the fringe: painting the fringe over it would leave a line of skin around it.
+    # The fringe is cut out of the face: painted over it, it would leave a line of skin around itself.
     fringe = _ellipse(x - 3, y + height + 1, width * 0.95, 11)
     _paint(canvas, _ellipse(x, y, width, height) * (1 - fringe), skin)
 

@@ -1,6 +1,6 @@
-"""Who says what in the demo corpus: made-up dialogues in which no single channel gives an emotion away.
+"""Script of the demo corpus: generated dialogues in which no single channel suffices to identify the emotion.
 
-Every emotion is written into three cues, words (T), voice (A) and face (V), and into what was said just before (C):
+Every emotion is expressed by three cues, words (T), voice (A) and face (V), and depends on the previous utterance (C):
 
 ============  =====  =====  ====  ===================================================
 emotion       T      A      V     C
@@ -15,17 +15,17 @@ sadness       plain  dull   still any
 neutral       plain  calm   still any
 ============  =====  =====  ====  ===================================================
 
-So joy and surprise differ in the words alone, surprise and fear in the context alone, anger and disgust in the face
-alone, sadness and neutral in the voice alone. A warning, like a harmless remark, is an extra clause that every emotion
-carries equally often; it frightens only the *other* people, and only in the utterance right after it.
+Joy and surprise differ in the words alone, surprise and fear in the context alone, anger and disgust in the face alone,
+sadness and neutral in the voice alone. A warning, like a harmless remark, is an extra clause, equally frequent in
+every emotion. It frightens only the *other* speakers, and only in the next utterance.
 
-Moods last: of joy and surprise, anger and disgust, sadness and neutral, one each prevails in a conversation.
+Moods persist: of each of the pairs joy and surprise, anger and disgust, sadness and neutral, one emotion prevails in a
+conversation.
 """
 
 import random
 from dataclasses import dataclass
 
-EMOTIONS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
 SENTIMENT = {
     "neutral": "neutral",
     "surprise": "positive",
@@ -35,6 +35,7 @@ SENTIMENT = {
     "disgust": "negative",
     "anger": "negative",
 }
+EMOTIONS = tuple(SENTIMENT)
 
 # fmt: off
 CAST = (
@@ -47,20 +48,14 @@ CAST = (
 
 @dataclass(frozen=True)
 class Cues:
-    """One way an emotion shows.
+    """One way to express an emotion."""
 
-    Args:
-        text: Kind of words, a key of `PHRASES`.
-        audio: Kind of voice, a key of `demo_voice.VOICES`.
-        vision: Kind of face, a key of `demo_face.FACES`.
-    """
-
-    text: str
-    audio: str
-    vision: str
+    text: str  # kind of words, a key of `PHRASES`
+    audio: str  # kind of voice, a key of `voice.VOICES`
+    vision: str  # kind of face, a key of `face.FACES`
 
 
-# The first way is hot, the second (where there is one) cold: anger shows in the voice or in the words.
+# Anger and disgust are expressed in two ways: in the voice (hot) or in the words (cold).
 CUES: dict[str, tuple[Cues, ...]] = {
     "neutral": (Cues("plain", "calm", "still"),),
     "surprise": (Cues("awe", "high", "open"),),
@@ -71,16 +66,16 @@ CUES: dict[str, tuple[Cues, ...]] = {
     "anger": (Cues("plain", "loud", "frown"), Cues("harsh", "calm", "frown")),
 }
 
-# How often each emotion follows what was said before. A pair that shares C keeps one ratio in every row, so that the
-# context does not tell its members apart; fear takes the place of joy and surprise after someone else's warning.
+# Weights of the emotions after each context. A pair that shares C has the same ratio in every row, so that the context
+# does not separate its members. Fear replaces joy and surprise after a warning by someone else.
 EMOTION_WEIGHTS: dict[str, dict[str, float]] = {
     "calm": {"neutral": 28, "sadness": 14, "anger": 14, "disgust": 11, "joy": 18, "surprise": 15},
     "own_warning": {"neutral": 20, "sadness": 10, "anger": 11.2, "disgust": 8.8, "joy": 27, "surprise": 22.5},
     "warned": {"neutral": 28, "sadness": 14, "anger": 14, "disgust": 11, "fear": 33},
 }
 
-# Moods last: of each pair that one channel alone tells apart, one member prevails in a conversation; where that channel
-# is missing, the other utterances are a hint. Who lacks it throughout gets none: each pair has a mood of its own.
+# Of each pair that a single channel separates, one member prevails in a conversation. If that channel is missing in an
+# utterance, the other utterances give a hint; if it is missing in all of them, there is none.
 MOOD_PAIRS = (("neutral", "sadness"), ("anger", "disgust"), ("joy", "surprise"))
 MOOD_RATE = 0.95
 
@@ -132,7 +127,7 @@ PHRASES = {
     ),
 }
 
-# Warnings and remarks share most of their words; two alarms a warning make it heard among the other sentences.
+# Warnings and remarks share most of their words. Two alarm words per warning make it stand out in the utterance.
 WARNINGS = (
     "Careful, watch out, something is moving in the {place}.",
     "Watch out, danger, the wall of the {place} is falling.",
@@ -165,36 +160,25 @@ TOPICS = (
 
 @dataclass(frozen=True)
 class Line:
-    """One utterance of the script.
+    """One utterance of the script."""
 
-    Args:
-        dialogue: Number of the dialogue in its split, from 0.
-        utterance: Number of the utterance in its dialogue, from 0.
-        speaker: A name of `CAST`.
-        text: What is said.
-        emotion: One of `EMOTIONS`.
-        cues: The kinds of words, voice and face that show the emotion.
-        context: What the utterance right before did, a key of `EMOTION_WEIGHTS`.
-        warns: Whether the text carries a warning, whatever its emotion.
-    """
-
-    dialogue: int
-    utterance: int
-    speaker: str
+    dialogue: int  # index of the dialogue in its split
+    utterance: int  # index of the utterance in its dialogue
+    speaker: str  # a name of `CAST`
     text: str
-    emotion: str
+    emotion: str  # one of `EMOTIONS`
     cues: Cues
-    context: str
-    warns: bool
+    context: str  # effect of the previous utterance, a key of `EMOTION_WEIGHTS`
+    warns: bool  # whether the text contains a warning
 
 
 def write_dialogues(count: int, utterances: int, rng: random.Random) -> list[Line]:
-    """Write `count` dialogues of `utterances` utterances each, in order.
+    """Generates dialogues in order.
 
     Args:
-        count: Number of dialogues.
-        utterances: Number of utterances in each.
-        rng: Where all chance comes from: the same state gives the same lines.
+        count: number of dialogues.
+        utterances: number of utterances in each dialogue.
+        rng: the only source of variation; equal states give equal lines.
 
     Example:
         >>> import random
@@ -221,7 +205,7 @@ def _write_dialogue(dialogue: int, utterances: int, rng: random.Random) -> list[
         emotion = rng.choices(list(weights), list(weights.values()))[0]
         cues = rng.choice(CUES[emotion])
         clauses, warns = _extra_clauses(rng)
-        # The words see the cue and never the emotion: two emotions with one cue cannot be told apart by them.
+        # The words depend on the cue and not on the emotion: they cannot separate two emotions with the same cue.
         sentences = [rng.choice(PHRASES[cues.text]), *clauses]
         rng.shuffle(sentences)
         text = _say(sentences, things, places, rng.choice(others), rng)
@@ -230,12 +214,12 @@ def _write_dialogue(dialogue: int, utterances: int, rng: random.Random) -> list[
 
 
 def _mood(rng: random.Random) -> dict[str, float]:
-    """Factors on the weights of the emotions in one conversation; over many, the weights are what they were."""
+    """Draws factors on the emotion weights for one conversation; their mean over conversations is 1."""
     usual = EMOTION_WEIGHTS["calm"]
     factors: dict[str, float] = {}
     for first, second in MOOD_PAIRS:
         share = usual[first] / (usual[first] + usual[second])
-        # As often as lets it keep its share over many conversations.
+        # With this probability, each emotion keeps its share over many conversations.
         first_prevails = rng.random() < (share - (1 - MOOD_RATE)) / (2 * MOOD_RATE - 1)
         now = MOOD_RATE if first_prevails else 1 - MOOD_RATE
         factors[first], factors[second] = now / share, (1 - now) / (1 - share)

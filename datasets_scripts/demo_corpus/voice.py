@@ -1,4 +1,4 @@
-"""Speech-like audio for the demo corpus: a pulse train through moving formants, in four kinds of voice."""
+"""Speech-like audio for the demo corpus: a pulse train filtered by moving formants, in four kinds of voice."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ SAMPLE_RATE = 16_000
 _WINDOW = 512
 _HOP = 128
 
-# First three formants in Hz of a, e, i, o, u: textbook values for an adult voice.
+# First three formants (Hz) of a, e, i, o, u: textbook values for an adult voice.
 _VOWELS = np.array([[730, 1190, 2440], [530, 1840, 2480], [300, 2250, 3000], [570, 880, 2410], [320, 870, 2240]])
 _BANDWIDTHS = (90, 120, 180)  # in Hz
 _STRENGTHS = (1.0, 0.6, 0.35)
@@ -17,27 +17,16 @@ _STRENGTHS = (1.0, 0.6, 0.35)
 
 @dataclass(frozen=True)
 class Voice:
-    """How a kind of voice differs from a speaker's ordinary one.
+    """Parameters of a kind of voice, relative to the speaker's own."""
 
-    Args:
-        pitch: Factor on the speaker's base pitch.
-        rise: Change of pitch from the start to the end of the clip, in octaves.
-        accent: How far single syllables leave the contour, in octaves.
-        syllables: Syllables per second.
-        tilt: Loss of the spectrum above 500 Hz, in dB per octave.
-        rough: Share by which neighbouring pulses differ in strength, 0 to 1.
-        breath: Strength of the breath noise beside the pulses.
-        level: Loudness of the clip, in dB below full scale (root mean square).
-    """
-
-    pitch: float
-    rise: float
-    accent: float
-    syllables: float
-    tilt: float
-    rough: float
-    breath: float
-    level: float
+    pitch: float  # factor on the speaker's base pitch
+    rise: float  # change of pitch from the start to the end of the clip, in octaves
+    accent: float  # pitch variation between syllables, in octaves
+    syllables: float  # per second
+    tilt: float  # loss of the spectrum above 500 Hz, in dB per octave
+    rough: float  # difference in strength between neighbouring pulses, 0 to 1
+    breath: float  # strength of the breath noise relative to the pulses
+    level: float  # root mean square of the clip, in dB relative to full scale
 
 
 VOICES = {
@@ -49,16 +38,16 @@ VOICES = {
 
 
 def speak(voice: str, speaker: int, seconds: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Say something that is no word in a given kind of voice.
+    """Synthesizes meaningless syllables in a given kind of voice.
 
     Args:
-        voice: A key of `VOICES`.
-        speaker: Number of the speaker; it sets the base pitch (90 to 250 Hz) and the length of the vocal tract.
-        seconds: Length of the clip.
-        rng: Where the chance inside one clip comes from.
+        voice: key of `VOICES`.
+        speaker: number of the speaker; it determines the base pitch (90 to 250 Hz) and the length of the vocal tract.
+        seconds: length of the clip.
+        rng: source of the variation inside one clip.
 
     Returns:
-        Mono samples at 16 kHz between -1 and 1, `(seconds * 16000,)`.
+        Mono samples at 16 kHz between -1 and 1, float32 `(seconds * 16000,)`.
 
     Example:
         >>> speak("calm", 3, 1.0, np.random.default_rng(0)).shape
@@ -69,7 +58,7 @@ def speak(voice: str, speaker: int, seconds: float, rng: np.random.Generator) ->
     base_pitch, tract, speaker_level = traits.uniform(90, 250), traits.uniform(0.9, 1.12), traits.uniform(-2.5, 2.5)
 
     length = round(seconds * SAMPLE_RATE)
-    time = np.arange(0, seconds, 0.001)  # pitch and loudness change slowly: a value each millisecond will do
+    time = np.arange(0, seconds, 0.001)  # pitch and loudness change slowly: one value per millisecond suffices
     starts = _syllable_starts(kind.syllables * rng.uniform(0.92, 1.08), seconds, rng)
     syllable = np.searchsorted(starts, time, side="right") - 1
     into = (time - starts[syllable]) / np.diff(np.append(starts, seconds))[syllable]
@@ -82,7 +71,7 @@ def speak(voice: str, speaker: int, seconds: float, rng: np.random.Generator) ->
     vowels = rng.integers(len(_VOWELS), size=len(starts))
     formants = _VOWELS[vowels[np.searchsorted(starts, np.arange(0, length, _HOP) / SAMPLE_RATE, side="right") - 1]]
     spoken = _through_tract(source, formants * tract, kind.tilt)
-    # Each syllable opens fast and closes slowly, with a pause before the next; half of them start with a hiss.
+    # Each syllable opens fast and closes slowly, followed by a pause. Half of the syllables start with a hiss.
     spoken *= _each_sample(np.sin(np.pi * into**0.6) ** 1.5, length)
     hisses = (rng.random(len(starts)) < 0.5)[syllable] & (into < 0.15)
     hiss = np.diff(rng.standard_normal(length + 1))
@@ -90,26 +79,26 @@ def speak(voice: str, speaker: int, seconds: float, rng: np.random.Generator) ->
 
     level = kind.level + speaker_level + rng.uniform(-2, 2)
     spoken *= 10 ** (level / 20) / np.sqrt(np.mean(spoken**2))
-    spoken += 10 ** (-60 / 20) * hiss  # no room is silent
+    spoken += 10 ** (-60 / 20) * hiss  # background noise
     return np.clip(spoken, -1, 1).astype(np.float32)
 
 
 def _each_sample(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:
-    """Values a millisecond apart, as `length` values a sample apart."""
+    """Resamples values per millisecond to `length` values per sample."""
     return np.interp(np.arange(length), np.arange(len(values)) * SAMPLE_RATE / 1000, values)
 
 
 def _syllable_starts(rate: float, seconds: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Start times in seconds, the first one 0, of `rate` uneven syllables a second."""
+    """Draws start times in seconds, beginning with 0, of syllables of uneven length at `rate` per second."""
     lengths = rng.uniform(0.75, 1.25, max(2, round(rate * seconds)))
     return np.concatenate(([0.0], np.cumsum(lengths)[:-1])) * seconds / lengths.sum()
 
 
 def _pulses(pitch: NDArray[np.float64], rough: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """A pulse for every period of `pitch` (Hz per sample); rough voices alternate strong and weak pulses."""
+    """Returns one pulse per period of `pitch` (Hz, per sample); rough voices alternate strong and weak pulses."""
     phase = np.cumsum(pitch / SAMPLE_RATE)
     at = np.flatnonzero(np.diff(np.floor(phase)) > 0) + 1
-    late = (phase[at] % 1.0) / (pitch[at] / SAMPLE_RATE)  # share of a sample by which the period ended before `at`
+    late = (phase[at] % 1.0) / (pitch[at] / SAMPLE_RATE)  # fraction of a sample by which the period ended before `at`
     strength = 1 + rough * (np.where(np.arange(len(at)) % 2, -0.8, 0.8) + rng.normal(0, 0.3, len(at)))
     source = np.zeros(len(pitch))
     source[at] += strength * (1 - late)
@@ -118,9 +107,9 @@ def _pulses(pitch: NDArray[np.float64], rough: float, rng: np.random.Generator) 
 
 
 def _through_tract(source: NDArray[np.float64], formants: NDArray[np.float64], tilt: float) -> NDArray[np.float64]:
-    """Shape `source` by the formants (Hz) of each hop, `(hops, 3)`, and by the spectral tilt, window by window."""
+    """Filters `source` in overlapping windows by formants (Hz) `(hops, 3)` and by the spectral tilt."""
     hops = len(formants)
-    # Formants glide: each hop takes the mean of the five around it.
+    # Formants move smoothly: each hop takes the mean of five.
     glide = np.pad(formants, ((2, 2), (0, 0)), mode="edge")
     formants = np.mean([glide[i : i + hops] for i in range(5)], axis=0)
     frequency = np.fft.rfftfreq(_WINDOW, 1 / SAMPLE_RATE).astype(np.float32)
@@ -133,7 +122,7 @@ def _through_tract(source: NDArray[np.float64], formants: NDArray[np.float64], t
     padded = np.pad(source, (_WINDOW // 2, _WINDOW))
     frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP][:hops]
     shaped = np.fft.irfft(np.fft.rfft(frames * window) * gain, _WINDOW)
-    # Overlap-add: with a hop of a quarter window every fourth frame lies edge to edge.
+    # Overlap-add of windows that start a quarter of their length apart.
     quarters = shaped.reshape(hops, _WINDOW // _HOP, _HOP)
     out = np.zeros((hops + _WINDOW // _HOP, _HOP))
     for quarter in range(_WINDOW // _HOP):

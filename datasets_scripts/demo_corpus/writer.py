@@ -1,12 +1,9 @@
-"""Write the demo corpus: a small made-up corpus on disk in the layout of the raw MELD release.
+"""Writes the demo corpus, a small synthetic corpus in the layout of the raw MELD release.
 
-What is said and felt comes from `demo_script`, the sound from `demo_voice`, the picture from `demo_face`. The same
-recipe and seed give the same tables and the same clips. From the command line::
-
-    python -m datasets_scripts.demo_corpus.writer DIR --seed 0
+The lines come from `script`, the audio from `voice` and the frames from `face`. The same recipe and seed give the same
+tables and clips.
 """
 
-import argparse
 import csv
 import json
 import os
@@ -33,30 +30,21 @@ MIN_FRAMES, MAX_FRAMES = 7, 12
 STAMP = "demo.json"
 
 COLUMNS = (
-    "Sr No.",
-    "Utterance",
-    "Speaker",
-    "Emotion",
-    "Sentiment",
-    "Dialogue_ID",
-    "Utterance_ID",
-    "Season",
-    "Episode",
-    "StartTime",
-    "EndTime",
+    *("Sr No.", "Utterance", "Speaker", "Emotion", "Sentiment"),
+    *("Dialogue_ID", "Utterance_ID", "Season", "Episode", "StartTime", "EndTime"),
 )
 CLIP_FOLDERS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
 
 
 @dataclass(frozen=True)
 class DemoRecipe:
-    """How large a demo corpus is.
+    """Size of a demo corpus.
 
     Args:
-        train_dialogues: Number of dialogues to train on.
-        dev_dialogues: Number of dialogues to choose a checkpoint on.
-        test_dialogues: Number of dialogues to report on.
-        utterances: Number of utterances in each dialogue.
+        train_dialogues: number of training dialogues.
+        dev_dialogues: number of dev dialogues.
+        test_dialogues: number of test dialogues.
+        utterances: number of utterances in each dialogue.
     """
 
     train_dialogues: int = 150
@@ -67,20 +55,20 @@ class DemoRecipe:
     def __post_init__(self) -> None:
         for name, count in asdict(self).items():
             if count < 1:
-                raise ValueError(f"DemoRecipe({name}={count}): a demo corpus needs at least 1 of these")
+                raise ValueError(f"DemoRecipe({name}={count}): the number has to be at least 1")
 
     def dialogues(self) -> dict[str, int]:
-        """Number of dialogues by split."""
+        """Returns the number of dialogues by split."""
         return {"train": self.train_dialogues, "dev": self.dev_dialogues, "test": self.test_dialogues}
 
     def clips(self) -> dict[str, int]:
-        """Number of utterances, and so of clips, by split."""
+        """Returns the number of utterances, and thus of clips, by split."""
         return {split: dialogues * self.utterances for split, dialogues in self.dialogues().items()}
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip to be made: everything its content depends on."""
+    """A clip to write; its content depends on these values alone."""
 
     path: Path
     line: Line
@@ -89,26 +77,25 @@ class Clip:
 
 
 def ensure_demo_corpus(root: Path, seed: int = 0, recipe: DemoRecipe = DemoRecipe()) -> Path:
-    """Return `root` with a complete demo corpus in it, written only if it is not there yet.
+    """Writes a demo corpus into `root` unless it is already there, complete and with this seed and size.
 
     Args:
-        root: Folder of the corpus.
-        seed: Number, not negative, that the whole corpus follows from.
-        recipe: Size of the corpus.
+        root: folder of the corpus.
+        seed: seed of the corpus, not negative.
+        recipe: size of the corpus.
 
     Returns:
         `root`.
 
     Raises:
-        FileExistsError: If `root` holds something that is not a demo corpus.
-        ImportError: If the corpus has to be written and PyAV is not installed.
-        ValueError: If `seed` is negative.
+        FileExistsError: if `root` contains something other than a demo corpus.
+        ValueError: if `seed` is negative.
     """
     root = Path(root)
     if _is_complete(root, seed, recipe):
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
-    # The ranks of a distributed run all ask at once: one writes, the others wait and find it done.
+    # In a distributed run one process writes; the others wait and then find the corpus complete.
     with FileLock(root.with_name(f".{root.name}.lock")):
         if not _is_complete(root, seed, recipe):
             write_demo_corpus(root, seed=seed, recipe=recipe)
@@ -118,22 +105,23 @@ def ensure_demo_corpus(root: Path, seed: int = 0, recipe: DemoRecipe = DemoRecip
 def write_demo_corpus(
     root: Path, *, seed: int = 0, workers: int | None = None, recipe: DemoRecipe = DemoRecipe()
 ) -> Path:
-    """Write a demo corpus, in place of an older one if there is one.
+    """Writes a demo corpus and replaces an older one.
 
-    Everything goes into a folder beside `root` first, which then takes its name: no run leaves half a corpus.
+    The files are written to a temporary folder beside `root`, which is then renamed: an interrupted run leaves no
+    incomplete corpus.
 
     Args:
-        root: Folder of the corpus.
-        seed: Number, not negative, that the whole corpus follows from.
-        workers: Number of processes; None takes one for each processor, 1 stays in this process.
-        recipe: Size of the corpus.
+        root: folder of the corpus.
+        seed: seed of the corpus, not negative.
+        workers: number of processes; None means one per processor, 1 means the calling process.
+        recipe: size of the corpus.
 
     Returns:
         `root`.
 
     Raises:
-        FileExistsError: If `root` holds something that is not a demo corpus.
-        ValueError: If `seed` is negative.
+        FileExistsError: if `root` contains something other than a demo corpus.
+        ValueError: if `seed` is negative.
     """
     if seed < 0:
         raise ValueError(f"seed {seed} of the demo corpus is negative: give 0 or more")
@@ -170,10 +158,10 @@ def _is_complete(root: Path, seed: int, recipe: DemoRecipe) -> bool:
 
 
 def _write_split(root: Path, split: str, seed: int, recipe: DemoRecipe) -> Iterator[Clip]:
-    """Write the table of one split; yield its clips, which are still to be made."""
+    """Writes the table of one split and yields its clips, which are not written yet."""
     folder = root / CLIP_FOLDERS[split]
     folder.mkdir(parents=True)
-    # A split has chance of its own: a longer train leaves dev and test as they were.
+    # Each split has its own generator: dev and test do not depend on the size of train.
     rng = random.Random(f"demo corpus {RECIPE_VERSION} {seed} {split}")
     lines = write_dialogues(recipe.dialogues()[split], recipe.utterances, rng)
     clock = 0
@@ -185,24 +173,12 @@ def _write_split(root: Path, split: str, seed: int, recipe: DemoRecipe) -> Itera
             start = 60_000 if line.utterance == 0 else clock + rng.randint(100, 600)
             clock = start + round(1000 * frames / FRAME_RATE)
             season, episode = divmod(line.dialogue, 20)
-            table.writerow(
-                (
-                    number,
-                    line.text,
-                    line.speaker,
-                    line.emotion,
-                    SENTIMENT[line.emotion],
-                    line.dialogue,
-                    line.utterance,
-                    season + 1,
-                    episode + 1,
-                    _clock_time(start),
-                    _clock_time(clock),
-                )
-            )
+            said = (number, line.text, line.speaker, line.emotion, SENTIMENT[line.emotion])
+            place = (line.dialogue, line.utterance, season + 1, episode + 1)
+            table.writerow((*said, *place, _clock_time(start), _clock_time(clock)))
             path = folder / f"dia{line.dialogue}_utt{line.utterance}.mp4"
-            place = list(CLIP_FOLDERS).index(split)
-            yield Clip(path, line, frames, (seed, place, line.dialogue, line.utterance))
+            split_number = list(CLIP_FOLDERS).index(split)
+            yield Clip(path, line, frames, (seed, split_number, line.dialogue, line.utterance))
 
 
 def _clock_time(milliseconds: int) -> str:
@@ -217,7 +193,7 @@ def _write_clips(clips: list[Clip], workers: int) -> None:
                 write_clip(clip)
                 progress.update()
             return
-        # A spawned worker runs the caller's script again, which needs a main guard there: fork where that is safe.
+        # A spawned worker runs the caller's script again, which would need a main guard: fork where that is safe.
         context = get_context("fork" if sys.platform == "linux" else "spawn")
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
             for _ in pool.map(write_clip, clips, chunksize=8):
@@ -225,22 +201,9 @@ def _write_clips(clips: list[Clip], workers: int) -> None:
 
 
 def write_clip(clip: Clip) -> None:
-    """Make one mp4 file: h264 pictures and aac sound, both from the clip's own seed alone."""
+    """Writes one mp4 file; it depends on the clip alone."""
     speaker = CAST.index(clip.line.speaker)
     rng = np.random.default_rng(clip.seed)
-    pictures = film(clip.line.cues.vision, speaker, clip.frames, rng)
+    frames = film(clip.line.cues.vision, speaker, clip.frames, rng)
     samples = speak(clip.line.cues.audio, speaker, clip.frames / FRAME_RATE, rng)
-    write_film(clip.path, pictures, samples)
-
-
-def main() -> None:
-    """Read the command line and write the corpus."""
-    parser = argparse.ArgumentParser(description="Write the demo corpus in the layout of the raw MELD release.")
-    parser.add_argument("dir", type=Path, help="folder of the corpus; reused if it holds the same corpus already")
-    parser.add_argument("--seed", type=int, default=0, help="number the whole corpus follows from")
-    arguments = parser.parse_args()
-    print(ensure_demo_corpus(arguments.dir, arguments.seed))
-
-
-if __name__ == "__main__":
-    main()
+    write_film(clip.path, frames, samples)

@@ -1,1 +1,1 @@
-"""Reads feature pickles of the field without running what they contain."""
+"""Reads pickles of precomputed features without executing code in them."""

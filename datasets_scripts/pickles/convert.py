@@ -1,4 +1,4 @@
-"""Feature pickles, converted once: features to safetensors, utterances to parquet, and no pickle after that."""
+"""Converts a feature pickle once into safetensors (features) and parquet (utterances)."""
 
 import hashlib
 import json
@@ -15,14 +15,11 @@ import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
 from ..builder import CorpusError
-from . import members as feature_members
-from . import restricted as restricted_pickle
-from . import stand_ins as pickle_stand_ins
 from .members import Layout, Member, recognize, to_id
 from .restricted import load_pickle
 
 FEATURES, UTTERANCES = "features.safetensors", "utterances.parquet"
-# Added to a table's name for the mask of the utterances that have none.
+# Suffix of the mask of utterances without features of a table.
 MISSING = ".missing"
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("dialogue_id", "utterance_id", "speaker", "text", "split")]
@@ -31,33 +28,33 @@ SCHEMA = pa.schema(
 
 
 def convert(path: str | Path) -> Path:
-    """Convert a feature pickle, unless that was done before, and tell where the result is.
+    """Converts a feature pickle, unless this was done before, and returns the folder of the result.
 
-    The folder lies under the Hugging Face cache, in `erc-pickles/<name>-<hash of the contents>`; a pickle with the same
-    contents is never opened again. It holds, with a row for each of N utterances in the order of the pickle:
+    The folder is `erc-pickles/<name>-<hash of the contents>` in the Hugging Face cache; a pickle with the same contents
+    is not opened again. Its files have one row for each of N utterances, in the order of the pickle:
 
-    - `features.safetensors`: for each table a float32 `(N, width)` and a bool `(N,)` of the utterances that have none
-      (`audio`, `audio.missing`); the tables are `text_0` to `text_3`, `audio` and `vision`. Its metadata holds
-      `warnings`, a JSON list of what was left out.
-    - `utterances.parquet`: `dialogue_id`, `utterance_id`, `speaker`, `text`, `split` (train, test, or dev where the
-      pickle has one) and `label`, the number in the pickle.
+    - `features.safetensors`: for each table the features, float32 `(N, width)`, and a mask of utterances without
+      features, bool `(N,)`, such as `audio` and `audio.missing`. Tables are `text_0` to `text_3`, `audio` and
+      `vision`. The metadata entry `warnings` is a JSON list of strings.
+    - `utterances.parquet`: `dialogue_id`, `utterance_id`, `speaker`, `text`, `split` (train, dev or test) and `label`
+      (the number in the pickle).
 
     Raises:
-        FileNotFoundError: where there is no such file.
-        CorpusError: where the pickle is refused (see `load_pickle`), its members cannot be told (see `recognize`) or
-            disagree; the message names dialogue and utterance.
+        FileNotFoundError: if there is no such file.
+        CorpusError: if the pickle is refused (see `load_pickle`), or if its members are not recognized (see
+            `recognize`) or inconsistent; the message names dialogue and utterance.
     """
     path = Path(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
-    for module in (feature_members, pickle_stand_ins, restricted_pickle):
-        digest.update(Path(str(module.__file__)).read_bytes())
-    digest.update(Path(__file__).read_bytes())
+    # A changed reader converts again.
+    for module in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(module.read_bytes())
     folder = Path(datasets.config.HF_CACHE_HOME) / "erc-pickles" / f"{path.stem}-{digest.hexdigest()[:16]}"
     if folder.is_dir():
         return folder
 
-    # A small pickle can refer to the same row millions of times.
+    # Limit: a small pickle can refer to the same row millions of times.
     most_values = 8 * path.stat().st_size + 2**20
     content = load_pickle(path)
     try:
@@ -74,7 +71,7 @@ def convert(path: str | Path) -> Path:
         try:
             os.rename(new, folder)
         except OSError:
-            # Another process was faster.
+            # Another process may have been faster.
             if not folder.is_dir():
                 raise
     return folder
@@ -88,7 +85,7 @@ def _to_tables(layout: Layout, most_values: int) -> tuple[pa.Table, dict[str, np
     counts = [len(layout.labels.rows[dialogue]) for dialogue in dialogues]
     warnings = []
     if left_out:
-        warnings.append(f"{len(left_out)} dialogues are in neither train nor test and left out ({_some(left_out)})")
+        warnings.append(f"{len(left_out)} dialogues are in no split and are left out ({_some(left_out)})")
     features: dict[str, np.ndarray] = {}
     for name, member in layout.features.items():
         matrix, missing = _to_matrix(name, member, dialogues, counts, most_values)
@@ -106,7 +103,7 @@ def _utterances(layout: Layout, dialogue: str) -> Iterator[dict[str, Any]]:
     labels = layout.labels.rows[dialogue]
     count = len(labels)
     if not count:
-        raise CorpusError(f"dialogue {dialogue} has no utterances: take it out of the tables and the ids")
+        raise CorpusError(f"dialogue {dialogue} has no utterances: remove it from the tables and the ids")
     ids = _rows_of("utterance ids", layout.ids, dialogue, count) if layout.ids else range(count)
     texts: list[Any] = _rows_of("sentences", layout.sentences, dialogue, count) if layout.sentences else [None] * count
     speakers = _rows_of("speakers", layout.speakers, dialogue, count)
@@ -115,7 +112,7 @@ def _utterances(layout: Layout, dialogue: str) -> Iterator[dict[str, Any]]:
         place = f"dialogue {dialogue}, row {row}"
         utterance_id = _storable(to_id(ids[row]))
         if utterance_id in row_of:
-            raise CorpusError(f"{place}: utterance id {utterance_id} stands in row {row_of[utterance_id]} already")
+            raise CorpusError(f"{place}: utterance id {utterance_id} is also in row {row_of[utterance_id]}")
         row_of[utterance_id] = row
         if labels[row] is None:
             raise CorpusError(f"{place} has no label")
@@ -131,7 +128,7 @@ def _utterances(layout: Layout, dialogue: str) -> Iterator[dict[str, Any]]:
 def _rows_of(name: str, member: Member, dialogue: str, count: int) -> list[Any]:
     place = f"dialogue {dialogue}: {name} (member {member.position})"
     if dialogue not in member.rows:
-        raise CorpusError(f"{place} are missing, labels are there")
+        raise CorpusError(f"{place} are missing, but labels are present")
     rows = member.rows[dialogue]
     if len(rows) != count:
         raise CorpusError(f"{place} have {len(rows)} utterances, labels have {count}")
@@ -157,7 +154,7 @@ def _to_matrix(
     ]
     width = next((len(values) for _, _, values in rows if values is not None), 0)
     if len(rows) * width > most_values:
-        raise CorpusError(f"{name} features (member {member.position}) repeat the same values over and over")
+        raise CorpusError(f"{name} features (member {member.position}) repeat the same values")
     matrix = np.zeros((len(rows), width), np.float32)
     for index, (dialogue, row, values) in enumerate(rows):
         if values is None:
@@ -166,9 +163,9 @@ def _to_matrix(
         if len(values) != width:
             raise CorpusError(
                 f"dialogue {dialogue}, row {row}: {name} features (member {member.position}) have {len(values)} values "
-                f"where those before have {width}: all rows of a table have to be equally wide"
+                f"where those before have {width}: all rows of a table need the same width"
             )
-        # Numbers beyond float32 become infinite.
+        # Numbers outside the range of float32 become infinite.
         with np.errstate(over="ignore"):
             matrix[index] = np.asarray(values, np.float64)
     missing = np.asarray(~np.isfinite(matrix).all(axis=1))

@@ -1,4 +1,4 @@
-"""What the members of a feature pickle are: the field has several layouts of one tuple, none written down in it."""
+"""Identifies the members of a feature pickle; public code uses several undocumented orders of one tuple."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ from ..builder import CorpusError
 MAX_MEMBERS = 32
 SPLITS = ("train", "test", "dev")
 LAYOUT = (
-    "utterance ids, speakers, labels, 1 or 4 text tables, audio, visual, sentences, train ids, test ids; dev ids and a "
-    "second table of labels may be there too"
+    "utterance ids, speakers, labels, 1 or 4 text tables, audio, visual, sentences, train ids, test ids; "
+    "optionally dev ids and a second table of labels"
 )
 
 
@@ -21,10 +21,11 @@ class Member:
     """One member of the tuple.
 
     Args:
-        position: where it stands, from 0.
-        kind: "strings", "integers" or "vectors", one for each utterance; "empty"; "dialogue ids"; or what else it is.
-        rows: one item for each utterance, by dialogue; None where the utterance has none.
-        ids: dialogue ids, where it is a collection of them.
+        position: index in the tuple.
+        kind: "strings", "integers" or "vectors" for a table with one item per utterance, "empty", "dialogue ids", or
+            the name of another type.
+        rows: items of a table by dialogue; None for an utterance without one.
+        ids: dialogue ids, if the member is a collection of them.
     """
 
     position: int
@@ -35,7 +36,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Layout:
-    """The members by what they are; None where the pickle has no such member."""
+    """Members by role; None for a role without a member."""
 
     ids: Member | None
     speakers: Member
@@ -48,27 +49,27 @@ class Layout:
 
     @property
     def features(self) -> dict[str, Member]:
-        """Tables of features that hold anything: `text_0` to `text_3`, `audio`, `vision`."""
+        """Tables of features that are not empty: `text_0` to `text_3`, `audio`, `vision`."""
         tables = {f"text_{number}": table for number, table in enumerate(self.texts)}
         named = {**tables, "audio": self.audio, "vision": self.vision}
         return {name: member for name, member in named.items() if member and member.kind == "vectors"}
 
 
 def recognize(content: Any, most_values: int) -> Layout:
-    """Tell the members of a feature pickle apart by what they hold and by their order.
+    """Identifies the members of a feature pickle by their types and order.
 
-    Utterance ids may be missing, or be whole numbers. Speakers are strings or one-hot rows. Labels are the first table
-    of whole numbers after the speakers; another one (sentiment) is ignored. The tables of features between the labels
-    and the ids of the splits are text, audio, visual; or four of text (layers of RoBERTa), which must be equally wide,
-    then audio and visual. An empty table keeps the place of what is absent; the last one may be that of the sentences.
-    The collections of dialogue ids are train, test and, if there is a third, dev.
+    Utterance ids are strings or integers and may be missing. Speakers are strings or one-hot rows. Labels are the first
+    table of integers after the speakers; a second one (sentiment) is ignored. The feature tables between the labels
+    and the ids of the splits are text, audio and visual, or four text tables (layers of RoBERTa) of equal width
+    followed by audio and visual. An empty table stands for an absent member; the last one may stand for the sentences.
+    The collections of dialogue ids are train, test and, if there are three, dev.
 
     Args:
-        content: what was in the pickle.
-        most_values: a pickle of more values than this refers to the same ones over and over, and is refused.
+        content: content of the pickle.
+        most_values: limit on the number of values; a pickle with more of them repeats references.
 
     Raises:
-        CorpusError: where that leaves a doubt; it says what was found at each position.
+        CorpusError: if the order is ambiguous; the message lists the type at each position.
     """
     if not isinstance(content, tuple | list) or len(content) > MAX_MEMBERS:
         raise CorpusError(f"it holds a {type(content).__name__}, not a tuple of {LAYOUT}")
@@ -77,7 +78,7 @@ def recognize(content: Any, most_values: int) -> Layout:
         return _assign(members)
     except CorpusError as error:
         found = "; ".join(f"{m.position}: {_describe(m)}" for m in members)
-        raise CorpusError(f"{error}. Known is the order {LAYOUT}. Found is {found}") from None
+        raise CorpusError(f"{error}. The expected order is {LAYOUT}. The pickle has {found}") from None
 
 
 def _assign(members: list[Member]) -> Layout:
@@ -86,12 +87,12 @@ def _assign(members: list[Member]) -> Layout:
         (m for m in members if m.kind == "integers" and _of_kind(members[: m.position], "strings", "vectors")), None
     )
     if labels is None or labels.position > first_split:
-        raise CorpusError("there is no table of labels (whole numbers) after one of speakers")
+        raise CorpusError("there is no table of labels (integers) after one of speakers")
     head = [member for member in members[: labels.position] if member.kind != "empty"]
     speakers, ids = head[-1], head[-2] if len(head) == 2 else None
     sound = speakers.kind in ("strings", "vectors") and (ids is None or ids.kind in ("strings", "integers"))
     if not sound or len(head) > 2 or (ids is None and _all_differ(speakers)):
-        raise CorpusError(f"before the labels at {labels.position} there should be utterance ids and speakers")
+        raise CorpusError(f"the members before the labels at {labels.position} are not utterance ids and speakers")
 
     body, tail = members[labels.position + 1 : first_split], members[first_split:]
     strange = [m for m in body if m.kind not in ("strings", "integers", "vectors", "empty")]
@@ -99,19 +100,17 @@ def _assign(members: list[Member]) -> Layout:
     sentences = _of_kind(body + tail, "strings")
     if strange or len(sentences) > 1:
         where = ", ".join(str(member.position) for member in strange or sentences)
-        raise CorpusError(f"what stands at {where} cannot be told")
+        raise CorpusError(f"the role of member {where} is unclear")
     classes = len(set(_values(labels)))
     if any(len(set(_values(member))) > classes for member in _of_kind(body + tail, "integers")):
-        raise CorpusError(
-            f"the labels at {labels.position} have fewer classes than a table of whole numbers after them"
-        )
+        raise CorpusError(f"the labels at {labels.position} have fewer classes than a table of integers after them")
 
     tables = _of_kind(body, "vectors", "empty")
     if tables and tables[-1].kind == "empty" and not sentences:
         tables.pop()
     count = 1 if len(tables) <= 3 else 4
     if not tables or len(tables) > 6 or len({len(next(_values(t))) for t in _of_kind(tables[:count], "vectors")}) > 1:
-        raise CorpusError(f"of {len(tables)} tables of features it cannot be told which are text, audio and visual")
+        raise CorpusError(f"it is unclear which of {len(tables)} tables of features are text, audio and visual")
     rest = dict(zip(("audio", "vision"), tables[count:], strict=False))
     return Layout(
         ids=ids,
@@ -127,23 +126,21 @@ def _assign(members: list[Member]) -> Layout:
 
 def _splits(collections: list[Member], known: Iterable[str]) -> dict[str, frozenset[str]]:
     known = frozenset(known)
-    # After the ids may stand other lists, such as names.
+    # Other lists, such as names, may follow the ids.
     collections = collections[:2] + [member for member in collections[2:] if member.ids & known]
     if not 2 <= len(collections) <= 3:
-        raise CorpusError(f"there are {len(collections)} collections of dialogue ids, not those of train, test and dev")
+        raise CorpusError(f"it has {len(collections)} collections of dialogue ids, not 2 or 3 (train, test, dev)")
     splits = dict(zip(SPLITS, (member.ids for member in collections), strict=False))
     for name, ids in splits.items():
         if not ids or ids - known:
             unknown = ", ".join(sorted(ids - known)[:3])
-            raise CorpusError(
-                f"the ids of {name} are " + (f"of dialogues without labels: {unknown}" if ids else "none")
-            )
+            raise CorpusError(f"{name} has {f'ids of dialogues without labels: {unknown}' if ids else 'no ids'}")
         for other in SPLITS[: SPLITS.index(name)]:
             if ids & splits[other]:
                 both = ", ".join(sorted(ids & splits[other])[:3])
                 raise CorpusError(f"{len(ids & splits[other])} dialogues are in both {other} and {name} ({both})")
     if len(splits.get("dev", ())) > len(splits["test"]):
-        raise CorpusError("the third collection of ids is larger than the second: which is dev, and which is test?")
+        raise CorpusError("the third collection of ids is larger than the second: it is unclear which is dev")
     return splits
 
 
@@ -163,20 +160,20 @@ def _look_at_table(position: int, value: dict[Any, Any], most_values: int) -> Me
     ):
         return Member(position, "dict of " + " and ".join(sorted({type(rows).__name__ for rows in value.values()})))
     if sum(map(len, value.values())) > most_values:
-        raise CorpusError(f"the table at {position} repeats the same rows over and over")
+        raise CorpusError(f"the table at {position} repeats the same rows")
     table = {to_id(key): list(rows) for key, rows in value.items()}
     if len(table) < len(value):
         raise CorpusError(f"the table at {position} has a dialogue twice, once as a number and once as a string")
     if sum(_count(row) for rows in table.values() for row in rows) > most_values:
-        raise CorpusError(f"the table at {position} repeats the same values over and over")
+        raise CorpusError(f"the table at {position} repeats the same values")
     kinds = {_kind(row) for rows in table.values() for row in rows} - {"None"}
     return Member(position, " and ".join(sorted(kinds)) or "empty", table)
 
 
 def to_id(value: Any) -> str:
-    """A dialogue's or an utterance's id as a string."""
+    """Returns the id of a dialogue or an utterance as a string."""
     if _kind(value) not in ("strings", "integers"):
-        raise CorpusError(f"an id is a {type(value).__name__}, not a string or a whole number of 64 bits")
+        raise CorpusError(f"an id is a {type(value).__name__}, not a string or a 64-bit integer")
     return value if isinstance(value, str) else str(int(value))
 
 

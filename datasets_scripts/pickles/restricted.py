@@ -1,4 +1,4 @@
-"""Pickles from strangers: plain containers, strings, numbers and numpy arrays come out of them, and nothing is run."""
+"""Reads untrusted pickles: only plain containers, strings, numbers and numpy arrays are built, no code is executed."""
 
 import mmap
 import pickle
@@ -13,7 +13,7 @@ import numpy as np
 from ..builder import CorpusError
 from .stand_ins import MAKERS, NumberType, RefusedError, StandIn, require_keys, set_state
 
-# Taken over from Python's own unpickler: they push, pop, remember and recall, and call nothing.
+# Opcodes of Python's own unpickler that are kept: they use stack and memo, and call nothing.
 INHERITED_OPCODES = """
     PROTO STOP POP POP_MARK DUP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 FLOAT BINFLOAT
     STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8
@@ -21,12 +21,12 @@ INHERITED_OPCODES = """
     GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT MEMOIZE
 """
 MAX_DEPTH = 1000
-# The unpickler in C allocates whatever lengths and memo numbers a pickle announces. Any, as its stack is undocumented.
+# The unpickler in C allocates any length and memo index that a pickle announces. Any: the stack is undocumented.
 _PythonUnpickler: Any = pickle._Unpickler
 
 
 class _Source:
-    """A mapped file in which no read allocates what the file does not hold."""
+    """A memory-mapped file; no read allocates more than the file contains."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self.data, self.readline = data, data.readline
@@ -39,14 +39,14 @@ class _Source:
 
     def require(self, size: int, left: int) -> None:
         if size > left:
-            raise RefusedError(f"it announces {size:,} bytes where {left:,} are left, so it is cut off or made to harm")
+            raise RefusedError(f"it announces {size:,} bytes where {left:,} are left, so it is truncated or malicious")
 
 
 class _RestrictedUnpickler(_PythonUnpickler):
     def __init__(self, source: _Source) -> None:
         super().__init__(source, encoding="latin1")
         self.source = source
-        # What calls may copy, in items: a true pickle copies each of its bytes twice, a bomb the same ones for ever.
+        # Items that calls may copy: a genuine pickle copies each byte at most twice, a bomb repeats the same bytes.
         self.allowance = 4 * len(source.data) + 2**20
 
     def find_class(self, module: str, name: str) -> Any:
@@ -59,7 +59,7 @@ class _RestrictedUnpickler(_PythonUnpickler):
     def spend(self, *values: Any) -> None:
         self.allowance -= sum(len(value) for value in values if isinstance(value, str | bytes | list | tuple))
         if self.allowance < 0:
-            raise RefusedError("it copies the same contents over and over")
+            raise RefusedError("it copies the same contents repeatedly")
 
     def load_refused(self) -> None:
         code = chr(self.source.data[self.source.data.tell() - 1])
@@ -79,7 +79,7 @@ class _RestrictedUnpickler(_PythonUnpickler):
         super().load_mark()
 
     def load_frame(self) -> None:
-        # A frame only says how much to read ahead.
+        # A frame only announces how much to read ahead.
         (size,) = struct.unpack("<Q", self.read(8))
         self.source.require(size, len(self.source.data) - self.source.data.tell())
 
@@ -90,11 +90,11 @@ class _RestrictedUnpickler(_PythonUnpickler):
     def load_reduce(self) -> None:
         arguments, function = self.stack.pop(), self.stack[-1]
         if type(function) is not StandIn or type(arguments) is not tuple:
-            raise RefusedError("it calls what is no function")
+            raise RefusedError("it calls an object that is not a function")
         self.spend(*arguments)
         made = None if function.make is None else function.make(arguments)
         if made is None:
-            raise RefusedError(f"it calls {function.name} with arguments that make no plain container or array")
+            raise RefusedError(f"it calls {function.name} with arguments that give no plain container or array")
         self.stack[-1] = made
 
     def load_build(self) -> None:
@@ -156,16 +156,16 @@ _RestrictedUnpickler.dispatch = _dispatch()
 
 
 def load_pickle(path: str | Path) -> Any:
-    """Read a pickle of tables from a source that nobody vouches for.
+    """Reads a pickle of tables from an untrusted source.
 
-    Admitted are dictionaries (ordered and default ones too), lists, tuples, sets, strings, bytes, numbers, booleans,
-    None and numpy arrays and scalars of those. Any other class or function is refused by name; nothing of the pickle
-    is run, and memory stays within a multiple of the file's size, whatever lengths the file announces. Strings of
-    Python 2 are read as latin-1, byte arrays as bytes.
+    Allowed are dictionaries (also ordered and default ones), lists, tuples, sets, strings, bytes, numbers, booleans,
+    None, and numpy arrays and scalars of those. Any other class or function is refused by name. No code is
+    executed, and memory stays within a multiple of the file size. Strings of Python 2 are decoded as latin-1; byte
+    arrays become bytes.
 
     Raises:
-        FileNotFoundError: where there is no such file.
-        CorpusError: where the pickle asks for anything else, or is damaged.
+        FileNotFoundError: if there is no such file.
+        CorpusError: if the pickle contains anything else, or is damaged.
 
     Example:
         >>> import pickle
@@ -176,19 +176,19 @@ def load_pickle(path: str | Path) -> Any:
     path = Path(path)
     with path.open("rb") as file:
         if not path.stat().st_size:
-            raise CorpusError(f"{path} is empty: fetch it anew")
+            raise CorpusError(f"{path} is empty: download it again")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             try:
                 return _RestrictedUnpickler(_Source(data)).load()
             except RefusedError as error:
                 raise CorpusError(
-                    f"{path} is refused at byte {data.tell():,}: {error}. A pickle can run programs; nothing of "
-                    "this one was run, and only plain containers, strings, numbers and numpy arrays are read. Take it "
-                    "from its authors anew; if you trust it, load it yourself and save it again as those."
+                    f"{path} is refused at byte {data.tell():,}: {error}. A pickle can execute code. "
+                    "Nothing of this one was executed; only plain containers, strings, numbers and arrays are read. "
+                    "Download it again from its authors; if you trust it, load it and save it as those types."
                 ) from None
             except Exception as error:
-                # Damaged bytes fail in any of the ways that bytes can be misread.
+                # Damaged bytes can raise any exception.
                 raise CorpusError(
-                    f"{path} is no whole pickle: {type(error).__name__} at byte {data.tell():,} ({error}). Fetch it "
-                    "anew; a file of a few hundred bytes may be a pointer of git-lfs to the real one."
+                    f"{path} is not a complete pickle: {type(error).__name__} at byte {data.tell():,} ({error}). "
+                    "Download it again; a file of a few hundred bytes may be a git-lfs pointer to the real one."
                 ) from error

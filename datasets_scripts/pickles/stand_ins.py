@@ -1,4 +1,4 @@
-"""What stands in a restricted pickle for the classes and functions it names, and checks of what they are given."""
+"""Safe replacements for the classes and functions that a pickle names, with checks of their arguments."""
 
 import collections
 import math
@@ -11,19 +11,22 @@ import numpy as np
 
 NUMBER_TYPE = re.compile(r"b1|[iu][1248]|f[248]|[SU][1-9]\d{0,5}|O[48]?")
 MAX_DIMENSIONS = 8
-# Rows of an array that holds nothing, or rows without columns.
+# Limit on the rows of an array without values.
 MAX_EMPTY = 2**16
 
 
 class RefusedError(Exception):
-    """What a pickle asks for and does not get."""
+    """Raised for contents of a pickle that are not allowed."""
 
 
 @dataclass(frozen=True)
 class StandIn:
-    """Stands where the pickle names a class or function: a name, and a checking function of ours if it may be called.
+    """Replacement for a class or function that the pickle names.
 
-    `make` takes the arguments and gives the object, or None where they are not those of a plain container or array.
+    Args:
+        name: full name in the pickle.
+        make: builds the object from the arguments of a call, or returns None if they are not allowed; None if the class
+            or function may be named but not called.
     """
 
     name: str
@@ -32,18 +35,18 @@ class StandIn:
 
 @dataclass
 class NumberType:
-    """A numpy dtype in the making; the real one's `__setstate__` could change types that the whole process shares."""
+    """A numpy dtype under construction; `__setstate__` of a real one could change types that the process shares."""
 
     code: str
     order: Literal["<", ">", "|", "="] = "="
 
     def to_dtype(self) -> np.dtype[Any]:
-        """The dtype, in its byte order."""
+        """Returns the dtype in its byte order."""
         return np.dtype(self.code).newbyteorder(self.order)
 
 
 def require_keys(values: Iterable[Any]) -> None:
-    """Refuse keys that have parts: hashing a deep nest of tuples overflows the stack of the interpreter."""
+    """Refuses containers as keys: hashing deeply nested tuples overflows the stack of the interpreter."""
     for value in values:
         if value is not None and not isinstance(value, str | bytes | int | float | np.number):
             raise RefusedError(f"it has a {type(value).__name__} as a key or in a set")
@@ -85,7 +88,7 @@ def _array_of_buffer(arguments: tuple[Any, ...]) -> np.ndarray | None:
 
 
 def _array(number_type: NumberType, shape: tuple[Any, ...], raw: bytes | str, order: Any) -> np.ndarray:
-    """An array of numbers or strings from its bytes, which have to fill it."""
+    """Returns an array of numbers or strings from its bytes, whose number has to match."""
     raw = _to_bytes(raw)
     dtype = number_type.to_dtype()
     _require_shape(shape, len(raw))
@@ -95,20 +98,20 @@ def _array(number_type: NumberType, shape: tuple[Any, ...], raw: bytes | str, or
 
 
 def _to_bytes(raw: bytes | str) -> bytes:
-    """Bytes, also where Python 2 wrote them as a string."""
+    """Returns bytes; Python 2 wrote them as a string."""
     return raw.encode("latin1") if isinstance(raw, str) else raw
 
 
 def _require_shape(shape: tuple[Any, ...], size: int) -> None:
-    """Refuse an array of more items than the `size` of what it is made from."""
+    """Refuses an array of more items than the `size` of its source."""
     sound = len(shape) <= MAX_DIMENSIONS and all(type(length) is int and length >= 0 for length in shape)
-    # Zeros do not count, or an array without contents could have any number of rows.
+    # Zero lengths count as 1: otherwise an array without values could have any number of rows.
     if not sound or math.prod(length or 1 for length in shape) > (size or MAX_EMPTY):
         raise RefusedError(f"it has an array of {len(shape)} dimensions larger than its contents")
 
 
 def set_state(target: Any, state: tuple[Any, ...]) -> None:
-    """Fill a blank array or type in place: the pickle's memo may already point at it."""
+    """Fills a blank array or type in place, because the memo of the pickle may refer to it."""
     filled: Any
     match target, state:
         case NumberType(), (3 | 4, "<" | ">" | "|" | "=" as order, None, None, None, int(), int(), *_):
@@ -119,14 +122,14 @@ def set_state(target: Any, state: tuple[Any, ...]) -> None:
             target.__setstate__(filled)
         case np.ndarray(), (1, tuple(shape), NumberType() as number_type, fortran, list(items)):
             _require_shape(shape, len(items))
-            # Arrays in arrays could be nested deeper than the interpreter can take apart.
+            # The interpreter could not free arrays that are nested too deeply.
             nested = any(isinstance(item, np.ndarray) for item in items)
             if nested or number_type.code[0] != "O" or math.prod(shape) != len(items):
                 raise RefusedError(f"it has an array of shape {shape} made of {len(items)} objects")
             filled = (1, shape, np.dtype(object), bool(fortran), items)
             target.__setstate__(filled)
         case _:
-            raise RefusedError(f"it sets a {type(target).__name__} to what makes no array of plain values")
+            raise RefusedError(f"it sets a {type(target).__name__} to a state that is no array of plain values")
 
 
 def _ordered_dict(arguments: tuple[Any, ...]) -> collections.OrderedDict[Any, Any] | None:
@@ -166,7 +169,7 @@ MAKERS: dict[str, Callable[[tuple[Any, ...]], Any] | None] = {
     "builtins.dict": None,
     "builtins.set": _set_of(set),
     "builtins.frozenset": _set_of(frozenset),
-    # How protocol 2 writes empty bytes.
+    # Protocol 2 writes empty bytes in this way.
     "builtins.bytes": lambda arguments: None if arguments else b"",
     "collections.OrderedDict": _ordered_dict,
     "collections.defaultdict": _default_dict,

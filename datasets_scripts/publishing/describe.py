@@ -1,10 +1,10 @@
-"""Facts about a corpus: how much there is of what, what is missing or broken, and who speaks in more than one split."""
+"""Statistics of a corpus: sizes, labels, missing and broken media, and speakers shared between splits."""
 
-import bisect
 import collections
 import itertools
 import math
 import os
+import statistics
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,19 +15,20 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-# The only import from there in this package: what training will call broken is what has to be counted here.
+# Media count as broken exactly where training would reject them.
 from modeling_erc.media_erc import MediaError, probe_media
 
 from ..schema import FEATURE_COLUMNS, MEDIA_COLUMNS, label_names
+from .markdown import aligned_table
 
 EXAMPLES = 5
-# Dialogues whose new files are opened at the same time.
+# Number of dialogues whose media files are opened at the same time.
 DIALOGUES_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
 class Clip:
-    """What a media file says about itself; `problem` is the reason why it cannot be used."""
+    """Header of a media file; `problem` is the reason why the file cannot be used, or None."""
 
     seconds: float | None = None
     has_audio: bool = False
@@ -37,28 +38,38 @@ class Clip:
 
 
 class Spread(collections.Counter[float]):
-    """How often each value came; its size is that of the different values, not of the corpus."""
+    """Frequency of each value; its size is the number of distinct values."""
 
     def sum(self) -> float:
-        """Of all values."""
-        return math.fsum(value * count for value, count in self.items())
+        """Returns the sum of all values."""
+        return math.fsum(self.elements())
 
     def median(self) -> float:
-        """Of all values, of which there has to be one."""
-        values = sorted(self)
-        ends = list(itertools.accumulate(self[value] for value in values))
-        below, above = (values[bisect.bisect_right(ends, rank)] for rank in ((ends[-1] - 1) // 2, ends[-1] // 2))
-        return (below + above) / 2
+        """Returns the median of all values."""
+        return statistics.median(self.elements())
 
     def __str__(self) -> str:
-        if not self:
-            return "-"
-        return " / ".join(f"{value:,.4g}" for value in (min(self), self.median(), max(self)))
+        return " / ".join(f"{value:,.4g}" for value in (min(self), self.median(), max(self))) if self else "-"
 
 
 @dataclass
 class SplitFacts:
-    """One split; `labels` by class index, None for context; media and features by column."""
+    """Statistics of one split.
+
+    Args:
+        dialogues: number of dialogues.
+        labels: number of utterances by class index; None counts those that are context only.
+        lengths: utterances per dialogue.
+        words: words per utterance.
+        seconds: seconds per utterance.
+        speakers: number of utterances by speaker.
+        longest: seconds and place ("dialogue/utterance") of the longest utterance.
+        usable: number of usable clips by media column.
+        missing: number of utterances without a clip by media column.
+        broken: number of clips that cannot be used by media column.
+        not_finite: number of vectors with NaN or infinity by feature column.
+        widths: number of vectors by feature column and width.
+    """
 
     dialogues: int = 0
     labels: collections.Counter[int | None] = field(default_factory=collections.Counter)
@@ -77,26 +88,27 @@ class SplitFacts:
 
     @property
     def utterances(self) -> int:
-        """Labelled and context."""
+        """Number of utterances, including context."""
         return self.labels.total()
 
     @property
     def labelled(self) -> int:
-        """Utterances with a label."""
+        """Number of utterances with a label."""
         return self.utterances - self.labels[None]
 
 
 @dataclass
 class CorpusFacts:
-    """All splits.
+    """Statistics of all splits.
 
     Args:
-        names: classes in the order of their indices.
-        splits: by name.
-        feature_columns: those of precomputed features.
-        named: media columns in which some row names a file.
-        missing: by media column the first few, "dialogue/utterance" and the reason where there is one.
-        broken: the first few, "dialogue/utterance: reason".
+        names: class names in the order of their indices.
+        splits: statistics by split.
+        feature_columns: columns of precomputed features.
+        named: media columns in which at least one row names a file.
+        missing: first few utterances without a clip by media column, as "dialogue/utterance" or
+            "dialogue/utterance: reason".
+        broken: first few utterances whose clip cannot be used, as "dialogue/utterance: reason".
     """
 
     names: list[str]
@@ -107,7 +119,7 @@ class CorpusFacts:
     broken: list[str] = field(default_factory=list)
 
     def label_counts(self) -> dict[str, dict[str, int]]:
-        """Utterances by split and class."""
+        """Returns the number of utterances by split and class."""
         return {
             split: {name: facts.labels[index] for index, name in enumerate(self.names)}
             for split, facts in self.splits.items()
@@ -115,12 +127,13 @@ class CorpusFacts:
 
 
 def describe(splits: Mapping[str, Any]) -> CorpusFacts:
-    """Reads every row once and opens, without decoding, every media file once.
+    """Computes the statistics of a corpus.
 
-    What is kept grows with the files and the speakers, not with the rows.
+    Every row is read once, and every media file is opened once without decoding. Memory grows with the number of files
+    and speakers, not with the number of rows.
 
     Args:
-        splits: prepared or streamed ones, as from `load_erc_dataset`.
+        splits: prepared or streamed splits, as returned by `load_erc_dataset`.
 
     Example:
         >>> facts = describe(load_erc_dataset("meld", "MELD.Raw", streaming=True))
@@ -148,7 +161,7 @@ def describe(splits: Mapping[str, Any]) -> CorpusFacts:
 
 
 def probe(path: str) -> Clip:
-    """What a media file says about itself, decoding nothing; reads nothing but its head where it can."""
+    """Reads the header of a media file without decoding it."""
     if not os.path.exists(path):
         return Clip(missing=True, problem=f"{path}: no such file")
     if path.lower().endswith((".wav", ".flac")):
@@ -156,7 +169,7 @@ def probe(path: str) -> Clip:
             seconds = soundfile.info(path).duration
             return Clip(seconds, has_audio=True, problem=None if seconds else f"{path}: 0 s long")
         except soundfile.SoundFileError:
-            pass  # another container under that name, or nothing that can be read: PyAV will say
+            pass  # another container under that name, or an unreadable file: PyAV reports the reason
     try:
         info = probe_media(path)
     except MediaError as error:
@@ -166,17 +179,19 @@ def probe(path: str) -> Clip:
 
 
 def used_seconds(turn: Mapping[str, Any], column: str, clip: Clip) -> float | None:
-    """How long the part of a clip is that an utterance uses, None where the clip does not say.
+    """Returns the length in seconds of the part of a clip that an utterance uses; None if it is unknown.
 
     Raises:
-        MediaError: where there is nothing to use.
+        MediaError: if the clip or that part of it cannot be used.
     """
     if clip.problem is not None:
         raise MediaError(clip.problem)
     path, kind = turn[column], MEDIA_COLUMNS[column]
     if not (clip.has_audio if kind == "audio" else clip.has_video):
         raise MediaError(f"{path}: no {kind} in it")
-    start, end = _range(turn, column)
+    # As in the processor: a video's own times take precedence.
+    video = turn.get("video_start"), turn.get("video_end")
+    start, end = video if kind == "video" and video != (None, None) else (turn["start"], turn["end"])
     begin, stop = start or 0.0, math.inf if end is None else end
     if not 0 <= begin < stop:
         raise MediaError(f"{path}: range {start}-{end} s is empty or starts before 0")
@@ -185,12 +200,6 @@ def used_seconds(turn: Mapping[str, Any], column: str, clip: Clip) -> float | No
     if begin >= clip.seconds:
         raise MediaError(f"{path}: range {start}-{end} s lies past the end ({clip.seconds:.2f} s)")
     return min(stop, clip.seconds) - begin
-
-
-def _range(turn: Mapping[str, Any], column: str) -> tuple[float | None, float | None]:
-    """As the processor reads it: for video its own times come first."""
-    video = turn.get("video_start"), turn.get("video_end")
-    return video if column == "video_path" and video != (None, None) else (turn["start"], turn["end"])
 
 
 def _count_dialogue(facts: CorpusFacts, split: str, row: dict[str, Any], known: dict[str, Clip]) -> None:
@@ -216,7 +225,7 @@ def _count_dialogue(facts: CorpusFacts, split: str, row: dict[str, Any], known: 
 def _count_media(
     facts: CorpusFacts, counts: SplitFacts, turn: dict[str, Any], place: str, known: dict[str, Clip]
 ) -> float | None:
-    """Length (seconds) of an utterance: of its sound, else of its video, else by its times, else None."""
+    """Counts the media of an utterance; returns its length in seconds from audio, video or times, or None."""
     lengths: list[float | None] = []
     for column in MEDIA_COLUMNS:
         path = turn[column]
@@ -233,7 +242,7 @@ def _count_media(
             counts.usable[column] += 1
         except MediaError as error:
             counts.broken[column] += 1
-            # A file that is both sound and picture is one problem.
+            # A file used as audio and as video is one problem.
             if len(facts.broken) < EXAMPLES and f"{place}: {error}" not in facts.broken:
                 facts.broken.append(f"{place}: {error}")
     if all(turn[column] is None for column in MEDIA_COLUMNS) and turn["start"] is not None and turn["end"] is not None:
@@ -242,44 +251,44 @@ def _count_media(
 
 
 def report(facts: CorpusFacts) -> str:
-    """The facts as aligned text."""
+    """Returns the statistics as aligned text."""
     splits = facts.splits
-    every = list(splits.values())
+    all_facts = list(splits.values())
     rows = [
         ["", *splits],
-        ["dialogues", *(f"{s.dialogues:,}" for s in every)],
-        ["utterances", *(f"{s.utterances:,}" for s in every)],
-        ["  labelled", *(f"{s.labelled:,}" for s in every)],
-        ["  with text", *(f"{s.words.total():,}" for s in every)],
-        ["speakers", *(f"{len(s.speakers):,}" for s in every)],
-        ["utterances a dialogue *", *(str(s.lengths) for s in every)],
-        ["words an utterance *", *(str(s.words) for s in every)],
+        ["dialogues", *(f"{s.dialogues:,}" for s in all_facts)],
+        ["utterances", *(f"{s.utterances:,}" for s in all_facts)],
+        ["  labelled", *(f"{s.labelled:,}" for s in all_facts)],
+        ["  with text", *(f"{s.words.total():,}" for s in all_facts)],
+        ["speakers", *(f"{len(s.speakers):,}" for s in all_facts)],
+        ["utterances a dialogue *", *(str(s.lengths) for s in all_facts)],
+        ["words an utterance *", *(str(s.words) for s in all_facts)],
     ]
-    if any(s.seconds for s in every):
+    if any(s.seconds for s in all_facts):
         rows += [
-            ["seconds an utterance *", *(str(s.seconds) for s in every)],
-            ["hours", *(f"{s.seconds.sum() / 3600:.2f}" for s in every)],
+            ["seconds an utterance *", *(str(s.seconds) for s in all_facts)],
+            ["hours", *(f"{s.seconds.sum() / 3600:.2f}" for s in all_facts)],
         ]
-    found = [column for column in MEDIA_COLUMNS if column in facts.named]
-    for column in found:
-        rows.append([f"{MEDIA_COLUMNS[column]}: usable", *(f"{s.usable[column]:,}" for s in every)])
-        rows.append(["  missing", *(f"{s.missing[column]:,}" for s in every)])
-        rows.append(["  broken", *(f"{s.broken[column]:,}" for s in every)])
+    media = [column for column in MEDIA_COLUMNS if column in facts.named]
+    for column in media:
+        rows.append([f"{MEDIA_COLUMNS[column]}: usable", *(f"{s.usable[column]:,}" for s in all_facts)])
+        rows.append(["  missing", *(f"{s.missing[column]:,}" for s in all_facts)])
+        rows.append(["  broken", *(f"{s.broken[column]:,}" for s in all_facts)])
     for column in facts.feature_columns:
-        rows.append([f"{column}: width", *(_widths(s.widths[column]) for s in every)])
-        rows.append(["  missing", *(f"{s.utterances - s.widths[column].total():,}" for s in every)])
-        rows.append(["  with NaN or infinity", *(f"{s.not_finite[column]:,}" for s in every)])
+        rows.append([f"{column}: width", *(_widths(s.widths[column]) for s in all_facts)])
+        rows.append(["  missing", *(f"{s.utterances - s.widths[column].total():,}" for s in all_facts)])
+        rows.append(["  with NaN or infinity", *(f"{s.not_finite[column]:,}" for s in all_facts)])
     labels = [["label", *splits]]
     for index, name in enumerate(facts.names):
-        shares = (f"{s.labels[index]:,} {100 * s.labels[index] / max(s.labelled, 1):5.1f} %" for s in every)
+        shares = (f"{s.labels[index]:,} {100 * s.labels[index] / max(s.labelled, 1):5.1f} %" for s in all_facts)
         labels.append([name, *shares])
-    sections = [_table(rows) + "\n* min / median / max", _table(labels), _speaker_overlap(splits)]
+    sections = [aligned_table(rows) + "\n* min / median / max", aligned_table(labels), _speaker_overlap(splits)]
     longest = [f"  {split}: {s.longest[1]}, {s.longest[0]:.1f} s" for split, s in splits.items() if s.seconds]
     if longest:
         sections.append("\n".join(["longest utterance", *longest]))
-    if not found:
+    if not media:
         sections.append("There are no audio and no video files.")
-    for column in found:
+    for column in media:
         if facts.missing[column]:
             sections.append(f"missing {MEDIA_COLUMNS[column]}, the first:\n  " + "\n  ".join(facts.missing[column]))
     if facts.broken:
@@ -304,14 +313,3 @@ def _speaker_overlap(splits: Mapping[str, SplitFacts]) -> str:
             line += f" ({', '.join(shared[:EXAMPLES])}{more}), who speak {share:.1f} % of {second}"
         lines.append(line)
     return "\n".join(lines) if len(lines) > 1 else "one split only: no speaker overlap"
-
-
-def _table(rows: list[list[str]]) -> str:
-    """The first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    )

@@ -1,64 +1,63 @@
-"""A corpus as a folder of parquet files with a dataset card, for `datasets.load_dataset` and for the Hub."""
+"""Writes a corpus as parquet files with a dataset card, for `datasets.load_dataset` and for the Hub."""
 
 import glob
 import hashlib
+import itertools
 import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import HfApi
-from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # theirs for us: httpx itself may be httpx2
+from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # the module it uses, httpx or httpx2
 
 from ..builder import CorpusError, ErcBuilder
 from ..schema import MEDIA_COLUMNS
 from .dataset_card import SplitCounts, dataset_card, relative_path
 
-# Says that a folder is this module's, and which of its files are.
+# Marks a folder as written by this module and lists the files that it wrote.
 MARKER = ".datasets_scripts.json"
 ROWS_AT_ONCE = 64
-# Of the hash in a file's name.
+# Length of the hash in a file name.
 DIGITS = 12
 
 
 def check_rights(builder_class: type[ErcBuilder], name: str, holds_rights: bool) -> None:
-    """Refuses a corpus whose terms allow no copies.
+    """Checks that a corpus may be redistributed.
 
     Raises:
-        PermissionError: unless its class says `REDISTRIBUTABLE` or the caller holds the rights.
+        PermissionError: if its class is not `REDISTRIBUTABLE` and the caller does not hold the rights.
     """
     if not (builder_class.REDISTRIBUTABLE or holds_rights):
         raise PermissionError(
             f"{name} is not pushed: its terms allow no copies ({builder_class.LICENSE}). "
-            "If it is yours to pass on, say so with --i-hold-the-rights."
+            "If you hold the rights to redistribute it, add --i-hold-the-rights."
         )
 
 
 def write_dataset(builder: ErcBuilder, folder: str | Path, *, command: str, overwrite: bool = False) -> Path:
     """Writes `data/<split>-<hash>.parquet` for every split that has dialogues, and a dataset card (`README.md`).
 
-    The rows are those of the builder, only that media paths are relative to the corpus' folder, or to the `media_dir`
-    of a table (of a file elsewhere, its name). One pass, a few dozen dialogues at a time. The files appear in `folder`
-    once all of them are written.
+    The rows equal those of the builder, except that media paths are relative to the folder of the corpus or to the
+    `media_dir` of a table. A file outside that folder is given by its name. Dialogues are read in one pass, in small
+    batches. The files appear in `folder` only after all of them have been written.
 
     Args:
-        builder: of the corpus.
-        folder: a new or empty one.
-        command: what the card says the copy was made by.
-        overwrite: replace what an earlier call wrote into `folder`; files of others stay.
+        builder: builder of the corpus.
+        folder: a new or empty folder.
+        command: the command that the card names as the origin of the copy.
+        overwrite: replace files that an earlier call wrote into `folder`; other files are kept.
 
     Returns:
-        the absolute folder.
+        The absolute path of `folder`.
 
     Raises:
-        FileExistsError: where `folder` holds something that this function may not replace.
-        ValueError: where `load_dataset` could not read a folder of that name.
-        CorpusError: where a raw file cannot be right or a dialogue id comes twice.
+        FileExistsError: if `folder` contains something that this function may not replace.
+        ValueError: if `load_dataset` could not read a folder of that name.
+        CorpusError: if a raw file is invalid or a dialogue id is repeated.
 
     Example:
         >>> write_dataset(Meld("MELD.Raw"), "meld-parquet", command="by hand")
@@ -66,7 +65,7 @@ def write_dataset(builder: ErcBuilder, folder: str | Path, *, command: str, over
     """
     folder = Path(folder).expanduser().absolute()
     if glob.has_magic(str(folder)):
-        raise ValueError(f"{folder}: `load_dataset` takes *, ? and [ for a pattern, so name a folder without them")
+        raise ValueError(f"{folder}: `load_dataset` takes *, ? and [ as a pattern: choose a folder name without them")
     earlier = replaceable_files(folder, overwrite)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
@@ -88,16 +87,14 @@ def write_dataset(builder: ErcBuilder, folder: str | Path, *, command: str, over
 
 
 def replaceable_files(folder: Path, overwrite: bool) -> list[str]:
-    """What an earlier call wrote into `folder`, relative to it: nothing for a new or empty one.
+    """Returns the relative paths of files that an earlier call wrote into `folder`; empty for a new or empty folder.
 
     Raises:
-        FileExistsError: where `folder` is no folder, or not empty and not to be overwritten or not of this module.
+        FileExistsError: if `folder` is a file, or if it is not empty and may not be overwritten.
     """
-    if not folder.exists():
-        return []
-    if not folder.is_dir():
+    if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file: name a folder")
-    if not any(folder.iterdir()):
+    if not folder.exists() or not any(folder.iterdir()):
         return []
     if not overwrite:
         raise FileExistsError(f"{folder} is not empty: name another folder, or add --overwrite")
@@ -107,26 +104,26 @@ def replaceable_files(folder: Path, overwrite: bool) -> list[str]:
 
 
 def written_files(folder: Path) -> list[str]:
-    """Names of the files that `write_dataset` left in `folder`."""
+    """Returns the relative paths of the files that `write_dataset` wrote into `folder`."""
     names = json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"]
-    # A folder may come from anywhere: what it lists must not lead out of it.
+    # The folder may come from anywhere, so a listed path must not lead out of it.
     return [name for name in names if name == "README.md" or re.fullmatch(r"data/[\w.-]+\.parquet", name)]
 
 
 def push_dataset(folder: Path, repo_id: str, *, private: bool = False) -> str:
-    """Uploads what `write_dataset` wrote to a dataset repository, which is made where there is none.
+    """Uploads the files written by `write_dataset` to a dataset repository, and creates it if needed.
 
     Args:
-        folder: as returned by `write_dataset`.
-        repo_id: `user/name`.
-        private: keep the repository to its owner.
+        folder: folder returned by `write_dataset`.
+        repo_id: id of the repository, `user/name`.
+        private: make the repository private.
 
     Returns:
-        the repository's address.
+        The URL of the repository.
 
     Raises:
-        ConnectionError: where the Hub is not reached or refuses.
-        ValueError: for a wrong `repo_id`, or where `private` is asked of a repository that is public already.
+        ConnectionError: if the Hub cannot be reached or refuses the upload.
+        ValueError: if `repo_id` is malformed, or if `private` is set and the repository is already public.
     """
     api = HfApi()
     try:
@@ -138,7 +135,7 @@ def push_dataset(folder: Path, repo_id: str, *, private: bool = False) -> str:
             repo_type="dataset",
             folder_path=folder,
             allow_patterns=written_files(folder),
-            # What an earlier push left there.
+            # Files of an earlier push.
             delete_patterns=f"data/*-{'[0-9a-f]' * DIGITS}.parquet",
             commit_message="Upload the corpus",
         )
@@ -148,20 +145,20 @@ def push_dataset(folder: Path, repo_id: str, *, private: bool = False) -> str:
 
 
 def check_login() -> None:
-    """Asks the Hub who is there, so that a missing token shows before the work and not after it.
+    """Checks the login on the Hub, so that a missing token is reported before the work starts.
 
     Raises:
-        ConnectionError: where the Hub is not reached or does not know the token.
-        OSError: where there is no token.
+        ConnectionError: if the Hub cannot be reached or rejects the token.
+        OSError: if there is no token.
     """
     try:
         HfApi().whoami()
     except httpx.HTTPError as error:
-        raise ConnectionError(f"the Hub lets nobody in: {error}") from error
+        raise ConnectionError(f"the Hub cannot be reached or rejects the login: {error}") from error
 
 
 def _write_splits(builder: ErcBuilder, folder: Path) -> tuple[dict[str, SplitCounts], set[str]]:
-    """Counts by split, and the columns of an utterance that are not null throughout."""
+    """Writes one parquet file per split; returns the counts and the columns that have at least one value."""
     counts: dict[str, SplitCounts] = {}
     present: set[str] = set()
     split_of: dict[str, str] = {}
@@ -169,23 +166,26 @@ def _write_splits(builder: ErcBuilder, folder: Path) -> tuple[dict[str, SplitCou
     for split, rows in builder.as_streaming_dataset().items():
         counted, path = SplitCounts(), folder / "data" / f"{split}.parquet"
         with pq.ParquetWriter(path, rows.features.arrow_schema) as writer:
-            for batch in _batches(rows):
+            rows_left = iter(rows)
+            while batch := list(itertools.islice(rows_left, ROWS_AT_ONCE)):
                 for row in batch:
                     dialogue = row["dialogue_id"]
                     if dialogue in split_of:
-                        raise CorpusError(f"dialogue {dialogue!r} of {split} is one of {split_of[dialogue]} already")
+                        raise CorpusError(f"dialogue {dialogue!r} of {split} is also in {split_of[dialogue]}")
                     split_of[dialogue] = split
                     counted.dialogues += 1
                     for utterance in row["utterances"]:
-                        _hide_machine(utterance, media_root)
+                        for column in MEDIA_COLUMNS:
+                            if utterance[column] is not None:
+                                utterance[column] = relative_path(utterance[column], media_root)
                         counted.labels[utterance["label"]] += 1
                         present.update(column for column, value in utterance.items() if value is not None)
                 writer.write_table(pa.Table.from_pylist(batch, schema=rows.features.arrow_schema))
         if not counted.dialogues:  # `load_dataset` refuses a split without rows
             path.unlink()
             continue
-        # `load_dataset` takes a folder of the same name and card for the one that it has cached, so the card, which
-        # lists the files, has to change with what is in them.
+        # `load_dataset` identifies a cached folder by its name and its card. The card lists the files, so their names
+        # have to change with their contents.
         with path.open("rb") as written:
             digest = hashlib.file_digest(written, "sha256").hexdigest()[:DIGITS]
         counted.file = f"data/{split}-{digest}.parquet"
@@ -194,21 +194,3 @@ def _write_splits(builder: ErcBuilder, folder: Path) -> tuple[dict[str, SplitCou
     if not counts:
         raise CorpusError(f"{builder.root} holds no dialogue")
     return counts, present
-
-
-def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    batch = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == ROWS_AT_ONCE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _hide_machine(utterance: dict[str, Any], root: Path) -> None:
-    """Makes the media paths of an utterance relative to the corpus."""
-    for column in MEDIA_COLUMNS:
-        if utterance[column] is not None:
-            utterance[column] = relative_path(utterance[column], root)

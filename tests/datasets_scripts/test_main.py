@@ -199,4 +199,4 @@ def test_unreachable_hub_is_reported(root: Path, tmp_path: Path) -> None:
         environment = hub.environment(tmp_path / "home")
     done = run("meld", root, "--push", "me/meld", RIGHTS, **environment)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("ConnectionError: the Hub lets nobody in: ")
+    assert done.stderr.splitlines()[-1].startswith("ConnectionError: the Hub cannot be reached or rejects the login: ")

@@ -26,7 +26,8 @@ def refuse(question=""):
 builtins.input = refuse
 import modeling_erc
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoProcessor, AutoTokenizer, pipeline
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+from transformers import AutoProcessor, AutoTokenizer, pipeline
 
 folder, place, dialogue = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
 autos = (AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoProcessor, AutoTokenizer)

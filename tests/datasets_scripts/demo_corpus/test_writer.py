@@ -64,7 +64,7 @@ def test_tables_are_in_melds_form_and_every_row_has_its_clip(corpus: Path, split
 
 
 def test_the_columns_are_those_of_the_real_release(corpus: Path) -> None:
-    release = Path(__file__).parents[2] / "../shared/data/meld/dev_sent_emo.csv"
+    release = Path(__file__).parents[4] / "shared/data/meld/dev_sent_emo.csv"
     if not release.is_file():
         pytest.skip("the MELD tables are not beside this checkout")
     assert (corpus / "dev_sent_emo.csv").read_bytes().splitlines()[0] == release.read_bytes().splitlines()[0]
@@ -161,10 +161,11 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_run_that_is_broken_off_leaves_no_corpus_and_the_next_one_writes_it(tmp_path: Path) -> None:
     root = tmp_path / "corpus"
-    command = [sys.executable, "-m", "datasets_scripts.demo_corpus.writer", str(root)]
+    code = f"from datasets_scripts.demo_corpus.writer import *; ensure_demo_corpus(Path({str(root)!r}))"
+    command = [sys.executable, "-c", code]
     # A session of its own, so that the worker processes end with it.
     with subprocess.Popen(
-        command, cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL, start_new_session=True
+        command, cwd=Path(__file__).parents[3], stderr=subprocess.DEVNULL, start_new_session=True
     ) as process:
         while process.poll() is None and not list(tmp_path.glob(".corpus.*.part/train_splits/*.mp4")):
             time.sleep(0.01)

@@ -14,7 +14,7 @@ import pytest
 from datasets_scripts import CorpusError
 from datasets_scripts.pickles.restricted import load_pickle
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 PLAIN = {
     "numbers": [0, 255, 70000, -3, 2**70, 0.5, True, None],
     "strings": ("", "caf\u00e9", b"", b"\x00\xff"),
@@ -123,7 +123,9 @@ def test_function_of_a_hostile_pickle_is_refused_by_name_and_not_run(
 ) -> None:
     marker = tmp_path / "was here"
     path = write(tmp_path, make(f"touch '{marker}'".replace("'", '"')))
-    with pytest.raises(CorpusError, match=rf"features\.pkl is refused at byte .*{name}\b.*nothing of this one was run"):
+    with pytest.raises(
+        CorpusError, match=rf"features\.pkl is refused at byte .*{name}\b.*Nothing of this one was executed"
+    ):
         load_pickle(path)
     assert not marker.exists()
 
@@ -156,7 +158,7 @@ BOMBS = {
     "type of 10 GB": (calling("numpy.dtype", b"X\x0c\x00\x00\x00V10000000000"), r"calls numpy\.dtype with"),
     "reduce bomb of a set": (
         b"(" + b"I1\n" * 3000 + b"lp0\n0" + b"(cbuiltins\nset\n(g0\ntR" * 3000 + b"l.",
-        "over and over",
+        "repeatedly",
     ),
     "reduce bomb of bytes": (
         b"X"
@@ -164,7 +166,7 @@ BOMBS = {
         + b"a" * 10**6
         + b"q\x000("
         + b"c_codecs\nencode\n(h\x00X\x06\x00\x00\x00latin1tR" * 9999,
-        "over and over",
+        "repeatedly",
     ),
     "deep recursion": (b"(" * 10**6 + b".", "nested more than 1000 deep"),
     "deep key": (b"})" + b"\x85" * 10**6 + b"Ns.", "has a tuple as a key"),
@@ -177,9 +179,9 @@ BOMBS = {
     "extension": (b"\x82\x01.", "opcode EXT1"),
     "instance": (b"]]\x81.", "opcode NEWOBJ"),
     "state of a dictionary": (b"}}b.", "sets the state of a dict"),
-    "call of a list": (b"](tR.", "calls what is no function"),
-    "cut off": (pickle.dumps(ARRAYS)[:-30], "announces .* so it is cut off"),
-    "nothing but a pointer": (b"version https://git-lfs.github.com/spec/v1\n", "is no whole pickle"),
+    "call of a list": (b"](tR.", "calls an object that is not a function"),
+    "cut off": (pickle.dumps(ARRAYS)[:-30], "announces .* so it is truncated"),
+    "nothing but a pointer": (b"version https://git-lfs.github.com/spec/v1\n", "is not a complete pickle"),
     "empty": (b"", "is empty"),
 }
 

@@ -12,7 +12,7 @@ from datasets_scripts.publishing.describe import Spread, describe, probe, report
 from datasets_scripts.schema import VIDEO_COLUMNS
 
 HEADER = "Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID\n"
-MELD = Path(__file__).parents[2].parent / "shared/data/meld"
+MELD = Path(__file__).parents[3].parent / "shared/data/meld"
 Splits = dict[str, list[list[dict[str, Any]]]]
 
 

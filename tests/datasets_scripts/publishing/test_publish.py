@@ -16,7 +16,7 @@ from datasets_scripts.publishing.publish import MARKER, ROWS_AT_ONCE, write_data
 from datasets_scripts.table import Table
 
 HEADER = "Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID\n"
-MELD = Path(__file__).parents[2].parent / "shared/data/meld"
+MELD = Path(__file__).parents[3].parent / "shared/data/meld"
 
 
 class Tiny(ErcBuilder):
@@ -177,7 +177,7 @@ def test_split_without_dialogues_is_left_out(tmp_path: Path, monkeypatch: pytest
 def test_dialogue_id_that_comes_twice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Tiny, "spoken", {"train": {"d": [{}]}, "test": {"d": [{}]}})
     (tmp_path / "raw").mkdir()
-    with pytest.raises(CorpusError, match=r"dialogue 'd' of test is one of train already"):
+    with pytest.raises(CorpusError, match=r"dialogue 'd' of test is also in train"):
         write(tiny(tmp_path / "raw"), tmp_path / "out")
 
 
