@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from modeling_erc.training import FeatureStore
+from modeling_erc.features.feature_store import FeatureStore
 
 ROOT = Path(__file__).parents[3]
 HEADER = "Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID\n"

@@ -7,7 +7,8 @@ import datasets
 import pytest
 import torch
 
-from modeling_erc.training import DecodedMedia, ErcCollator
+from modeling_erc.features.decoded_media import DecodedMedia
+from modeling_erc.training import ErcCollator
 
 
 @pytest.fixture

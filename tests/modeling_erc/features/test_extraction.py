@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from modeling_erc.features.extraction import missing_pieces
-from modeling_erc.features.feature_cache import CachedFeatures
-from modeling_erc.training import FeatureStore, cache_frozen_features
+from modeling_erc.features.feature_cache import CachedFeatures, cache_frozen_features
+from modeling_erc.features.feature_store import FeatureStore
 
 MakeSplits = Callable[..., datasets.DatasetDict]
 

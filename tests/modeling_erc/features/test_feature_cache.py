@@ -15,8 +15,9 @@ from torch import Tensor
 
 from datasets_scripts import label_names
 from modeling_erc.features import extraction
-from modeling_erc.features.feature_cache import CachedFeatures, encoder_fingerprint
-from modeling_erc.training import ErcCollator, FeatureStore, cache_frozen_features
+from modeling_erc.features.feature_cache import CachedFeatures, cache_frozen_features, encoder_fingerprint
+from modeling_erc.features.feature_store import FeatureStore
+from modeling_erc.training import ErcCollator
 
 ROOT = Path(__file__).parents[3]
 ALL = ["text", "audio", "vision"]
@@ -341,7 +342,8 @@ from pathlib import Path
 import datasets, torch
 from transformers import set_seed
 from datasets_scripts import label_names
-from modeling_erc.training import ErcArgumentParser, build, cache_frozen_features
+from modeling_erc.features.feature_cache import cache_frozen_features
+from modeling_erc.training import ErcArgumentParser, build
 torch.set_num_threads(1)
 folder, settings = Path(sys.argv[1]), json.loads(sys.argv[2])
 model_args, data_args, args = ErcArgumentParser().parse_dict(settings)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from modeling_erc.training import FeatureStore
+from modeling_erc.features.feature_store import FeatureStore
 
 ROOT = Path(__file__).parents[3]
 
@@ -31,7 +31,7 @@ def test_a_store_gives_back_what_was_written(tmp_path: Path) -> None:
 KILLED_WRITER = """
 import sys, torch
 from pathlib import Path
-from modeling_erc.training import FeatureStore
+from modeling_erc.features.feature_store import FeatureStore
 store = FeatureStore(Path(sys.argv[1]))
 store.write({"whole": torch.arange(6.0).view(3, 2)})
 store.write({"half": torch.zeros(30_000_000, 1)})

@@ -1,3 +1,6 @@
+import itertools
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -8,8 +11,9 @@ import torch
 import yaml
 
 from modeling_erc import ErcConfig
-from modeling_erc.configs import RECIPES
-from modeling_erc.training import DataArguments, ErcArgumentParser, changed_settings, shown_command
+from modeling_erc.configs import RECIPES, ready_names
+from modeling_erc.training import DataArguments, ErcArgumentParser, ModelArguments, changed_settings, shown_command
+from modeling_erc.training.arguments import GROUPS
 
 NOT_PLAIN = {"text_config", "audio_config", "vision_config", "feature_sizes", "class_weights"}
 Parse = Callable[..., tuple[Any, ...]]
@@ -123,29 +127,63 @@ def test_an_unknown_option_is_named(parse: Parse) -> None:
         parse("", "--hiden_size", "3")
 
 
-def test_every_plain_config_field_is_an_option_with_the_docstring_as_help() -> None:
-    parser = ErcArgumentParser()
-    options = {action.dest: action for action in parser._actions}
-    told = " ".join((ErcConfig.__doc__ or "").replace("`", "").replace("%", "%%").split())
+def test_model_arguments_are_the_plain_config_fields_with_their_defaults() -> None:
+    config, arguments = ErcConfig(feature_sizes={"text": 4}), ModelArguments()
     names = plain_config_fields()
+    sources = {"modalities", "text_encoder", "audio_encoder", "vision_encoder", "start_from", "trained_share"}
     assert len(names) > 20
+    assert {field.name for field in fields(ModelArguments)} == {*names, *sources}
     for name in names:
-        assert name in options, f"ErcConfig.{name} is no option"
-        text = options[name].help or ""
-        assert len(text) > 10, f"--{name} has no help"
-        # Its own paragraph and no more of it.
-        assert f" {name}: {text}" in told
-        assert not any(f" {other}: " in text for other in names)
-    assert options["contrastive_temperature"].help == "tau of the contrastive loss."
-    assert "--contrastive_temperature" in parser.format_help()
+        # The config turns a missing list into an empty one.
+        assert (getattr(arguments, name) or []) == (getattr(config, name) or []), name
 
 
-def test_options_of_the_config_have_its_defaults(parse: Parse) -> None:
-    model = parse("")[0]
-    config = ErcConfig(feature_sizes={"text": 4})
-    for name in plain_config_fields():
-        # The config turns no list into an empty one.
-        assert (getattr(model, name) or []) == (getattr(config, name) or []), name
+@pytest.fixture(params=["train", "extract"])
+def help_text(request: Any) -> str:
+    return ErcArgumentParser(request.param).format_help()
+
+
+def test_the_help_is_short(help_text: str) -> None:
+    lines = help_text.splitlines()
+    assert len(lines) < 260
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_help_shows_every_option_once_in_its_group(help_text: str) -> None:
+    head, *groups, tail = help_text.split("\n\n")
+    options = {action.dest for action in ErcArgumentParser()._actions} - {"help"}
+    shown = [name for group in groups for name in re.findall(r"--(\w[\w-]*)", group.replace("-h, --help", ""))]
+    assert sorted(shown) == sorted(options)
+    titles = [group.partition(":")[0] for group in groups]
+    for title in ("corpus", "backbones", "fusion and context", "losses", "optimisation", "evaluation", "Hub"):
+        assert title in titles
+    assert titles[-1].startswith("other options of transformers.TrainingArguments")
+    assert "--" not in head.replace("[--option value ...]", "")
+    assert tail.startswith("example:")
+
+
+def test_the_help_names_the_ready_recipes_and_explains_each_grouped_option(help_text: str) -> None:
+    words = help_text.split()
+    assert "CONFIG" in words
+    assert all(name in help_text.replace(",", " ").split() for name in ready_names())
+    parser = ErcArgumentParser()
+    for name in itertools.chain.from_iterable(GROUPS.values()):
+        assert len(parser.options[name].help or "") > 10, name
+
+
+@pytest.mark.parametrize(
+    ("script", "prog"),
+    [
+        ("/home/ann/erc/train_hf.py", "train_hf.py"),
+        ("/opt/venv/bin/modeling-erc", "modeling-erc train"),
+        ("/opt/venv/lib/modeling_erc/__main__.py", "python -m modeling_erc train"),
+    ],
+)
+def test_the_help_names_the_program_as_typed(script: str, prog: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [script, "train", "--help"])
+    text = ErcArgumentParser().format_help()
+    assert text.startswith(f"usage: {prog} [CONFIG]")
+    assert f"example: {prog} meld_text" in text
 
 
 @pytest.mark.parametrize("config", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)

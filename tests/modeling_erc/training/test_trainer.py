@@ -22,8 +22,10 @@ from transformers import (
 
 from datasets_scripts import label_names
 from modeling_erc import ErcForSequenceClassification
+from modeling_erc.features.decoded_media import DecodedMedia
+from modeling_erc.features.feature_cache import cache_frozen_features
 from modeling_erc.processing_erc import ErcProcessor
-from modeling_erc.training import DecodedMedia, ErcCollator, cache_frozen_features
+from modeling_erc.training import ErcCollator
 
 MakeSplits = Callable[..., datasets.DatasetDict]
 NO_CHECKPOINTS = {"save_strategy": "no", "eval_strategy": "no", "load_best_model_at_end": False}
