@@ -2,7 +2,6 @@
 
 import argparse
 import difflib
-import itertools
 import json
 import shlex
 import typing
@@ -47,8 +46,7 @@ class DataArguments:
         default=False, metadata={"help": "crop frames to the largest face (needs the extra 'faces')"}
     )
     decoded_cache_mb: int = field(
-        default=256,
-        metadata={"help": "memory for decoded clips of trained backbones (MB for each data-loader worker)"},
+        default=256, metadata={"help": "memory for decoded clips of trained backbones (MB for each data-loader worker)"}
     )
     feature_cache: str | None = field(
         default=None,
@@ -152,64 +150,23 @@ class ErcTrainingArguments(TrainingArguments):
             )
 
 
-def _described(arguments: type) -> dict[str, str]:
-    return {entry.name: entry.metadata["help"] for entry in fields(arguments)}
+def _names(arguments: type) -> str:
+    return " ".join(entry.name for entry in fields(arguments))
 
 
-# Options of each group of `--help`; an empty text stands for the help of the field.
+# Options of each group of `--help`.
 GROUPS = {
-    "run": {
-        "output_dir": "folder of the run; default: runs/CONFIG-001 or the next free number",
-        "resume": "",
-        "overwrite": "",
-        "seed": "random seed",
-        "use_cpu": "train on the CPU even where there is a GPU",
-        "bf16": "train in mixed precision (bfloat16)",
-        "dataloader_num_workers": "number of data-loader processes",
-    },
-    "corpus": _described(DataArguments),
-    "backbones": _described(BackboneArguments),
-    "fusion and context": _described(FusionArguments),
-    "losses": {**_described(LossArguments), "class_weighting": "", "gradient_cache": ""},
-    "optimisation": {
-        "num_train_epochs": "number of epochs",
-        "max_steps": "number of optimizer steps, in place of epochs, where it is positive",
-        "per_device_train_batch_size": "dialogues per batch on each device",
-        "gradient_accumulation_steps": "batches per optimizer step",
-        "optim": "name of the optimizer",
-        "learning_rate": "peak learning rate",
-        "backbone_learning_rate": "",
-        "lr_scheduler_type": "schedule of the learning rate",
-        "warmup_steps": "steps of linear warm-up; below 1, a fraction of all steps",
-        "weight_decay": "weight decay, except for biases and layer norms",
-        "max_grad_norm": "maximum norm of the gradient; 0 does not clip",
-        "speed_perturbation": "",
-    },
-    "evaluation": {
-        "per_device_eval_batch_size": "dialogues per batch on each device",
-        "eval_strategy": "when to evaluate on dev: no, steps or epoch",
-        "eval_steps": "steps between evaluations",
-        "metric_for_best_model": "dev metric that chooses the checkpoint",
-        "greater_is_better": "whether larger values of that metric are better",
-        "load_best_model_at_end": "keep the checkpoint that is best on dev, not the last one",
-        "early_stopping_patience": "",
-        "save_strategy": "when to save a checkpoint: no, steps, epoch or best",
-        "save_steps": "steps between checkpoints",
-        "save_total_limit": "maximum number of checkpoints to keep",
-        "logging_strategy": "when to log the loss: no, steps or epoch",
-        "logging_steps": "steps between logged losses",
-        "report_to": "",
-        "run_name": "name of the run in the loggers",
-    },
-    "Hub": {
-        "push_to_hub": "push checkpoints and the finished run to the Hub",
-        "hub_model_id": "repository, such as user/name",
-        "hub_private_repo": "make the repository private",
-        "hub_revision": "branch to push to",
-        "hub_strategy": "when to push: end or every_save",
-        "hub_always_push": "wait for the previous push rather than skip one",
-        "hub_token": "access token; default: that of `hf auth login`",
-    },
+    "run": "output_dir resume overwrite seed use_cpu bf16 dataloader_num_workers",
+    "corpus": _names(DataArguments),
+    "backbones": _names(BackboneArguments),
+    "fusion and context": _names(FusionArguments),
+    "losses": f"{_names(LossArguments)} class_weighting gradient_cache",
+    "optimisation": "num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps optim "
+    "learning_rate backbone_learning_rate lr_scheduler_type warmup_steps weight_decay max_grad_norm speed_perturbation",
+    "evaluation": "per_device_eval_batch_size eval_strategy eval_steps metric_for_best_model greater_is_better "
+    "load_best_model_at_end early_stopping_patience save_strategy save_steps save_total_limit logging_strategy "
+    "logging_steps report_to run_name",
+    "Hub": "push_to_hub hub_model_id hub_private_repo hub_revision hub_strategy hub_always_push hub_token",
 }
 
 
@@ -233,8 +190,9 @@ class ErcArgumentParser(HfArgumentParser):
             description=description,
             allow_abbrev=False,
         )
-        for name, text in itertools.chain.from_iterable(group.items() for group in GROUPS.values()):
-            self.options[name].help = text or self.options[name].help
+        inherited = {entry.name: entry.metadata.get("help") for entry in fields(TrainingArguments)}
+        for action in self._actions:
+            action.help = action.help or inherited.get(action.dest)
 
     @property
     def options(self) -> dict[str, argparse.Action]:

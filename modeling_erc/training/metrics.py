@@ -83,14 +83,7 @@ class ErcMetric(evaluate.Metric):
 
 
 def logits_of(prediction: Any) -> np.ndarray:
-    """Returns the logits of a Trainer's prediction or evaluation, in which other model outputs may follow them.
-
-    Args:
-        prediction: has `predictions`, an array or a tuple of arrays.
-
-    Returns:
-        `(dialogues, utterances, classes)`, padded.
-    """
+    """Returns the logits of a Trainer's prediction, `(dialogues, utterances, classes)`, without other outputs."""
     outputs = prediction.predictions
     logits: np.ndarray = outputs[0] if isinstance(outputs, tuple) else outputs
     return logits

@@ -95,8 +95,8 @@ def test_modalities_without_a_raw_encoder_are_not_decoded(
 
 
 def test_utterances_without_clips_pass_through(processor: Any) -> None:
-    said = [{"speaker": "A", "text": "hello", "audio_path": None, "video_path": None}]
-    assert DecodedMedia(processor, budget=10**8)(said) == said
+    utterances = [{"speaker": "A", "text": "hello", "audio_path": None, "video_path": None}]
+    assert DecodedMedia(processor, budget=10**8)(utterances) == utterances
 
 
 def test_it_survives_the_way_to_a_worker(clips: list[dict[str, Any]], processor: Any) -> None:

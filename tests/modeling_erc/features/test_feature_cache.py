@@ -221,7 +221,7 @@ def test_a_key_changes_with_the_neighbours_that_the_backbone_reads(
     turns = [("Ann", "one"), ("Bo", "two"), ("Ann", "three"), ("Bo", "four"), ("Ann", "five")]
     other = list(turns)
     other[1] = ("Bo", "TWO") if what == "words" else ("Cy", "two")
-    before, after = (keys_of(said, past, future, parts, store) for said in (turns, other))
+    before, after = (keys_of(spoken, past, future, parts, store) for spoken in (turns, other))
     # Its own words always matter, its own name only beside neighbours.
     own = [1] if what == "words" or past or future else []
     assert [i for i in range(5) if before[i] != after[i]] == sorted(changed + own)
@@ -263,7 +263,7 @@ def test_other_weights_and_settings_have_another_folder(
 
 def test_another_vocabulary_has_another_folder(make_splits: MakeSplits, make_parts: Any) -> None:
     texts = [[[{"text": "one two"}]], [[{"text": "eno owt"}]]]
-    first, second = (make_parts(make_splits({"train": said})) for said in texts)
+    first, second = (make_parts(make_splits({"train": content})) for content in texts)
     second.model.load_state_dict(first.model.state_dict())
     before, after = (encoder_fingerprint(first.model, p.processor, "text") for p in (first, second))
     assert before != after
@@ -374,8 +374,8 @@ def test_two_processes_may_fill_one_store_at_once(
     while not (tmp_path / "ready").exists():
         assert other.poll() is None, other.communicate()[1]
     (mine,), _ = fill(splits, parts, tmp_path / "cache")
-    said, complained = other.communicate(timeout=120)
-    assert said == "48 0\n", complained
+    printed, errors = other.communicate(timeout=120)
+    assert printed == "48 0\n", errors
 
     assert rows.taken() > 0, "both were at work"
     (folder,) = (tmp_path / "cache").iterdir()

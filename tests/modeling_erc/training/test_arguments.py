@@ -1,4 +1,3 @@
-import itertools
 import re
 import sys
 from collections.abc import Callable
@@ -100,7 +99,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("- hidden_size\n- 64\n", "list"),
         ("just words", "str"),
@@ -110,10 +109,10 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         ("dataloader_drop_last: perhaps\n", "dataloader_drop_last: 'perhaps'"),
     ],
 )
-def test_a_file_that_cannot_be_right_stops_with_its_name_and_the_reason(parse: Parse, text: str, said: str) -> None:
+def test_a_file_that_cannot_be_right_stops_with_its_name_and_the_reason(parse: Parse, text: str, expected: str) -> None:
     message = message_of(lambda: parse(text))
     assert "run.yaml" in message
-    assert said in message
+    assert expected in message
 
 
 def test_a_wrong_value_on_the_command_line_stops_with_one_line(parse: Parse) -> None:
@@ -163,12 +162,10 @@ def test_the_help_shows_every_option_once_in_its_group(help_text: str) -> None:
 
 
 def test_the_help_names_the_ready_recipes_and_explains_each_grouped_option(help_text: str) -> None:
-    words = help_text.split()
-    assert "CONFIG" in words
-    assert all(name in help_text.replace(",", " ").split() for name in ready_names())
-    parser = ErcArgumentParser()
-    for name in itertools.chain.from_iterable(GROUPS.values()):
-        assert len(parser.options[name].help or "") > 10, name
+    words = help_text.replace(",", " ").split()
+    assert {"CONFIG", *ready_names()} <= set(words)
+    options = ErcArgumentParser().options
+    assert all(len(options[name].help or "") > 10 for group in GROUPS.values() for name in group.split())
 
 
 @pytest.mark.parametrize(
@@ -189,9 +186,9 @@ def test_the_help_names_the_program_as_typed(script: str, prog: str, monkeypatch
 @pytest.mark.parametrize("config", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_configs_of_the_project_are_read_in_full(config: Path) -> None:
     groups = ErcArgumentParser().parse([str(config)], default_config=config)[:3]
-    said = yaml.safe_load(config.read_text())
-    assert said
-    for name, value in said.items():
+    settings = yaml.safe_load(config.read_text())
+    assert settings
+    for name, value in settings.items():
         assert next(getattr(group, name) for group in groups if hasattr(group, name)) == value
 
 

@@ -99,7 +99,7 @@ def test_a_corpus_of_features_needs_no_encoder_and_is_standardised_by_its_traini
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "expected"),
     [
         ({"modalities": ["text", "smell"]}, "smell.*text, audio, vision"),
         ({"text_encoder": None}, "text needs --text_encoder"),
@@ -118,12 +118,12 @@ def test_a_wrong_set_up_is_refused_with_the_remedy(
     words: datasets.DatasetDict,
     make_parts: Any,
     settings: dict[str, Any],
-    said: str,
+    expected: str,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=said) as refused:
+    with pytest.raises(ValueError, match=expected) as refused:
         make_parts(words, **settings)
     assert "\n" not in str(refused.value)
 

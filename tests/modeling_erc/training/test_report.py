@@ -155,12 +155,12 @@ def test_the_run_s_settings_are_written_down(report: Report) -> None:
 def test_the_card_says_what_metrics_json_says(report: Report) -> None:
     metrics = json.loads((report.folder / "metrics.json").read_text())
     data: Any = ModelCard.load(report.folder / "README.md").data
-    said = {(result.dataset_split, result.metric_name): result.metric_value for result in data.eval_results}
+    reported = {(result.dataset_split, result.metric_name): result.metric_value for result in data.eval_results}
     names = {"accuracy": "Accuracy", "weighted_f1": "Weighted F1", "macro_f1": "Macro F1"}
     expected = {
         (split, f"{names[kind]} ({split})"): scores[kind] for split, scores in metrics.items() for kind in names
     }
-    assert said == expected
+    assert reported == expected
 
 
 def test_the_picture_is_a_picture(report: Report) -> None:

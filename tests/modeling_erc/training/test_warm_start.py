@@ -121,10 +121,10 @@ def test_weights_that_are_spread_over_processes_are_interpolated_too(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("share", "told"), [(0.5, "trained_share needs --start_from"), (1.5, "trained_share is 1.5: choose from 0 to 1")]
+    ("share", "message"), [(0.5, "trained_share needs --start_from"), (1.5, "trained_share is 1.5: choose from 0 to 1")]
 )
 def test_a_share_that_means_nothing_is_refused(
-    share: float, told: str, words: datasets.DatasetDict, make_parts: Any
+    share: float, message: str, words: datasets.DatasetDict, make_parts: Any
 ) -> None:
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         make_parts(words, trained_share=share)
