@@ -189,7 +189,7 @@ def small_disk(uninterrupted: Path, tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(tmp_path / "disk")], check=True)
 
 
-def test_a_full_disk_says_what_to_do_and_keeps_the_last_checkpoint(
+def test_a_full_disk_is_reported_and_keeps_the_last_checkpoint(
     small_disk: Path, uninterrupted: Path, words: list[str]
 ) -> None:
     run = [*words, "--output_dir", str(small_disk / "run")]

@@ -26,6 +26,7 @@ from datasets_scripts.demo_corpus.writer import DemoRecipe, ensure_demo_corpus
 from modeling_erc import ErcConfig, ErcForSequenceClassification
 from modeling_erc.__main__ import main as modeling_erc_command
 from modeling_erc.encoders_erc import TextEncoder
+from modeling_erc.hub.run_facts import METRIC_TITLES
 from modeling_erc.training.tiny_backbones import FRESH
 from modeling_erc.training.train import main as train_main
 from tests.hub_server import HubServer, Reply
@@ -445,9 +446,12 @@ def test_a_run_is_pushed_with_a_card_that_agrees_with_metrics_json(
     assert set(files) == (RESULTS | MODEL | PROCESSOR | {p.name for p in run.glob("*_erc.py")}) - {"predictions.csv"}
     assert json.loads(files["metrics.json"]) == metrics
     card: Any = ModelCard(files["README.md"].decode())
-    reported = {(result.dataset_split, result.metric_name): result.metric_value for result in card.data.eval_results}
-    names = {"accuracy": "Accuracy", "weighted_f1": "Weighted F1", "macro_f1": "Macro F1"}
-    assert reported == {(s, f"{names[kind]} ({s})"): metrics[s][kind] for s in ("dev", "test") for kind in names}
+    results = card.data.eval_results
+    reported = {(result.dataset_split, result.metric_name.lower()): result.metric_value for result in results}
+    titles = METRIC_TITLES.items()
+    assert reported == {
+        (s, f"{title} ({s})".lower()): metrics[s][name] for s in ("dev", "test") for name, title in titles
+    }
     # No file contains a folder of this machine or the token.
     for name, text in files.items():
         assert str(tmp_path.parent).encode() not in text, name
@@ -485,7 +489,7 @@ def test_a_failed_last_push_leaves_the_finished_run(
 
 
 @pytest.mark.slow
-def test_two_processes_share_one_fresh_folder(words_alone: Path, home: Path, tmp_path: Path) -> None:
+def test_two_processes_share_one_new_folder(words_alone: Path, home: Path, tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(CONFIG)
     words = ["small.yaml", "--data_dir", str(words_alone), "--frozen_modalities", "text"]
     done = start(words, tmp_path, launcher=("-m", "torch.distributed.run", "--nproc_per_node", "2"))

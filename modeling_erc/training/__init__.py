@@ -4,7 +4,6 @@ from .arguments import (
     DataArguments,
     ErcArgumentParser,
     ErcTrainingArguments,
-    ModelArguments,
     changed_settings,
     shown_command,
 )
@@ -12,6 +11,7 @@ from .build import build, class_weights
 from .checkpoints import CheckpointError, RunFolderError, prepare_run_folder
 from .data import ErcCollator, SpeedPerturbation, load_corpus
 from .metrics import ErcMetric
+from .model_arguments import ModelArguments
 from .report import write_report
 from .trainer import ErcTrainer
 from .warm_start import interpolate, trained_weights

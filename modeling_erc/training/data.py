@@ -1,7 +1,7 @@
 """From the corpus to a batch: loading the splits, transforming utterances, collating dialogues."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import soxr
 import torch
@@ -30,10 +30,8 @@ def load_corpus(data_args: DataArguments, seed: int) -> dict[str, DialogueRows]:
     return {name: DialogueRows(split) for name, split in splits.items()}
 
 
-class DialogueTransform(Protocol):
-    """Changes the utterances of a dialogue before they are encoded, such as the feature cache."""
-
-    def __call__(self, utterances: list[dict[str, Any]]) -> list[dict[str, Any]]: ...
+# Changes the utterances of a dialogue before they are encoded, such as the feature cache.
+DialogueTransform = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
 
 class SpeedPerturbation:

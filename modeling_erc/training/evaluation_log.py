@@ -1,7 +1,6 @@
 """The confusion matrix and sample predictions of each evaluation, for the loggers in `report_to`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,19 +17,6 @@ if TYPE_CHECKING:
 
 SAMPLES = 20
 COLUMNS = ["dialogue", "utterance", "speaker", "text", "label", "prediction"]
-
-
-@dataclass
-class Evaluated:
-    """An evaluation in a form for people.
-
-    Args:
-        figure: the confusion matrix.
-        samples: rows of the first utterances, with the `COLUMNS`; the same utterances every time.
-    """
-
-    figure: "Figure"
-    samples: list[list[str]]
 
 
 class EvaluationLog(TrainerCallback):
@@ -67,55 +53,64 @@ class EvaluationLog(TrainerCallback):
         # Imported here, since it takes a second.
         import matplotlib.pyplot as plt
 
-        evaluated = self._evaluated(*last, title=f"step {state.global_step}")
-        for write, logger in writers:
-            write(logger, evaluated, state.global_step)
-        plt.close(evaluated.figure)
-
-    def _evaluated(self, dialogues: Any, logits: np.ndarray, labels: np.ndarray, title: str) -> Evaluated:
         from ..figures import confusion_figure
 
+        dialogues, logits, labels = last
         predicted, scored = logits.argmax(axis=-1), labels != IGNORE_INDEX
         matrix = confusion_matrix(labels[scored], predicted[scored], labels=range(len(self.label_names)))
+        figure = confusion_figure(matrix, self.label_names, title=f"step {state.global_step}")
+        for write, logger in writers:
+            write(logger, figure, self._samples(dialogues, predicted, labels), state.global_step)
+        plt.close(figure)
+
+    def _samples(self, dialogues: Any, predicted: np.ndarray, labels: np.ndarray) -> list[list[str]]:
+        """Returns rows of the first utterances, with the `COLUMNS`; they are the same utterances every time."""
         rows: list[list[str]] = []
         for index, dialogue in enumerate(dialogues):
             for place, utterance in enumerate(dialogue["utterances"]):
-                label = self.label_names[labels[index, place]] if scored[index, place] else ""
-                spoken = (utterance["utterance_id"], utterance["speaker"], utterance.get("text") or "")
-                prediction = self.label_names[predicted[index, place]]
-                rows.append([str(dialogue["dialogue_id"]), *map(str, spoken), label, prediction])
+                label = labels[index, place]
+                rows.append(
+                    [
+                        str(dialogue["dialogue_id"]),
+                        str(utterance["utterance_id"]),
+                        str(utterance["speaker"]),
+                        utterance.get("text") or "",
+                        "" if label == IGNORE_INDEX else self.label_names[label],
+                        self.label_names[predicted[index, place]],
+                    ]
+                )
             if len(rows) >= SAMPLES:
                 break
-        return Evaluated(confusion_figure(matrix, self.label_names, title=title), rows[:SAMPLES])
+        return rows[:SAMPLES]
 
 
-def to_tensorboard(logger: TensorBoardCallback, evaluated: Evaluated, step: int) -> None:
+def to_tensorboard(logger: TensorBoardCallback, figure: "Figure", samples: list[list[str]], step: int) -> None:
     """Logs a figure, and a Markdown table as text."""
     if logger.tb_writer is None:  # there is none outside of training
         return
-    logger.tb_writer.add_figure("eval/confusion_matrix", evaluated.figure, step, close=False)
+    logger.tb_writer.add_figure("eval/confusion_matrix", figure, step, close=False)
     # A line break would end the row of a Markdown table.
-    rows = [[cell.replace("\n", " ") for cell in row] for row in evaluated.samples]
+    rows = [[cell.replace("\n", " ") for cell in row] for row in samples]
     logger.tb_writer.add_text("eval/samples", markdown_table(COLUMNS, rows), step)
 
 
-def to_trackio(logger: TrackioCallback, evaluated: Evaluated, step: int) -> None:
+def to_trackio(logger: TrackioCallback, figure: "Figure", samples: list[list[str]], step: int) -> None:
     """Logs an image and a table."""
     import trackio  # installed, since its logger is in use
 
-    evaluated.figure.canvas.draw()
-    pixels = np.asarray(evaluated.figure.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]  # Agg's
+    figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]  # Agg's
     trackio.log(
         {
             "eval/confusion_matrix": trackio.Image(pixels),
-            "eval/samples": trackio.Table(columns=COLUMNS, data=evaluated.samples),
+            "eval/samples": trackio.Table(columns=COLUMNS, data=samples),
             "train/global_step": step,
         }
     )
 
 
 # To log elsewhere, add the callback of that `report_to` and a function that writes to it.
-LOGGERS: dict[type, Callable[[Any, Evaluated, int], None]] = {
+LOGGERS: dict[type, Callable[[Any, "Figure", list[list[str]], int], None]] = {
     TensorBoardCallback: to_tensorboard,
     TrackioCallback: to_trackio,
 }

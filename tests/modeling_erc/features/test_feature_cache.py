@@ -58,7 +58,7 @@ def logits(splits: datasets.DatasetDict, parts: Any, transforms: list[Any], spli
 
 @pytest.fixture
 def own_clips(splits: datasets.DatasetDict, make_splits: MakeSplits, tmp_path: Path) -> datasets.DatasetDict:
-    """Two dialogues whose clips may be changed."""
+    """Two dialogues with copies of clips, which a test may change."""
     dialogues = []
     for row in splits["dev"].select(range(2)):
         for utterance in row["utterances"]:
@@ -107,7 +107,7 @@ def test_a_second_fill_computes_nothing(splits: datasets.DatasetDict, make_parts
     assert torch.equal(logits(splits, parts, cached), logits(splits, parts, again))
 
 
-def test_utterances_without_words_or_clip_are_not_tried_again(
+def test_utterances_without_text_or_clip_are_not_tried_again(
     make_splits: MakeSplits, splits: datasets.DatasetDict, make_parts: Any, tmp_path: Path
 ) -> None:
     clip = splits["dev"][0]["utterances"][0]["audio_path"]
@@ -123,7 +123,7 @@ def test_utterances_without_words_or_clip_are_not_tried_again(
     assert collate(corpus, parts, cached)["modality_mask"][0].tolist() == [[True, True], [False, False], [False, False]]
 
 
-def test_what_is_said_twice_is_computed_once(make_splits: MakeSplits, make_parts: Any, tmp_path: Path) -> None:
+def test_repeated_text_is_encoded_once(make_splits: MakeSplits, make_parts: Any, tmp_path: Path) -> None:
     corpus = make_splits({"train": [[{"text": "hello"}]], "dev": [[{"text": "hello", "speaker": "Z"}]]})
     parts = make_parts(corpus, frozen_modalities=["text"])
     rows = Rows(parts, "text")
@@ -132,7 +132,7 @@ def test_what_is_said_twice_is_computed_once(make_splits: MakeSplits, make_parts
 
 
 @pytest.mark.parametrize(("past", "recomputed"), [(0, 1), (1, 2)], ids=["utterance", "dialogue with neighbours"])
-def test_changed_words_recompute_what_they_change_alone(
+def test_changed_text_is_encoded_again_and_nothing_else(
     make_splits: MakeSplits, make_parts: Any, tmp_path: Path, past: int, recomputed: int
 ) -> None:
     def corpus(word: str) -> datasets.DatasetDict:
@@ -150,7 +150,9 @@ def test_changed_words_recompute_what_they_change_alone(
     )
 
 
-def test_a_changed_clip_is_recomputed_alone(own_clips: datasets.DatasetDict, make_parts: Any, tmp_path: Path) -> None:
+def test_a_changed_clip_is_encoded_again_and_nothing_else(
+    own_clips: datasets.DatasetDict, make_parts: Any, tmp_path: Path
+) -> None:
     parts = make_parts(own_clips, modalities=["audio"], frozen_modalities=["audio"])
     rows = Rows(parts, "audio")
     fill(own_clips, parts, tmp_path / "cache")
@@ -162,7 +164,7 @@ def test_a_changed_clip_is_recomputed_alone(own_clips: datasets.DatasetDict, mak
     assert rows.taken() == 1
     torch.testing.assert_close(logits(own_clips, parts, cached), logits(own_clips, parts, []), atol=1e-5, rtol=0)
     rows.taken()
-    # The time of the last change tells even where the size is the same.
+    # A new modification time is enough, even where the size is the same.
     os.utime(first, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
     fill(own_clips, parts, tmp_path / "cache")
     assert rows.taken() == 1
@@ -183,7 +185,7 @@ def test_a_broken_clip_is_masked_and_reported(own_clips: datasets.DatasetDict, m
     torch.testing.assert_close(logits(own_clips, parts, cached), logits(own_clips, parts, []), atol=1e-5, rtol=0)
 
 
-def test_a_cached_modality_s_raw_inputs_are_not_opened_again(
+def test_raw_inputs_of_a_cached_modality_are_removed(
     own_clips: datasets.DatasetDict, make_parts: Any, tmp_path: Path
 ) -> None:
     Path(own_clips["dev"][0]["utterances"][1]["audio_path"]).write_bytes(b"")
@@ -222,7 +224,7 @@ def test_a_key_changes_with_the_neighbours_that_the_backbone_reads(
     other = list(turns)
     other[1] = ("Bo", "TWO") if what == "words" else ("Cy", "two")
     before, after = (keys_of(spoken, past, future, parts, store) for spoken in (turns, other))
-    # Its own words always matter, its own name only beside neighbours.
+    # The utterance's own text always matters, the speaker's name only with neighbours.
     own = [1] if what == "words" or past or future else []
     assert [i for i in range(5) if before[i] != after[i]] == sorted(changed + own)
 
@@ -269,7 +271,7 @@ def test_another_vocabulary_has_another_folder(make_splits: MakeSplits, make_par
     assert before != after
 
 
-def test_an_encoder_in_another_place_has_the_same_folder(
+def test_an_encoder_loaded_from_another_path_has_the_same_folder(
     splits: datasets.DatasetDict, make_parts: Any, tmp_path: Path
 ) -> None:
     fresh = make_parts(splits, modalities=["text"])
@@ -315,12 +317,12 @@ def test_modalities_that_are_trained_or_absent_are_not_cached(
     assert list(tmp_path.rglob("*.safetensors")) == []
 
 
-def test_it_survives_the_way_to_a_worker(splits: datasets.DatasetDict, make_parts: Any, tmp_path: Path) -> None:
+def test_it_can_be_pickled_for_a_worker(splits: datasets.DatasetDict, make_parts: Any, tmp_path: Path) -> None:
     parts = make_parts(splits, frozen_modalities=["text"], text_layer="mix")
     cached, _ = fill(splits, parts, tmp_path)
     expected = logits(splits, parts, cached)
     sent = pickle.dumps(cached)
-    # A worker maps the files itself: features do not travel.
+    # A worker maps the files itself: features are not pickled.
     assert len(sent) < 20_000
     assert torch.equal(logits(splits, parts, pickle.loads(sent)), expected)
 

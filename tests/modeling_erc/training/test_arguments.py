@@ -20,7 +20,7 @@ Parse = Callable[..., tuple[Any, ...]]
 
 @pytest.fixture
 def parse(tmp_path: Path) -> Parse:
-    """Parses a YAML file of this text, then the words of a command line."""
+    """Parses a YAML file with this text and the words of a command line."""
 
     def parse(text: str, *words: str) -> tuple[Any, ...]:
         (tmp_path / "run.yaml").write_text(text, encoding="utf-8")
@@ -88,7 +88,7 @@ def test_unknown_key_names_file_key_and_nearest_field(parse: Parse) -> None:
     assert "run.yaml" in message
     assert "'lerning_rate'" in message
     assert "'learning_rate'" in message
-    # Hundreds of lines of usage would bury it.
+    # The message has one line, without the usage text.
     assert "\n" not in message
 
 
@@ -109,7 +109,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         ("dataloader_drop_last: perhaps\n", "dataloader_drop_last: 'perhaps'"),
     ],
 )
-def test_a_file_that_cannot_be_right_stops_with_its_name_and_the_reason(parse: Parse, text: str, expected: str) -> None:
+def test_a_wrong_file_stops_with_its_name_and_the_reason(parse: Parse, text: str, expected: str) -> None:
     message = message_of(lambda: parse(text))
     assert "run.yaml" in message
     assert expected in message
@@ -192,7 +192,7 @@ def test_configs_of_the_project_are_read_in_full(config: Path) -> None:
         assert next(getattr(group, name) for group in groups if hasattr(group, name)) == value
 
 
-def test_what_a_run_writes_down_repeats_it(parse: Parse, tmp_path: Path) -> None:
+def test_the_saved_settings_repeat_the_run(parse: Parse, tmp_path: Path) -> None:
     text = """
         dataset: meld
         modalities: [text, audio]
@@ -218,13 +218,13 @@ def test_what_a_run_writes_down_repeats_it(parse: Parse, tmp_path: Path) -> None
     assert asdict(second[0]) == asdict(first[0])
     assert asdict(second[1]) == asdict(first[1])
     assert second[2].to_dict() == first[2].to_dict()
-    # No more than what was asked for, so that a change of the file does what it says.
+    # Only settings that were given, so that a change of the file has the expected effect.
     asked = {*yaml.safe_load(text), "seed", "bf16", "use_cpu", "load_best_model_at_end"}
     assert set(settings) <= asked
     assert asked - set(settings) <= {"report_to"}
 
 
-def test_where_a_run_went_and_its_secrets_are_not_written_down(parse: Parse, tmp_path: Path) -> None:
+def test_folders_and_secrets_are_not_saved(parse: Parse, tmp_path: Path) -> None:
     words = ["--output_dir", str(tmp_path), "--overwrite", "--resume", "--hub_token", "secret", "--seed", "9"]
     assert changed_settings(*parse("", *words)[:3]) == {"seed": 9}
 
@@ -270,7 +270,7 @@ def test_a_card_shows_the_command_without_folders_and_tokens(words: list[str], s
 
 
 @pytest.mark.parametrize("words", [["--run_name", "hf_secret"], ["--hub_token=hf_secret"], ["--run_name=of hf_secret"]])
-def test_a_token_that_the_run_took_is_shown_nowhere(words: list[str]) -> None:
+def test_the_token_of_a_run_is_removed_everywhere(words: list[str]) -> None:
     assert "secret" not in shown_command(words, token="hf_secret")
 
 

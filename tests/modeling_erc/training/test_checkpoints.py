@@ -22,11 +22,11 @@ def names(run: Path) -> list[str]:
     return sorted(path.name for path in run.iterdir())
 
 
-def test_a_sealed_checkpoint_is_whole(tmp_path: Path) -> None:
+def test_a_sealed_checkpoint_is_complete(tmp_path: Path) -> None:
     assert fault_of(make(tmp_path, 5)) is None
 
 
-def test_what_was_cut_short_is_not_whole(tmp_path: Path) -> None:
+def test_an_interrupted_checkpoint_is_incomplete(tmp_path: Path) -> None:
     assert fault_of(make(tmp_path, 1, sealed=False)) == "it has no whole.json, which is written last"
     shorter, lacking, torn = (make(tmp_path, step) for step in (2, 3, 4))
     (shorter / "model.safetensors").write_text("weights")
@@ -37,7 +37,7 @@ def test_what_was_cut_short_is_not_whole(tmp_path: Path) -> None:
     assert fault_of(torn) == "it has no whole.json, which is written last"
 
 
-def test_checkpoints_come_by_their_steps_the_last_first(tmp_path: Path) -> None:
+def test_checkpoints_are_ordered_by_step_the_last_first(tmp_path: Path) -> None:
     for step in (9, 100, 20):
         make(tmp_path, step, sealed=step != 20)
     found = checkpoints_of(tmp_path)
@@ -68,7 +68,7 @@ def test_rotation_keeps_the_last_and_the_best(
     assert names(tmp_path) == [f"checkpoint-{step}" for step in kept]
 
 
-def test_a_failure_to_write_says_what_to_do(tmp_path: Path) -> None:
+def test_a_failure_to_write_names_the_remedy(tmp_path: Path) -> None:
     def fill(folder: Path) -> None:
         with writing(folder):
             folder.mkdir()
@@ -87,7 +87,7 @@ def test_a_failure_to_write_says_what_to_do(tmp_path: Path) -> None:
     assert names(tmp_path) == ["checkpoint-2"]
 
 
-def test_a_fault_of_the_program_is_no_full_disk(tmp_path: Path) -> None:
+def test_other_errors_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(KeyError), writing(tmp_path / "checkpoint-4"):
         raise KeyError("weighted_f1")
 
@@ -98,7 +98,7 @@ def arguments(**settings: Any) -> ErcTrainingArguments:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """What a run of three checkpoints leaves behind."""
+    """The folder of a run with three checkpoints."""
     folder = tmp_path / "run"
     for step in (5, 10, 9):
         (folder / f"checkpoint-{step}").mkdir(parents=True)
@@ -118,7 +118,7 @@ def everything_in(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_without_a_name_every_run_gets_a_fresh_numbered_folder() -> None:
+def test_without_a_name_every_run_gets_a_new_numbered_folder() -> None:
     (Path("runs") / "demo-002").mkdir(parents=True)
     made = []
     for _ in range(3):
@@ -145,7 +145,7 @@ def test_a_named_new_or_empty_folder_is_taken(tmp_path: Path) -> None:
     assert args.output_dir == str(new)
 
 
-def test_a_named_folder_with_something_in_it_asks_and_deletes_nothing(run: Path) -> None:
+def test_a_folder_in_use_is_refused_and_nothing_is_deleted(run: Path) -> None:
     before = everything_in(run)
     with pytest.raises(RunFolderError, match=r"run is not empty.*--resume.*--overwrite"):
         prepare_run_folder(arguments(output_dir=str(run)), stem="demo")
@@ -166,7 +166,7 @@ def test_overwrite_deletes_nothing_but_runs(tmp_path: Path) -> None:
     assert everything_in(tmp_path / "thesis") == {"chapter.tex": "years"}
 
 
-def test_resume_goes_on_from_the_last_checkpoint(run: Path) -> None:
+def test_resume_continues_from_the_last_checkpoint(run: Path) -> None:
     before = everything_in(run)
     checkpoint = prepare_run_folder(arguments(output_dir=str(run), resume=True), stem="demo")
     assert checkpoint == str(run / "checkpoint-10")

@@ -47,7 +47,7 @@ def test_length_and_pitch_change_together_within_the_amount() -> None:
     assert 0.8 <= min(factors) < 0.9 and 1.1 < max(factors) <= 1.2
 
 
-def test_what_is_not_decoded_and_what_else_is_there_stays() -> None:
+def test_audio_that_is_not_decoded_and_other_columns_are_unchanged() -> None:
     given: list[dict[str, Any]] = [
         {"audio_path": "a.wav", "text": "Yes."},
         {"audio": "b.wav"},
@@ -94,20 +94,18 @@ def test_labels_are_matched_by_name_never_by_position(rows: datasets.DatasetDict
     assert batch["labels"].tolist() == [[2, 3, 0, -100], [0, -100, -100, -100]]
 
 
-def test_unlabelled_and_padded_slots_are_ignored_and_stay_utterances_or_not(
-    rows: datasets.DatasetDict, make_parts: Any
-) -> None:
+def test_labels_of_unlabelled_and_padded_slots_are_ignored(rows: datasets.DatasetDict, make_parts: Any) -> None:
     parts = make_parts(rows)
     batch = ErcCollator(parts.processor, LABELS, parts.model.config.label2id)(list(rows["train"]))
     assert batch["labels"].dtype == torch.long
     assert batch["labels"].tolist() == [[0, 1, 2, -100], [2, -100, -100, -100]]
-    # An utterance without a label is context all the same; one without words lacks its modality.
+    # An utterance without a label is still context; without text the modality is missing.
     assert batch["utterance_mask"].tolist() == [[True] * 4, [True, False, False, False]]
     assert batch["modality_mask"][..., 0].tolist() == [[True, True, False, True], [True, False, False, False]]
     assert batch["media_problems"] == []
 
 
-def test_a_class_that_the_model_does_not_know_names_both_sets(rows: datasets.DatasetDict, make_parts: Any) -> None:
+def test_an_unknown_class_is_refused_with_both_label_sets(rows: datasets.DatasetDict, make_parts: Any) -> None:
     processor = make_parts(rows).processor
     with pytest.raises(ValueError, match=r"joy, anger.*neutral, happy.*checkpoint of this label set"):
         ErcCollator(processor, LABELS, {"neutral": 0, "happy": 1})
@@ -127,7 +125,7 @@ def test_transforms_are_applied_in_turn(rows: datasets.DatasetDict, make_parts: 
     assert rows["train"][1]["utterances"][0]["text"] == "no"
 
 
-def test_it_survives_the_way_to_a_worker(rows: datasets.DatasetDict, make_parts: Any) -> None:
+def test_it_can_be_pickled_for_a_worker(rows: datasets.DatasetDict, make_parts: Any) -> None:
     parts = make_parts(rows)
     collator = ErcCollator(parts.processor, LABELS, parts.model.config.label2id)
     there = pickle.loads(pickle.dumps(collator))
