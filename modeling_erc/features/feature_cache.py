@@ -129,9 +129,9 @@ def feature_statistics(rows: Iterable[Mapping[str, Any]], modality: str) -> tupl
     scaler = StandardScaler()
     for row in rows:
         values = [u[name] for u in row["utterances"] if u.get(name) is not None]
-        finite = [value for value in values if np.isfinite(value).all()]
+        finite = [value for value in np.asarray(values, dtype=np.float64) if np.isfinite(value).all()]
         if finite:
-            scaler.partial_fit(np.asarray(finite, dtype=np.float64))
+            scaler.partial_fit(finite)
     if not hasattr(scaler, "var_"):
         raise ValueError(f"no utterance of the training split has {name}: leave {modality} out of --modalities")
     return torch.from_numpy(scaler.mean_).float(), torch.from_numpy(np.sqrt(scaler.var_)).float()
