@@ -24,6 +24,7 @@ REQUIRED = [
     "PyYAML>=6.0.2",
     "safetensors>=0.8",
     "scikit-learn>=1.7",
+    "scipy>=1.15",
     "soundfile>=0.13",
     "soxr>=1.0",
     "torch>=2.13",

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Trains a model: `accelerate launch train_hf.py [CONFIG] [--field value ...]`.
+"""Trains a model: `accelerate launch train_hf.py [CONFIG] [--option value ...]`.
 
-Without a config it trains on the demo corpus, which it writes first. Every field of the config can be overridden on the
-command line, e.g. `--modalities text --seed 1`; `--help` lists them all.
+Without CONFIG it trains on the demo corpus, which it writes first. Every setting of the recipe can be overridden on the
+command line, such as `--modalities text --seed 1`; `--help` lists all options.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""Runs that ought to be equal, on one process or several; `accelerate launch tests/exact_runs.py JOBS.json FOLDER`.
+"""Training runs that should be equal on one process or several.
 
-It trains a tiny model on features, a few optimizer steps, and keeps what can be compared: the loss of every step, the
-first gradient and the last weights of every parameter, what the contrastive memory holds, metrics and predictions.
+`accelerate launch tests/exact_runs.py JOBS.json FOLDER` trains a tiny model on features for a few steps and saves the
+loss of every step, the first gradient and final value of every parameter and buffer, metrics and predictions.
 """
 
 import json
@@ -43,12 +43,12 @@ SETTINGS = {
 
 
 def corpus(kind: str = "features") -> datasets.DatasetDict:
-    """Twenty dialogues of one to seven utterances, some without label; the last batch of an epoch is not full.
+    """Makes twenty dialogues of one to seven utterances, some without label; the last batch of an epoch is not full.
 
-    In one of them nothing has a label, and four hold a single class, so that parts of a batch differ in all they can.
+    One dialogue has no label and four have a single class, so that the parts of a batch differ.
 
     Args:
-        kind: `words` has sentences in place of text features, and these in three of sixteen dialogues alone.
+        kind: `words` has sentences in place of text features, in only three of sixteen dialogues.
     """
     draw = np.random.default_rng(0)
     widths = {"audio": 4} if kind == "words" else {"text": 5, "audio": 4}
@@ -84,7 +84,7 @@ class FirstGradients(TrainerCallback):
 
 
 def train(settings: dict[str, Any]) -> dict[str, Tensor]:
-    """Trains and evaluates; settings are those of the command line and `corpus`, and override `SETTINGS`."""
+    """Trains and evaluates with settings of the command line and `corpus`, which override `SETTINGS`."""
     settings = dict(settings)
     splits = corpus(settings.pop("corpus", "features"))
     with tempfile.TemporaryDirectory() as folder:
@@ -121,7 +121,7 @@ def train(settings: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def jobs_done(folder: Path) -> dict[str, dict[str, Tensor]]:
-    """What a launch has left."""
+    """Loads the results of a launch."""
     return {path.stem: load_file(path) for path in folder.glob("*.safetensors")}
 
 

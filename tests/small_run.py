@@ -1,12 +1,16 @@
-"""What tests of whole runs share: a recipe that trains in a second, and caches of their own."""
+"""Set-up shared by tests of whole runs: a recipe that trains in a second, a small corpus, and separate caches."""
 
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import datasets
 import evaluate
+import huggingface_hub.constants
 import pytest
 
-# Words alone, through a fresh encoder; each test adds what it needs.
+# Text alone, through an untrained encoder; each test adds what it needs.
 SMALL_RECIPE = """
 dataset: meld
 modalities: [text]
@@ -15,6 +19,7 @@ hidden_size: 32
 contrastive: none
 use_cpu: true
 """
+MELD_COLUMNS = ["Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID"]
 
 
 def own_caches(patch: pytest.MonkeyPatch, home: Path) -> None:
@@ -22,3 +27,28 @@ def own_caches(patch: pytest.MonkeyPatch, home: Path) -> None:
     patch.setattr(datasets.config, "HF_CACHE_HOME", str(home))
     patch.setattr(datasets.config, "HF_DATASETS_CACHE", home / "datasets")
     patch.setattr(evaluate.config, "HF_METRICS_CACHE", home / "metrics")
+
+
+@contextmanager
+def offline_home(home: Path) -> Iterator[Path]:
+    """Gives this process, and those that it starts, a Hugging Face folder of their own and no Hub."""
+    with pytest.MonkeyPatch.context() as patch:
+        own_caches(patch, home)
+        patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+        for name, value in {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}.items():
+            patch.setenv(name, value)
+        yield home
+
+
+def write_meld(folder: Path, splits: Mapping[str, Iterable[Sequence[object]]]) -> Path:
+    """Writes a corpus of text in MELD's layout.
+
+    Args:
+        folder: created if it does not exist.
+        splits: rows of each split, with the `MELD_COLUMNS`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, rows in splits.items():
+        with (folder / f"{split}_sent_emo.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([MELD_COLUMNS, *rows])
+    return folder

@@ -11,7 +11,7 @@ CONFIGS = Path(__file__).parents[1] / "modeling_erc" / "configs" / "accelerate"
     ("name", "kind", "processes"),
     [("cpu_1", "NO", 1), ("cpu_2", "MULTI_GPU", 2), ("gpu_ddp", "MULTI_GPU", 4), ("gpu_fsdp", "FSDP", 4)],
 )
-def test_each_config_starts_what_it_says(name: str, kind: str, processes: int) -> None:
+def test_each_config_starts_its_number_of_processes(name: str, kind: str, processes: int) -> None:
     assert {path.stem for path in CONFIGS.glob("*.yaml")} == {"cpu_1", "cpu_2", "gpu_ddp", "gpu_fsdp"}
     path = CONFIGS / f"{name}.yaml"
     assert str(load_config_from_file(str(path)).distributed_type) == f"DistributedType.{kind}"

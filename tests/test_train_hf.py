@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
@@ -27,14 +26,15 @@ from datasets_scripts.demo_corpus.writer import DemoRecipe, ensure_demo_corpus
 from modeling_erc import ErcConfig, ErcForSequenceClassification
 from modeling_erc.__main__ import main as modeling_erc_command
 from modeling_erc.encoders_erc import TextEncoder
+from modeling_erc.hub.run_facts import METRIC_TITLES
 from modeling_erc.training.tiny_backbones import FRESH
 from modeling_erc.training.train import main as train_main
 from tests.hub_server import HubServer, Reply
-from tests.small_run import SMALL_RECIPE, own_caches
+from tests.small_run import SMALL_RECIPE, offline_home, write_meld
 
 SCRIPT = Path(train_hf.__file__)
 SMALL = ["--hidden_size", "16", "--num_train_epochs", "1"]
-# Of its own, so that no change of the demo's settings makes a test mean something else.
+# A separate recipe, so that a change of the demo recipe does not change the meaning of a test.
 CONFIG = f"""{SMALL_RECIPE}
 num_train_epochs: 1
 per_device_train_batch_size: 3
@@ -56,35 +56,27 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A Hugging Face cache of its own, for this process and those that it starts."""
-    home = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        own_caches(patch, home)
-        patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-        for name, value in {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}.items():
-            patch.setenv(name, value)
+    with offline_home(tmp_path_factory.mktemp("home")) as home:
         yield home
 
 
 @pytest.fixture(scope="module")
 def words_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus without clips whose words give the emotion away, so that a few steps teach something."""
-    folder = tmp_path_factory.mktemp("words")
+    """A corpus of text whose words reveal the emotion, so that a model learns in a few steps."""
     draw = random.Random(0)
     noise = [word for words in WORDS.values() for word in words]
+    splits: dict[str, list[list[object]]] = {"train": [], "dev": [], "test": []}
     for split, dialogues in {"train": 18, "dev": 6, "test": 6}.items():
-        rows = [["Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID"]]
         for dialogue, utterance in itertools.product(range(dialogues), range(3)):
             emotion = draw.choice(EMOTIONS)
-            said = " ".join(draw.choices(WORDS[emotion], k=2) + draw.choices(noise, k=2))
-            rows.append([said, "AB"[utterance % 2], emotion, str(dialogue), str(utterance)])
-        write_table(folder / f"{split}_sent_emo.csv", rows)
-    return folder
+            text = " ".join(draw.choices(WORDS[emotion], k=2) + draw.choices(noise, k=2))
+            splits[split].append([text, "AB"[utterance % 2], emotion, dialogue, utterance])
+    return write_meld(tmp_path_factory.mktemp("words"), splits)
 
 
 @pytest.fixture
 def train(words_alone: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
-    """Trains in this process, on words alone unless told otherwise; returns the metrics."""
+    """Trains in this process, by default on text alone; returns the metrics."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.yaml").write_text(CONFIG)
 
@@ -94,16 +86,12 @@ def train(words_alone: Path, home: Path, tmp_path: Path, monkeypatch: pytest.Mon
     return train
 
 
-def write_table(table: Path, rows: list[list[str]]) -> None:
-    with table.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(rows)
-
-
 def edit(table: Path, change: Callable[[list[list[str]]], Any]) -> None:
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     change(rows)
-    write_table(table, rows)
+    with table.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
 
 
 def save_backbone(folder: Path) -> None:
@@ -144,7 +132,7 @@ def test_the_command_leaves_everything_and_runs_twice(corpus: Path, home: Path, 
         picture.verify()
     model = ErcForSequenceClassification.from_pretrained(folder)
     assert model.config.modalities == ("text", "audio", "vision")
-    # Nothing to worry about on a machine without an accelerator.
+    # No warnings on a machine without an accelerator.
     assert "pin_memory" not in done.stderr
     assert "Warning" not in done.stderr
 
@@ -168,17 +156,17 @@ def test_one_override_chooses_the_modalities(train: Train, corpus: Path, modalit
     assert present == set(modalities.split())
 
 
-def test_what_a_run_writes_down_repeats_it(train: Train, tmp_path: Path) -> None:
+def test_the_saved_settings_repeat_the_run(train: Train, tmp_path: Path) -> None:
     first = train("--seed", "4", "--contrastive", "none", "--output_dir", "a")
     assert train_main(["a/run_config.yaml", "--output_dir", "b"]) == first
     assert (tmp_path / "a" / "run_config.yaml").read_text() == (tmp_path / "b" / "run_config.yaml").read_text()
 
 
-# ---- a wrong set-up ----
+# ---- wrong settings ----
 
 
 def refusal(words: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
-    """What the script says when it is run with a wrong set-up; it must stop with a status other than 0."""
+    """Runs the script with wrong settings and returns its message; the exit status must not be 0."""
     monkeypatch.setattr(sys, "argv", [str(SCRIPT), *words])
     with pytest.raises(SystemExit) as stopped:
         runpy.run_path(str(SCRIPT), run_name="__main__")
@@ -187,7 +175,7 @@ def refusal(words: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["wrong.yaml"], ["wrong.yaml", "'fusoin'", "'fusion'"]),
         (["gone.yaml"], ["gone.yaml"]),
@@ -213,14 +201,14 @@ def refusal(words: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
     ],
     ids=" ".join,
 )
-def test_a_wrong_set_up_stops_before_training_with_one_line(
+def test_wrong_settings_stop_before_training_with_one_line(
     words_alone: Path,
     home: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     words: list[str],
-    said: list[str],
+    expected: list[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("words", "no_column", "odd_emotion", "no_table"):
@@ -238,7 +226,7 @@ def test_a_wrong_set_up_stops_before_training_with_one_line(
     else:
         command = ["small.yaml", "--data_dir", "words", *words]
     message = refusal(command, monkeypatch)
-    assert all(part in message for part in said), message
+    assert all(part in message for part in expected), message
     assert "\n" not in message
     out, err = capfd.readouterr()
     assert "'loss'" not in out, "it trained"
@@ -288,15 +276,15 @@ def test_bad_clips_among_good_ones_are_masked_with_one_counted_warning(
     tested = next((tmp_path / "bad" / "output_repeated_splits_test").glob("*.mp4"))
     tested.write_bytes(b"")
     words = ["--dataset", "meld", "--data_dir", str(tmp_path / "bad"), *SMALL, "--num_train_epochs", "2"]
-    # Sound is decoded for the cache of features, pictures while training.
+    # Audio is decoded for the feature cache, video during training.
     done = start([*words, "--frozen_modalities", "audio", "--output_dir", "run"], tmp_path)
     assert done.returncode == 0, done.stderr
-    (told,) = [line for line in done.stderr.splitlines() if "could not be used" in line]
-    assert "5 clip(s) could not be used and were masked out" in told
+    (warning,) = [line for line in done.stderr.splitlines() if "could not be used" in line]
+    assert "5 clip(s) could not be used and were masked out" in warning
     for clip in (truncated, empty, text, silent, tested):
-        # One clip may fail for its sound and for its picture, never more often.
+        # A clip may fail once for its audio and once for its video.
         assert 1 <= done.stderr.count(str(clip)) <= 2
-    # A file that is not there is known before anything is trained.
+    # A missing file is reported before training.
     (gap,) = [line for line in done.stderr.splitlines() if "have no clip" in line]
     assert "of 24 utterances, 1 have no clip" in gap
     with (tmp_path / "run" / "predictions.csv").open(encoding="utf-8", newline="") as file:
@@ -324,10 +312,10 @@ def test_odd_dialogues_are_trained_on_and_predicted(train: Train, words_alone: P
     assert all(sum(float(row[emotion]) for emotion in EMOTIONS) == pytest.approx(1, abs=1e-5) for row in rows)
 
 
-# ---- going on ----
+# ---- resuming ----
 
 
-def test_resume_goes_on_where_the_run_stopped(train: Train, tmp_path: Path) -> None:
+def test_resume_continues_where_the_run_stopped(train: Train, tmp_path: Path) -> None:
     run = ["--output_dir", "run", "--save_total_limit", "3"]
     train(*run)
     first = last_state(tmp_path / "run")
@@ -341,7 +329,7 @@ def test_resume_goes_on_where_the_run_stopped(train: Train, tmp_path: Path) -> N
 
 
 def test_resuming_a_finished_run_changes_nothing(train: Train, tmp_path: Path) -> None:
-    # Words keep their meaning: a vocabulary that is made anew would scramble them.
+    # A vocabulary in another order would give every word another embedding.
     run = ["--output_dir", "run", "--num_train_epochs", "5"]
     first = train(*run)
     assert first["test"]["accuracy"] > 0.5
@@ -352,14 +340,14 @@ def test_resuming_a_finished_run_changes_nothing(train: Train, tmp_path: Path) -
     assert all(torch.equal(again[name], value) for name, value in weights.items())
 
 
-def test_overwrite_starts_anew(train: Train, tmp_path: Path) -> None:
+def test_overwrite_starts_again(train: Train, tmp_path: Path) -> None:
     first = train("--output_dir", "run")
     (tmp_path / "run" / "of_the_first_run.txt").write_text("old")
     assert train("--output_dir", "run", "--overwrite") == first
     assert not (tmp_path / "run" / "of_the_first_run.txt").exists()
 
 
-def test_frozen_features_are_computed_in_the_first_run_alone(
+def test_frozen_features_are_extracted_in_the_first_run_only(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     read = []
@@ -385,7 +373,7 @@ def test_frozen_features_are_computed_in_the_first_run_alone(
     assert sum(read) == 90
     config_of_run = json.loads((tmp_path / "runs" / "meld_text-002" / "config.json").read_text())
     assert config_of_run["frozen_modalities"] == ["text"]
-    # What was cached is in the saved model all the same.
+    # The saved model contains the frozen backbone.
     model = ErcForSequenceClassification.from_pretrained(tmp_path / "runs" / "meld_text-001")
     saved = AutoModel.from_pretrained(tmp_path / "bert").state_dict()
     own = model.erc.encoders["text"].backbone.state_dict()
@@ -398,11 +386,11 @@ def test_features_are_kept_in_the_hugging_face_cache(train: Train, home: Path) -
     assert list((home / "erc-features").glob("text-*/*.safetensors"))
 
 
-# ---- honesty ----
+# ---- choice of the checkpoint ----
 
 
 def numbers_of(history: list[dict[str, float]]) -> list[dict[str, float]]:
-    """What training logged, but for how long it took."""
+    """The logged values without times."""
     clock = ("_runtime", "_per_second")
     return [{name: value for name, value in entry.items() if not name.endswith(clock)} for entry in history]
 
@@ -439,10 +427,10 @@ def test_the_best_dev_score_of_training_is_the_one_reported(train: Train, tmp_pa
     assert metrics["dev"]["weighted_f1"] == pytest.approx(max(scores))
 
 
-# ---- to the Hub ----
+# ---- the Hub ----
 
 
-def test_a_run_goes_to_the_hub_with_a_card_that_says_what_metrics_json_says(
+def test_a_run_is_pushed_with_a_card_that_agrees_with_metrics_json(
     train: Train, hub: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pushing = ["--push_to_hub", "--hub_model_id", "me/erc", "--hub_strategy", "end", f"--hub-token={hub.token}"]
@@ -458,29 +446,32 @@ def test_a_run_goes_to_the_hub_with_a_card_that_says_what_metrics_json_says(
     assert set(files) == (RESULTS | MODEL | PROCESSOR | {p.name for p in run.glob("*_erc.py")}) - {"predictions.csv"}
     assert json.loads(files["metrics.json"]) == metrics
     card: Any = ModelCard(files["README.md"].decode())
-    said = {(result.dataset_split, result.metric_name): result.metric_value for result in card.data.eval_results}
-    names = {"accuracy": "Accuracy", "weighted_f1": "Weighted F1", "macro_f1": "Macro F1"}
-    assert said == {(s, f"{names[kind]} ({s})"): metrics[s][kind] for s in ("dev", "test") for kind in names}
-    # Neither this machine's folders, the corpus' among them, nor the token.
+    results = card.data.eval_results
+    reported = {(result.dataset_split, result.metric_name.lower()): result.metric_value for result in results}
+    titles = METRIC_TITLES.items()
+    assert reported == {
+        (s, f"{title} ({s})".lower()): metrics[s][name] for s in ("dev", "test") for name, title in titles
+    }
+    # No file contains a folder of this machine or the token.
     for name, text in files.items():
         assert str(tmp_path.parent).encode() not in text, name
         assert hub.token.encode() not in text, name
     assert "--data_dir DIR --push_to_hub" in card.text
 
 
-def test_a_hub_that_refuses_is_told_before_anything_is_computed(
+def test_a_refusal_of_the_hub_is_reported_before_anything_is_computed(
     train: Train, hub: HubServer, words_alone: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     hub.fail("POST", "/api/repos/create", Reply.json({"error": "not yours"}, 403))
     pushing = ["--push_to_hub", "--hub_model_id", "them/erc", "--frozen_modalities", "text"]
     message = refusal(["small.yaml", "--data_dir", str(words_alone), *pushing], monkeypatch)
     assert "them/erc was not pushed: the Hub answered 403 (not yours)" in message
-    said = "".join(capfd.readouterr())
-    assert "text features" not in said
-    assert "'loss'" not in said
+    reported = "".join(capfd.readouterr())
+    assert "text features" not in reported
+    assert "'loss'" not in reported
 
 
-def test_a_last_push_that_fails_costs_nothing_but_the_push(
+def test_a_failed_last_push_leaves_the_finished_run(
     train: Train, hub: HubServer, tmp_path: Path, words_alone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.fail("POST", ".*/commit/.*", Reply.json({"error": "quota"}, 403))
@@ -498,13 +489,13 @@ def test_a_last_push_that_fails_costs_nothing_but_the_push(
 
 
 @pytest.mark.slow
-def test_two_processes_share_one_fresh_folder(words_alone: Path, home: Path, tmp_path: Path) -> None:
+def test_two_processes_share_one_new_folder(words_alone: Path, home: Path, tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(CONFIG)
     words = ["small.yaml", "--data_dir", str(words_alone), "--frozen_modalities", "text"]
     done = start(words, tmp_path, launcher=("-m", "torch.distributed.run", "--nproc_per_node", "2"))
     assert done.returncode == 0, done.stderr
     assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["small-001"]
-    # Eighteen dialogues in steps of two times three.
+    # Eighteen dialogues in steps of two processes with three dialogues each.
     assert last_state(tmp_path / "runs" / "small-001")["global_step"] == 3
     metrics = json.loads((tmp_path / "runs" / "small-001" / "metrics.json").read_text())
     assert sum(row["support"] for row in metrics["test"]["per_class"].values()) == 18

@@ -1,4 +1,4 @@
-"""`extract CONFIG [--field value ...]`: fills the feature cache of a recipe's frozen backbones."""
+"""`extract CONFIG [--option value ...]`: fills the feature cache of a recipe's frozen backbones."""
 
 import time
 
@@ -6,21 +6,24 @@ from transformers import set_seed
 
 from datasets_scripts import label_names
 
-from ..training import ErcArgumentParser, build, cache_frozen_features, load_corpus
+from ..features.feature_cache import cache_frozen_features
+from ..training import ErcArgumentParser, build, load_corpus
 
 DEFAULT_CONFIG = "meld_text"
 
 
 def main(argv: list[str]) -> None:
-    """Computes what the cache lacks; takes what `train_hf.py` takes, and leaves no run folder.
+    """Extracts the features that the cache lacks; takes the arguments of `train` and leaves no run folder.
 
     Under `accelerate launch -m modeling_erc extract CONFIG` the processes share the work, also on several machines
-    whose `--feature_cache` is one folder.
+    whose `--feature_cache` is one shared folder.
 
     Raises:
         ValueError: the recipe freezes no backbone.
     """
-    model_args, data_args, args, config = ErcArgumentParser().parse(argv, default_config=DEFAULT_CONFIG)
+    summary = f"Extracts and stores the features of a recipe's frozen backbones (default: {DEFAULT_CONFIG})."
+    parser = ErcArgumentParser("extract", description=summary)
+    model_args, data_args, args, config = parser.parse(argv, default_config=DEFAULT_CONFIG)
     set_seed(args.seed)
     with args.main_process_first(desc="preparing the corpus"):
         splits = load_corpus(data_args, args.seed)
@@ -33,11 +36,9 @@ def main(argv: list[str]) -> None:
     )
     if args.process_index == 0:
         for transform in cached:
-            size = sum(shard.stat().st_size for shard in transform.store.folder.glob("*.safetensors"))
-            print(
-                f"{transform.modality}: {len(transform.store)} utterances, {size / 2**20:.0f} MB "
-                f"in {transform.store.folder}"
-            )
+            store = transform.store
+            size = sum(shard.stat().st_size for shard in store.folder.glob("*.safetensors"))
+            print(f"{transform.modality}: {len(store)} utterances, {size / 2**20:.0f} MB in {store.folder}")
         print(f"{time.perf_counter() - started:.1f} s; {len(problems)} clip(s) could not be used")
         for line in problems[:20]:
             print(f"  {line}")

@@ -1,4 +1,4 @@
-"""`train [CONFIG] [--field value ...]`: trains a model."""
+"""`train [CONFIG] [--option value ...]`: trains a model."""
 
 from ..training.train import main
 

@@ -7,19 +7,19 @@ GRIDS = RECIPES / "grids"
 
 
 def ready_names(folder: Path = RECIPES) -> list[str]:
-    """Names of the ready recipes, or of the ready grids with `GRIDS`."""
+    """Returns the names of the ready recipes, or of the ready grids with `GRIDS`."""
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
 def find_config(name: str | Path, folder: Path = RECIPES) -> Path:
-    """The YAML file of a recipe or a grid.
+    """Finds the YAML file of a recipe or a grid.
 
     Args:
-        name: the path of a YAML file, or the name of a ready one.
+        name: path of a YAML file, or name of a ready one.
         folder: `RECIPES` or `GRIDS`.
 
     Raises:
-        FileNotFoundError: there is neither such a file nor such a name; lists the names.
+        FileNotFoundError: there is no such file and no such ready name; the message lists the names.
 
     Example:
         >>> find_config("meld_text").name

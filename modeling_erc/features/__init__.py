@@ -1,1 +1,1 @@
-"""Features of frozen backbones: extraction, store and cache; decoded media."""
+"""Features of frozen backbones: extraction, store and cache; and a cache of decoded media."""

@@ -1,4 +1,4 @@
-"""Clips that are trained on again and again, decoded once and kept in memory."""
+"""Cache of decoded clips for backbones that are trained."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,14 +11,14 @@ from ..processing_erc import ErcProcessor, clip_settings
 
 
 class DecodedMedia:
-    """Puts decoded waves and frames into a dialogue's utterances, in place of their files.
+    """Replaces the media files in a dialogue's utterances by decoded waves and frames.
 
-    What fits into the budget is kept (in each data-loader worker); the rest is decoded every time. Nothing is evicted:
-    an epoch visits every clip once, so that the oldest clip is the next to be needed.
+    Clips are kept in memory up to a budget, in each data-loader worker; further clips are decoded every time. Nothing
+    is evicted, since an epoch visits every clip once: the oldest clip is the next one needed.
 
     Args:
-        processor: says the rate, the frames and which modalities it decodes.
-        budget: bytes to keep at most.
+        processor: defines the sampling rate, the number of frames and the modalities to decode.
+        budget: maximum size of the kept clips in bytes.
     """
 
     def __init__(self, processor: ErcProcessor, budget: int) -> None:
@@ -26,7 +26,7 @@ class DecodedMedia:
         self._kept: dict[tuple[Any, ...], np.ndarray] = {}
 
     def __call__(self, utterances: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The utterances with `audio` and `video` in memory; a clip that cannot be decoded stays a path."""
+        """Returns the utterances with `audio` and `video` decoded; a clip that cannot be decoded stays a path."""
         return [{**utterance, **self._audio(utterance), **self._video(utterance)} for utterance in utterances]
 
     def _audio(self, utterance: dict[str, Any]) -> dict[str, Any]:
@@ -45,14 +45,14 @@ class DecodedMedia:
         return {} if frames is None else {"video": frames}
 
     def _decode(
-        self, utterance: dict[str, Any], modality: str, name: str, load: Callable[..., np.ndarray]
+        self, utterance: dict[str, Any], modality: str, column: str, load: Callable[..., np.ndarray]
     ) -> np.ndarray | None:
         settings = clip_settings(utterance, modality)
-        key = (name, utterance[name], *settings.values())
+        key = (column, utterance[column], *settings.values())
         if key in self._kept:
             return self._kept[key]
         try:
-            value = load(utterance[name], **settings)
+            value = load(utterance[column], **settings)
         except MediaError:
             return None
         if value.nbytes <= self.budget:

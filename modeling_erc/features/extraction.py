@@ -1,8 +1,9 @@
-"""Runs frozen backbones over a corpus, each utterance once, shared among processes and data-loader workers."""
+"""Extraction of the features of frozen backbones: each utterance once, sharded across processes and workers."""
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from accelerate import PartialState
@@ -14,28 +15,19 @@ from tqdm.auto import tqdm
 from ..configuration_erc import MODALITIES
 from ..modeling_erc import ErcPreTrainedModel
 from ..processing_erc import ErcProcessor
-from .feature_store import FeatureStore
 
-# What a kill in the middle loses at most, and what waits in memory.
+if TYPE_CHECKING:
+    from .feature_cache import CachedFeatures
+
+# Features that wait in memory for the next shard: the most that an interruption can lose.
 SHARD_BYTES = 64 * 2**20
 BATCH_UTTERANCES = 32
-# Pieces of similar length meet in a batch, found among so many.
+# Number of pieces that are sorted by length together, so that batches hold pieces of similar length.
 SORTED_PIECES = 1024
 
 
-class KeyedStore(Protocol):
-    """What extraction needs to know of [`CachedFeatures`]."""
-
-    modality: str
-    store: FeatureStore
-    past: int
-    future: int
-
-    def keys(self, utterances: Sequence[Mapping[str, Any]]) -> list[str]: ...
-
-
 class Piece(NamedTuple):
-    """Utterances that are encoded together, their keys, and which of them the store lacks."""
+    """Utterances that are encoded together, their keys, and a flag for each that the store lacks."""
 
     utterances: list[dict[str, Any]]
     keys: list[str]
@@ -43,7 +35,7 @@ class Piece(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a worker hands over: model inputs, keys of the utterances that they hold, how many were read, problems."""
+    """The output of a worker: model inputs, keys of the utterances in them, number of utterances read, and problems."""
 
     inputs: dict[str, Tensor]
     keys: list[str]
@@ -56,20 +48,23 @@ def extract(
     splits: Mapping[str, Iterable[Mapping[str, Any]]],
     model: ErcPreTrainedModel,
     processor: ErcProcessor,
-    cached: KeyedStore,
+    cached: "CachedFeatures",
     num_workers: int = 0,
 ) -> list[str]:
-    """Encodes what the store lacks; returns a line for each clip that could not be used.
+    """Encodes the utterances that the store lacks.
 
-    Under `accelerate launch` every process calls it and encodes the keys that fall to it, on one machine or several
-    that share the store's folder; it returns when all are done.
+    Under `accelerate launch` every process calls it and encodes its shard of the keys, on one machine or on several
+    that share the store's folder; it returns when all processes are done.
 
     Args:
         splits: dialogues.
-        model: with its frozen backbones.
-        processor: made for the model.
+        model: holds the frozen backbones.
+        processor: processor of the model.
         cached: the modality, its store and its keys.
-        num_workers: processes that decode media.
+        num_workers: number of processes that decode media.
+
+    Returns:
+        One line for each clip that could not be used.
     """
     state = PartialState()
     missing = sum(sum(piece.wanted) for piece in missing_pieces(splits, cached))
@@ -79,7 +74,7 @@ def extract(
         training = encoder.training
         encoder.eval()
         batches = _Batches(splits, processor, cached, state.process_index, state.num_processes)
-        # Words are encoded faster than a worker is started.
+        # Encoding text takes less time than starting a worker.
         workers = 0 if cached.modality == "text" else num_workers
         waiting: dict[str, Tensor] = {}
         bar = tqdm(total=missing, desc=f"{cached.modality} features", unit="utt", disable=not state.is_main_process)
@@ -89,7 +84,7 @@ def extract(
                 tokens, mask = encoder(**{name: value.to(model.device) for name, value in batch.inputs.items()})
                 for key, row, own in zip(batch.keys, tokens.cpu(), mask.cpu(), strict=True):
                     waiting[key] = row[..., own, :].clone()
-            # The other processes are about as far.
+            # The bar assumes that the other processes are equally far.
             bar.update(min(batch.done * state.num_processes, missing - bar.n))
             if sum(value.nbytes for value in waiting.values()) >= SHARD_BYTES:
                 cached.store.write(waiting)
@@ -106,13 +101,13 @@ def extract(
 
 
 class _Batches(IterableDataset):
-    """Encoded batches of one process' share, split once more among its workers."""
+    """Batches of inputs of one process, sharded across its workers."""
 
     def __init__(
         self,
         splits: Mapping[str, Iterable[Mapping[str, Any]]],
         processor: ErcProcessor,
-        cached: KeyedStore,
+        cached: "CachedFeatures",
         process: int,
         processes: int,
     ) -> None:
@@ -124,29 +119,31 @@ class _Batches(IterableDataset):
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
         index, count = (worker.id, worker.num_workers) if worker else (0, 1)
-        share = (self.process * count + index, self.processes * count)
-        for pieces in _batched(_sorted(missing_pieces(self.splits, self.cached, share))):
+        shard = (self.process * count + index, self.processes * count)
+        for pieces in _batched(_sorted(missing_pieces(self.splits, self.cached, shard))):
             inputs, problems = self.processor.encode([piece.utterances for piece in pieces])
             present = inputs["modality_mask"][inputs["utterance_mask"]][:, 0].tolist()
             keys = [key for piece in pieces for key in piece.keys]
             tensors = {k: v for k, v in inputs.items() if k not in ("utterance_mask", "modality_mask", "speaker_ids")}
-            found = [key for key, here in zip(keys, present, strict=True) if here]
-            yield Batch(tensors, found, sum(sum(piece.wanted) for piece in pieces), problems)
+            encoded = [key for key, here in zip(keys, present, strict=True) if here]
+            yield Batch(tensors, encoded, sum(sum(piece.wanted) for piece in pieces), problems)
 
 
 def missing_pieces(
-    splits: Mapping[str, Iterable[Mapping[str, Any]]], cached: KeyedStore, share: tuple[int, int] = (0, 1)
+    splits: Mapping[str, Iterable[Mapping[str, Any]]], cached: "CachedFeatures", shard: tuple[int, int] = (0, 1)
 ) -> Iterator[Piece]:
-    """What the store lacks: whole dialogues where neighbours are read too, single utterances elsewhere, each once.
+    """Yields the utterances that the store lacks, each once, as single utterances.
+
+    Where the text backbone also reads neighbouring utterances, it yields whole dialogues.
 
     Args:
         splits: dialogues.
         cached: the modality, its store and its keys.
-        share: which part of the keys, and of how many: each key falls to one part, wherever it is met.
+        shard: index and number of shards; a key belongs to the same shard wherever it occurs.
     """
     column = MODALITIES[cached.modality].column
-    whole = cached.modality == "text" and (cached.past or cached.future)
-    part, parts = share
+    whole_dialogues = cached.modality == "text" and (cached.past or cached.future)
+    index, count = shard
     seen: set[str] = set()
     for split in splits.values():
         for row in split:
@@ -154,35 +151,30 @@ def missing_pieces(
             keys = cached.keys(utterances)
             wanted = []
             for utterance, key in zip(utterances, keys, strict=True):
-                # An utterance without words or clip is in no store, however often it is asked for.
-                given = bool((utterance.get(column) or "").strip())
-                wanted.append(given and key not in cached.store and key not in seen)
+                # An utterance without text or clip never has features.
+                present = bool((utterance.get(column) or "").strip())
+                wanted.append(present and key not in cached.store and key not in seen)
                 if wanted[-1]:
                     seen.add(key)
             if not any(wanted):
                 continue
-            if whole:
-                if int(keys[0][:8], 16) % parts == part:
-                    yield Piece(list(utterances), keys, wanted)
-                continue
-            for utterance, key, new in zip(utterances, keys, wanted, strict=True):
-                if new and int(key[:8], 16) % parts == part:
-                    yield Piece([utterance], [key], [True])
+            pieces = (
+                [Piece(list(utterances), keys, wanted)]
+                if whole_dialogues
+                else [Piece([u], [key], [True]) for u, key, new in zip(utterances, keys, wanted, strict=True) if new]
+            )
+            yield from (piece for piece in pieces if int(piece.keys[0][:8], 16) % count == index)
 
 
 def _sorted(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """Pieces in runs of rising length, so that little of a batch is padding."""
-    run: list[Piece] = []
-    for piece in pieces:
-        run.append(piece)
-        if len(run) == SORTED_PIECES:
-            yield from sorted(run, key=_length)
-            run = []
-    yield from sorted(run, key=_length)
+    """Sorts runs of pieces by length, so that batches need little padding."""
+    pieces = iter(pieces)
+    while run := sorted(itertools.islice(pieces, SORTED_PIECES), key=_length):
+        yield from run
 
 
 def _length(piece: Piece) -> float:
-    """Characters of the longest utterance, or seconds of the clip where the row says."""
+    """Returns the length of the longest utterance: seconds where the row has times, else characters."""
     return max(
         (u["end"] - (u.get("start") or 0.0)) if u.get("end") is not None else float(len(u.get("text") or ""))
         for u in piece.utterances

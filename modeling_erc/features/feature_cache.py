@@ -1,4 +1,4 @@
-"""Features of frozen backbones in place of their raw inputs: computed once, found again by what they depend on."""
+"""Cache of the features of frozen backbones, keyed by the content and the encoder that they depend on."""
 
 import hashlib
 import json
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from ..configuration_erc import MODALITIES
@@ -19,12 +20,12 @@ from .feature_store import FeatureStore
 
 
 class CachedFeatures:
-    """Puts a frozen modality's stored features into a dialogue's utterances, in place of its raw inputs.
+    """Replaces the raw inputs of a frozen modality in a dialogue's utterances by its stored features.
 
     Args:
-        modality: whose features.
-        store: where they are.
-        processor: its text context decides what an utterance's text features depend on.
+        modality: text, audio or vision.
+        store: holds the features.
+        processor: its text context determines which neighbours an utterance's text features depend on.
     """
 
     def __init__(self, modality: str, store: FeatureStore, processor: ErcProcessor) -> None:
@@ -32,19 +33,19 @@ class CachedFeatures:
         self.past, self.future = processor.text_past, processor.text_future
 
     def __call__(self, utterances: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The utterances with features; those without (no words, a broken clip) lack the modality."""
+        """Returns the utterances with features; without any (no text, a broken clip) the modality is missing."""
         name = MODALITIES[self.modality].features
         raw = MODALITIES[self.modality].raw
         changed = []
         for utterance, key in zip(utterances, self.keys(utterances), strict=True):
             features = self.store.get(key)
-            # NumPy, through which the processor takes them, has no bfloat16.
+            # The processor converts features to NumPy, which has no bfloat16.
             value = None if features is None else features.float()
             changed.append({**{k: v for k, v in utterance.items() if k not in raw}, name: value})
         return changed
 
     def keys(self, utterances: Sequence[Mapping[str, Any]]) -> list[str]:
-        """What each utterance's features depend on, as a hash: the words around it, or its media file and range."""
+        """Hashes the content that each utterance's features depend on: the text around it, or its clip and times."""
         return [
             hashlib.sha256(repr(self._content(utterances, i)).encode(errors="surrogatepass")).hexdigest()
             for i in range(len(utterances))
@@ -53,18 +54,18 @@ class CachedFeatures:
     def _content(self, utterances: Sequence[Mapping[str, Any]], index: int) -> tuple[Any, ...]:
         if self.modality == "text":
             first = max(0, index - self.past)
-            near = utterances[first : index + 1 + self.future]
+            neighbours = utterances[first : index + 1 + self.future]
             # Without neighbours the speaker's name is not part of the input.
             named = self.past or self.future
-            return (index - first, *((u.get("speaker") if named else None, u.get("text")) for u in near))
+            return (index - first, *((u.get("speaker") if named else None, u.get("text")) for u in neighbours))
         utterance = utterances[index]
         path = utterance.get(MODALITIES[self.modality].column)
         try:
-            # However the path is spelled, and from wherever it is looked at.
-            status, place = os.stat(path), os.path.realpath(path)  # type: ignore[arg-type]
+            # The real path, so that the spelling of the path and the working directory do not matter.
+            status, real_path = os.stat(path), os.path.realpath(path)  # type: ignore[arg-type]
         except (OSError, TypeError, ValueError):
             return (path,)
-        return (place, status.st_size, status.st_mtime_ns, *clip_settings(utterance, self.modality).values())
+        return (real_path, status.st_size, status.st_mtime_ns, *clip_settings(utterance, self.modality).values())
 
 
 def cache_frozen_features(
@@ -74,17 +75,17 @@ def cache_frozen_features(
     folder: Path,
     num_workers: int = 0,
 ) -> tuple[list[CachedFeatures], list[str]]:
-    """Computes what is missing of the frozen backbones' features; called in every process, each does its share.
+    """Extracts the missing features of all frozen backbones, sharded across the processes, which all call it.
 
     Args:
         splits: dialogues.
-        model: with its frozen backbones.
-        processor: made for the model.
-        folder: the caches of all encoders; each has a folder of its own, named by its weights and settings.
-        num_workers: processes that decode media, for each process that encodes.
+        model: holds the frozen backbones.
+        processor: processor of the model.
+        folder: parent of the caches; each encoder has its own folder, named by its weights and settings.
+        num_workers: number of processes that decode media, for each process that encodes.
 
     Returns:
-        a transform for the collator for each frozen modality, and a line for each clip that could not be used.
+        A collator transform for each frozen modality, and one line for each clip that could not be used.
     """
     transforms, problems = [], []
     for modality in model.config.frozen_modalities or []:
@@ -97,11 +98,10 @@ def cache_frozen_features(
 
 
 def encoder_fingerprint(model: ErcPreTrainedModel, processor: ErcProcessor, modality: str) -> str:
-    """Hash of everything but the content that features depend on: weights, layer, stride, processor settings."""
+    """Hashes all that features depend on besides the content: weights, layer, stride and processor settings."""
     encoder = model.erc_model.encoder(modality)
-    # Loading writes into a config where it came from, and the dtype, which the weights tell anyway.
-    config = encoder.backbone.config.to_dict()
-    config = {key: value for key, value in config.items() if key not in ("_name_or_path", "dtype")}
+    # Without the origin and the dtype, which loading adds to a config; the weights show the dtype.
+    config = {k: v for k, v in encoder.backbone.config.to_dict().items() if k not in ("_name_or_path", "dtype")}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, weight in encoder.backbone.state_dict().items():
         digest.update(name.encode())
@@ -115,25 +115,24 @@ def encoder_fingerprint(model: ErcPreTrainedModel, processor: ErcProcessor, moda
 
 
 def feature_statistics(rows: Iterable[Mapping[str, Any]], modality: str) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of a modality's precomputed features over a split, both `(width,)`.
+    """Computes mean and standard deviation of a modality's precomputed features over a split.
 
-    Dialogue by dialogue (Chan et al. 1983), so that a corpus never stands in memory whole.
+    It reads one dialogue at a time, so that a large corpus need not fit into memory. Utterances with features that are
+    not finite are left out.
+
+    Returns:
+        Mean and standard deviation, both `(width,)`; the deviation of a constant feature is zero.
 
     Raises:
-        ValueError: there are none.
+        ValueError: no utterance has such features.
     """
     name = MODALITIES[modality].features
-    count, mean, squares = 0, np.zeros(()), np.zeros(())
+    scaler = StandardScaler()
     for row in rows:
         values = [u[name] for u in row["utterances"] if u.get(name) is not None]
-        # A dialogue may have nothing of a modality.
-        array = np.asarray(values, dtype=np.float64).reshape(len(values), -1 if values else 0)
-        array = array[np.isfinite(array).all(axis=1)]
-        if len(array):
-            shift = array.mean(axis=0) - mean
-            squares = squares + array.var(axis=0) * len(array) + shift**2 * count * len(array) / (count + len(array))
-            count += len(array)
-            mean = mean + shift * len(array) / count
-    if not count:
+        finite = [value for value in np.asarray(values, dtype=np.float64) if np.isfinite(value).all()]
+        if finite:
+            scaler.partial_fit(finite)
+    if not hasattr(scaler, "var_"):
         raise ValueError(f"no utterance of the training split has {name}: leave {modality} out of --modalities")
-    return torch.from_numpy(mean).float(), torch.from_numpy(np.sqrt(squares / count)).float()
+    return torch.from_numpy(scaler.mean_).float(), torch.from_numpy(np.sqrt(scaler.var_)).float()

@@ -1,4 +1,4 @@
-"""Token features by content key, on disk as safetensors shards and memory-mapped when read."""
+"""Store of token features by key: safetensors shards on disk, memory-mapped for reading."""
 
 import hashlib
 import json
@@ -18,13 +18,13 @@ logger = logging.get_logger(__name__)
 
 
 class FeatureStore(Mapping[str, Tensor]):
-    """A folder of shards.
+    """Maps keys to features in a folder of shards.
 
-    A shard appears under its name only when it is whole (written aside, then renamed), so neither a kill in the middle
-    of writing nor another process that writes at the same time can leave half of one.
+    A shard is written to a temporary file and then renamed, so an interrupted or concurrent process never leaves an
+    incomplete shard.
 
     Args:
-        folder: made if it is not there.
+        folder: folder of the shards; created if it does not exist.
 
     Example:
         >>> store = FeatureStore(tmp_path)  # doctest: +SKIP
@@ -42,7 +42,7 @@ class FeatureStore(Mapping[str, Tensor]):
         self.refresh()
 
     def refresh(self) -> None:
-        """Finds the shards that other processes have written since."""
+        """Adds the shards that other processes have written."""
         for shard in sorted(self.folder.glob("*.safetensors")):
             if shard.name not in self._shards:
                 self._index(shard.name)
@@ -54,8 +54,8 @@ class FeatureStore(Mapping[str, Tensor]):
                 keys = json.loads(file.metadata()["keys"])
                 ends = file.get_tensor("ends").tolist()
         except SafetensorError as error:
-            # A full disk, a crash of the machine or a broken copy; what it held can be had again.
-            logger.warning_once(f"{path} is damaged ({error}): its features are computed again. Delete it.")
+            # Its features can be extracted again, whatever damaged it.
+            logger.warning_once(f"{path} is damaged ({error}): its features are extracted again. Delete it.")
             return
         number = len(self._shards)
         self._shards.append(shard)
@@ -72,11 +72,11 @@ class FeatureStore(Mapping[str, Tensor]):
         return len(self._places)
 
     def __getitem__(self, key: str) -> Tensor:
-        """Features `(tokens, width)` or `(layers, tokens, width)`."""
+        """Returns features `(tokens, width)` or `(layers, tokens, width)`."""
         shard, start, end = self._places[key.encode()]
         if shard not in self._tokens:
             with safe_open(self.folder / self._shards[shard], framework="pt") as file:
-                # A view of the mapped file: pages come as they are read.
+                # A view of the mapped file, loaded page by page.
                 self._tokens[shard] = file.get_tensor("tokens")
         return self._tokens[shard][start:end].movedim(0, -2)
 
@@ -86,15 +86,17 @@ class FeatureStore(Mapping[str, Tensor]):
         # Tokens first, so that an utterance is one slice of the file.
         tokens = torch.cat([value.movedim(-2, 0) for value in features.values()]).contiguous()
         name = hashlib.sha256("".join(features).encode()).hexdigest()[:16] + ".safetensors"
-        handle, aside = tempfile.mkstemp(dir=self.folder, suffix=".writing")
+        handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".writing")
         os.close(handle)
         try:
-            save_file({"tokens": tokens, "ends": lengths.cumsum(0)}, aside, metadata={"keys": json.dumps([*features])})
-            os.replace(aside, self.folder / name)
+            save_file(
+                {"tokens": tokens, "ends": lengths.cumsum(0)}, temporary, metadata={"keys": json.dumps([*features])}
+            )
+            os.replace(temporary, self.folder / name)
         finally:
-            Path(aside).unlink(missing_ok=True)
+            Path(temporary).unlink(missing_ok=True)
         self._index(name)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A data-loader worker maps the files itself.
+        # Each data-loader worker maps the files itself.
         return {**self.__dict__, "_tokens": {}}

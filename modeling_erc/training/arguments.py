@@ -1,14 +1,11 @@
-"""Arguments of a run: model, data and training, from a YAML file with any field overridable on the command line."""
+"""Arguments of a run: model, data and training, from a YAML file with every field overridable on the command line."""
 
 import argparse
 import difflib
-import inspect
 import json
-import re
 import shlex
-import types
 import typing
-from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,37 +17,40 @@ from transformers import HfArgumentParser, TrainingArguments
 from transformers.trainer_utils import HubStrategy
 
 from ..configs import find_config
-from ..configuration_erc import MODALITIES, ErcConfig
 from ..hub.redaction import public
+from .command_help import grouped_help, program_name
+from .model_arguments import BackboneArguments, FusionArguments, LossArguments, ModelArguments
 
 
 @dataclass
 class DataArguments:
-    """Which corpus, and how its utterances are read."""
+    """Corpus and input settings."""
 
-    dataset: str = field(default="demo", metadata={"help": "name of the corpus: demo, meld, ..."})
+    dataset: str = field(default="demo", metadata={"help": "name of the corpus, such as demo or meld"})
     data_dir: str | None = field(default=None, metadata={"help": "folder of the raw corpus"})
     dataset_options: dict | str | None = field(
-        default=None,
-        metadata={
-            "help": 'options of the corpus, as JSON: \'{"setting": "4way", "dev_seed": 1}\', or a mapping in YAML'
-        },
+        default=None, metadata={"help": "options of the corpus as JSON, such as '{\"dev_seed\": 1}'; a mapping in YAML"}
     )
-    text_past: int = field(default=0, metadata={"help": "utterances before it that the text backbone reads too"})
-    text_future: int = field(default=0, metadata={"help": "utterances after it that the text backbone reads too"})
-    max_text_length: int = field(default=128, metadata={"help": "tokens an utterance at most, neighbours included"})
-    max_audio_seconds: float = field(default=12.0, metadata={"help": "longer clips are cut (seconds)"})
-    num_frames: int = field(default=4, metadata={"help": "frames read of each video clip"})
+    text_past: int = field(
+        default=0, metadata={"help": "number of earlier utterances that the text backbone also reads"}
+    )
+    text_future: int = field(
+        default=0, metadata={"help": "number of later utterances that the text backbone also reads"}
+    )
+    max_text_length: int = field(
+        default=128, metadata={"help": "maximum number of tokens of an utterance, neighbours included"}
+    )
+    max_audio_seconds: float = field(default=12.0, metadata={"help": "longer clips are truncated (seconds)"})
+    num_frames: int = field(default=4, metadata={"help": "number of frames read from each video clip"})
     face_crop: bool = field(
-        default=False, metadata={"help": "cut frames to the largest face (needs the extra 'faces')"}
+        default=False, metadata={"help": "crop frames to the largest face (needs the extra 'faces')"}
     )
     decoded_cache_mb: int = field(
-        default=256,
-        metadata={"help": "memory for decoded clips of backbones that are trained (MB a data-loader worker)"},
+        default=256, metadata={"help": "memory for decoded clips of trained backbones (MB for each data-loader worker)"}
     )
     feature_cache: str | None = field(
         default=None,
-        metadata={"help": "folder for the features of frozen backbones; default: in the Hugging Face cache folder"},
+        metadata={"help": "folder for the features of frozen backbones; default: in the Hugging Face cache"},
     )
 
     @property
@@ -58,7 +58,7 @@ class DataArguments:
         """Options of the corpus as keyword arguments.
 
         Raises:
-            ValueError: they are neither a mapping nor the JSON of one.
+            ValueError: the options are neither a mapping nor the JSON of one.
         """
         given = self.dataset_options or {}
         try:
@@ -76,57 +76,39 @@ class DataArguments:
 
 
 @dataclass
-class EncoderArguments:
-    """Where the backbones come from."""
-
-    modalities: list[str] = field(
-        default_factory=lambda: list(MODALITIES), metadata={"help": "modalities to use: text audio vision"}
-    )
-    text_encoder: str | None = field(
-        default=None, metadata={"help": "Hub id or local folder of a text model, or 'tiny' for a fresh small one"}
-    )
-    audio_encoder: str | None = field(default=None, metadata={"help": "likewise, of a speech model (or a ViT)"})
-    vision_encoder: str | None = field(default=None, metadata={"help": "likewise, of an image model"})
-    start_from: str | None = field(
-        default=None, metadata={"help": "Hub id or folder of a trained checkpoint: its weights are used where they fit"}
-    )
-    trained_share: float = field(
-        default=1.0,
-        metadata={"help": "with start_from: the final weights lie so far from those to the trained ones; 1 are these"},
-    )
-
-
-@dataclass
 class ErcTrainingArguments(TrainingArguments):
-    """`transformers.TrainingArguments` with this field's defaults and a few settings of its own."""
+    """`transformers.TrainingArguments` with defaults that suit ERC, and a few more settings."""
 
-    resume: bool = field(default=False, metadata={"help": "go on with the run in output_dir"})
+    resume: bool = field(default=False, metadata={"help": "continue the run in output_dir"})
     overwrite: bool = field(default=False, metadata={"help": "delete the run in output_dir first"})
     early_stopping_patience: int | None = field(
-        default=None, metadata={"help": "stop after so many evaluations without a better dev score"}
+        default=None, metadata={"help": "stop after this number of evaluations without a better dev score"}
     )
     class_weighting: float = field(
-        default=0.0, metadata={"help": "class weights are 1 / frequency ** this: 0 is none, 1 is the full inverse"}
+        default=0.0, metadata={"help": "class weights are 1 / frequency ** class_weighting; 0 for none"}
     )
     backbone_learning_rate: float | None = field(
         default=None, metadata={"help": "learning rate of the backbones; default: learning_rate"}
     )
     speed_perturbation: float = field(
-        default=0.0, metadata={"help": "in training, decoded sound is played up to this share faster or slower"}
+        default=0.0,
+        metadata={"help": "in training, decoded audio is played up to this fraction faster or slower, such as 0.1"},
     )
     gradient_cache: bool = field(
         default=False,
         metadata={
-            "help": "with gradient accumulation, contrast over the whole step as if it were one batch (GradCache): "
-            "exact, for one more forward pass"
+            "help": "with gradient accumulation, compute the contrastive loss over the whole step as one batch "
+            "(GradCache): exact, at the cost of a second forward pass"
         },
     )
     report_to: list[str] = field(
         default_factory=lambda: ["none"],
-        metadata={"help": "where metrics, confusion matrices and sample predictions go: tensorboard trackio, or none"},
+        metadata={
+            "help": "loggers of metrics, confusion matrices and sample predictions: tensorboard, trackio or none"
+        },
     )
-    # Logs stay on this machine: without it, a push would make trackio publish them in a Space.
-    trackio_static_space_id: str | None | typing.Literal[False] = False  # noqa: RUF036 (the parser goes by the order)
+    # Logs stay on this machine: without this, a push would make trackio publish them in a Space.
+    trackio_static_space_id: str | None | typing.Literal[False] = False  # noqa: RUF036 (the parser needs this order)
     project: str = "modeling-erc"
     learning_rate: float = 5e-4
     weight_decay: float = 0.01
@@ -141,84 +123,101 @@ class ErcTrainingArguments(TrainingArguments):
     save_total_limit: int | None = 1
     load_best_model_at_end: bool = True
     metric_for_best_model: str | None = "weighted_f1"
-    # Pinned memory speeds copies to an accelerator; without one it is only warned about.
+    # Pinned memory speeds up copies to an accelerator; without one it only causes a warning.
     dataloader_pin_memory: bool = torch.accelerator.is_available()
-    # The collator reads every column of a row, which forward() does not name.
+    # The collator reads every column of a row, also those that forward() does not name.
     remove_unused_columns: bool = False
     label_names: list[str] | None = field(default_factory=lambda: ["labels"])
-    # A batch without sound leaves the audio encoder without gradient: DDP has to look which parameters took part.
+    # A batch without audio leaves the audio encoder without gradient: DDP has to find the parameters that took part.
     ddp_find_unused_parameters: bool | None = True
-    # The patience of early stopping goes on where it was.
+    # The count of early stopping continues where it was.
     restore_callback_states_from_checkpoint: bool = True
 
     def __post_init__(self) -> None:
-        # What was asked for, before `TrainingArguments` fills in the rest.
+        # The values as given, before `TrainingArguments` fills in the rest.
         self.as_given = dict(vars(self))
-        # Without it several processes on a machine without accelerator would each train alone, and say nothing.
+        # Without this, several processes on a machine without accelerator would each train alone, with no warning.
         if not torch.accelerator.is_available():
             self.use_cpu = True
         super().__post_init__()
         for logger in {"tensorboard", "trackio"} & set(self.report_to):
             if find_spec(logger) is None:
                 raise ImportError(f"--report_to {logger} needs the extra 'logging': pip install {logger}")
-        whole = self.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS)
-        if self.push_to_hub and whole:
+        if self.push_to_hub and self.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
             raise ValueError(
                 f"--hub_strategy {self.hub_strategy.value} would push the optimizer's state, a pickle: "
                 "take every_save or end, and --resume from the run's folder"
             )
 
 
-def _config_fields() -> list[tuple[str, Any, Any]]:
-    """The plain settings of `ErcConfig` as argument fields, with its docstring as help: said once, used twice."""
-    documented = inspect.cleandoc(ErcConfig.__doc__ or "").partition("Args:")[2].partition("Example:")[0]
-    told = dict(re.findall(r"^    (\w+): (.*?)(?=^    \w+: |\Z)", documented, re.M | re.S))
-    inherited = {f.name for f in fields(ErcConfig.__mro__[1])}
-    computed = {"text_config", "audio_config", "vision_config", "feature_sizes", "class_weights"}
-    entries = []
-    for entry in fields(ErcConfig):
-        if entry.name in inherited or entry.name in computed:
-            continue
-        help_text = " ".join(told.get(entry.name, "").split()).replace("`", "").replace("%", "%%")
-        default = None if entry.default is MISSING else entry.default
-        entries.append((entry.name, _argument_type(entry.type), field(default=default, metadata={"help": help_text})))
-    return entries
+def _names(arguments: type) -> str:
+    return " ".join(entry.name for entry in fields(arguments))
 
 
-def _argument_type(annotation: Any) -> Any:
-    """`list[str] | None` is an option that takes several words: argparse knows it as `list[str]`."""
-    if isinstance(annotation, types.UnionType):
-        kinds = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
-        return kinds[0] if typing.get_origin(kinds[0]) is list else annotation
-    return annotation
-
-
-ModelArguments = make_dataclass("ModelArguments", _config_fields(), bases=(EncoderArguments,))
-ModelArguments.__doc__ = "Backbones, and every plain setting of `ErcConfig`."
+# Options of each group of `--help`.
+GROUPS = {
+    "run": "output_dir resume overwrite seed use_cpu bf16 dataloader_num_workers",
+    "corpus": _names(DataArguments),
+    "backbones": _names(BackboneArguments),
+    "fusion and context": _names(FusionArguments),
+    "losses": f"{_names(LossArguments)} class_weighting gradient_cache",
+    "optimisation": "num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps optim "
+    "learning_rate backbone_learning_rate lr_scheduler_type warmup_steps weight_decay max_grad_norm speed_perturbation",
+    "evaluation": "per_device_eval_batch_size eval_strategy eval_steps metric_for_best_model greater_is_better "
+    "load_best_model_at_end early_stopping_patience save_strategy save_steps save_total_limit logging_strategy "
+    "logging_steps report_to run_name",
+    "Hub": "push_to_hub hub_model_id hub_private_repo hub_revision hub_strategy hub_always_push hub_token",
+}
 
 
 class ErcArgumentParser(HfArgumentParser):
-    """Parses `[CONFIG.yaml] [--field value ...]` into model, data and training arguments."""
+    """Parses `[CONFIG] [--option value ...]` into model, data and training arguments.
 
-    def __init__(self) -> None:
-        # What is an option for the parser must be one for `shown_command`, which hides values by its whole name.
-        super().__init__((ModelArguments, DataArguments, ErcTrainingArguments), allow_abbrev=False)
+    Args:
+        command: command that takes the arguments; messages and `--help` name it.
+        description: what the command does.
+    """
+
+    def __init__(
+        self,
+        command: str = "train",
+        description: str = "Trains a model from a recipe (default: demo). Options override the recipe.",
+    ) -> None:
+        # Without abbreviations, since `shown_command` hides values by the full name of their option.
+        super().__init__(
+            (ModelArguments, DataArguments, ErcTrainingArguments),
+            prog=program_name(command),
+            description=description,
+            allow_abbrev=False,
+        )
+        inherited = {entry.name: entry.metadata.get("help") for entry in fields(TrainingArguments)}
+        for action in self._actions:
+            action.help = action.help or inherited.get(action.dest)
+
+    @property
+    def options(self) -> dict[str, argparse.Action]:
+        """Actions by name; of a switch the first one, since its second, `--no_<name>`, takes no value."""
+        return {action.dest: action for action in reversed(self._actions)}
+
+    def format_help(self) -> str:
+        """Returns the help text with the options in groups."""
+        return grouped_help(self.prog, self.description or "", self.options, GROUPS)
 
     def parse(
         self, argv: list[str], default_config: str | Path
-    ) -> tuple[Any, DataArguments, ErcTrainingArguments, Path]:
-        """Reads the YAML file, then the overrides.
+    ) -> tuple[ModelArguments, DataArguments, ErcTrainingArguments, Path]:
+        """Reads the YAML file, then the options that override it.
 
         Args:
-            argv: the command line without the program's name.
-            default_config: the recipe that is read if `argv` names none: a ready name, or a YAML file.
+            argv: command line without the program's name.
+            default_config: recipe to use if `argv` names none: a ready name, or a YAML file.
 
         Returns:
-            model, data and training arguments, and the YAML file that was read.
+            Model, data and training arguments, and the YAML file that was read.
 
         Raises:
-            SystemExit: the file is missing, is no mapping or has a key that no argument has; the message says which.
-            ValueError: no argument is called like one on the command line.
+            SystemExit: the file is missing, is no mapping or has an unknown key; the message names it.
+            ValueError: an option of the command line is unknown.
         """
         named = bool(argv) and not argv[0].startswith("-")
         try:
@@ -230,7 +229,7 @@ class ErcArgumentParser(HfArgumentParser):
             argv[1:] if named else argv, return_remaining_strings=True, look_for_args_file=False
         )
         if unknown:
-            # Without the values: a misspelt --hub_token has one that belongs in no log.
+            # Without the values: that of a misspelt --hub_token must not appear in a log.
             options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
             raise ValueError(f"unknown: {' '.join(options or unknown)}; see --help")
         return model, data, training, config
@@ -242,25 +241,24 @@ class ErcArgumentParser(HfArgumentParser):
             self.error(f"{config}: not YAML: {error}")
         if not isinstance(values, dict):
             self.error(f"{config}: expected lines of 'field: value', found a {type(values).__name__}")
-        # A switch has a second action, --no_<name>, that converts nothing; the first one counts.
-        known = {action.dest: action for action in reversed(self._actions)}
+        options = self.options
         for key, value in values.items():
-            if key not in known:
-                near = difflib.get_close_matches(str(key), known, n=1)
+            if key not in options:
+                near = difflib.get_close_matches(str(key), options, n=1)
                 self.error(f"{config}: unknown key {key!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
             try:
-                values[key] = _as_typed(known[key], value)
+                values[key] = _as_typed(options[key], value)
             except (ValueError, argparse.ArgumentTypeError) as error:
                 self.error(f"{config}: {key}: {value!r} does not fit: {error}")
         return values
 
     def error(self, message: str) -> NoReturn:
-        """Ends the program with the message alone: hundreds of lines of usage would bury it."""
+        """Ends the program with the message alone, since a long usage text would bury it."""
         raise SystemExit(f"{self.prog}: error: {message}")
 
 
 def _as_typed(action: argparse.Action, value: Any) -> Any:
-    """A value of the YAML file as the command line would give it: YAML reads 1e-3 as text and a layer 6 as a number."""
+    """Converts a value of the YAML file as on the command line: YAML reads 1e-3 as text and layer 6 as a number."""
     if value is None or isinstance(value, dict) or not callable(action.type):
         return value
     if isinstance(value, list):
@@ -271,13 +269,13 @@ def _as_typed(action: argparse.Action, value: Any) -> Any:
     return [typed] if action.nargs == "+" else typed
 
 
-# Where a run goes is no part of what it does: repeating it must neither delete nor continue the first one. And a file
-# beside the model is no place for a password.
+# Settings that are not written down: a repeated run must neither delete nor continue the first one, and a token does
+# not belong into a file beside the model.
 _NOT_REPEATED = {"output_dir", "resume", "overwrite", "hub_token"}
 
 
 def changed_settings(*arguments: Any) -> dict[str, Any]:
-    """Every field of the arguments that differs from its default: what a YAML file must say to repeat the run."""
+    """Returns the settings that differ from their defaults: the content of a YAML file that repeats the run."""
     given = {name: value for group in arguments for name, value in getattr(group, "as_given", vars(group)).items()}
     defaults = vars(ErcArgumentParser().parse_args([]))
     return {
@@ -287,16 +285,16 @@ def changed_settings(*arguments: Any) -> dict[str, Any]:
     }
 
 
-# What stands in a card's command in place of these options' values.
+# Placeholders for the values of these options in a card's command.
 _HIDDEN = {"data_dir": "DIR", "feature_cache": "DIR", "output_dir": "DIR", "hub_token": "TOKEN"}
 
 
 def shown_command(argv: list[str], token: str | None = None) -> str:
-    """The command line of a run as its card shows it: without this machine's folders, and without a token.
+    """Returns the command of a run for its card, without folders of this machine and without tokens.
 
     Args:
-        argv: what followed `train_hf.py`.
-        token: the Hub's as the run took it: it is shown nowhere, whatever option or value it stands in.
+        argv: arguments of `train_hf.py`.
+        token: the Hub token of the run; it is removed from every option and value.
 
     Example:
         >>> shown_command(["--seed", "1", "--data_dir", "/home/me/MELD.Raw", "--hub-token=hf_secret"])
@@ -307,17 +305,14 @@ def shown_command(argv: list[str], token: str | None = None) -> str:
         name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
         if name:
             option = name[2:].replace("-", "_")
-        if name and not equals:
-            shown.append(name)
-        else:
-            shown.append(name + equals + _shown_value(option, value))
+        shown.append(name if name and not equals else name + equals + _shown_value(option, value))
     if token:
         shown = [word.replace(token, "TOKEN") for word in shown]
     return shlex.join(["accelerate", "launch", "train_hf.py", *shown])
 
 
 def _shown_value(option: str, value: str) -> str:
-    """A word of the command without folders; before any option it is the config."""
+    """Returns a value without folders; a value before any option is the recipe."""
     if not option:
         return Path(value).name
     return _HIDDEN.get(option) or str(public(value))

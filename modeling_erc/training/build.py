@@ -1,4 +1,4 @@
-"""Builds model and processor for a corpus from the arguments of a run."""
+"""Building of model and processor for a corpus from the arguments of a run."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
@@ -19,6 +19,7 @@ from ..losses_erc import CLASSIFICATION_LOSSES, CONTRASTIVE_LOSSES
 from ..modeling_erc import ErcForSequenceClassification
 from ..processing_erc import ErcProcessor
 from .arguments import DataArguments
+from .model_arguments import ModelArguments
 from .tiny_backbones import FRESH
 from .warm_start import start_from
 
@@ -26,23 +27,24 @@ _SUB_PROCESSORS = {"text": "tokenizer", "audio": "feature_extractor", "vision": 
 
 
 def build(
-    model_args: Any,
+    model_args: ModelArguments,
     data_args: DataArguments,
     splits: Mapping[str, DialogueRows | datasets.Dataset],
     label_names: list[str],
 ) -> tuple[ErcForSequenceClassification, ErcProcessor]:
-    """Model and processor, with pretrained backbones where they are named, and a checkpoint's weights likewise.
+    """Builds a model and its processor, with the weights of pretrained backbones and of `start_from` where given.
 
     A modality whose features come with the corpus needs no encoder.
 
     Args:
-        model_args: `ModelArguments`.
-        data_args: how utterances are read.
+        model_args: backbones and model settings.
+        data_args: input settings.
         splits: the corpus, with a `train` split.
-        label_names: its classes in order.
+        label_names: classes of the corpus in order.
 
     Raises:
-        ValueError: an asked-for modality has neither encoder nor features, or the corpus has nothing of it.
+        ValueError: a setting does not fit, or a requested modality has neither encoder nor features, or is absent from
+            the corpus.
     """
     chosen = [m for m in MODALITIES if m in model_args.modalities]
     if len(chosen) < len(set(model_args.modalities)):
@@ -53,7 +55,7 @@ def build(
     if not 0 <= model_args.trained_share <= 1:
         raise ValueError(f"trained_share is {model_args.trained_share}: choose from 0 to 1")
     if model_args.trained_share < 1 and model_args.start_from is None:
-        raise ValueError("trained_share needs --start_from CKPT: half-way from random weights there is nothing of use")
+        raise ValueError("trained_share needs --start_from CKPT: weights half-way from random ones are useless")
     train = splits["train"]
     configs: dict[str, PreTrainedConfig] = {}
     sub_processors: dict[str, Any] = {}
@@ -77,8 +79,7 @@ def build(
             configs[modality], sub_processors[modality] = load_encoder_config(modality, encoder)
             pretrained[modality] = encoder
 
-    inherited = {"text_config", "audio_config", "vision_config", "feature_sizes", "class_weights"}
-    settings = {f.name for f in fields(ErcConfig) if f.name not in inherited} & {f.name for f in fields(model_args)}
+    settings = {f.name for f in fields(ErcConfig)} & {f.name for f in fields(model_args)}
     config = ErcConfig(
         **{f"{m}_config": c for m, c in configs.items()},
         **{name: getattr(model_args, name) for name in settings},
@@ -86,7 +87,7 @@ def build(
         id2label=dict(enumerate(label_names)),
         label2id={name: i for i, name in enumerate(label_names)},
     )
-    # Training looks them up first: a wrong name has to stop here, with those that there are.
+    # Training would be the first to look these up: a wrong name must stop here, with a list of the known names.
     for losses, name in ((CLASSIFICATION_LOSSES, config.classification_loss), (CONTRASTIVE_LOSSES, config.contrastive)):
         _ = losses[name]
     model = ErcForSequenceClassification(config)
@@ -116,26 +117,26 @@ def build(
 
 
 def load_encoder_config(modality: str, source: str) -> tuple[PreTrainedConfig, Any]:
-    """Config and (sub-)processor of a pretrained backbone.
+    """Loads the config and the (sub-)processor of a pretrained backbone.
 
     Args:
         modality: text, audio or vision.
         source: Hub id or local folder.
 
     Raises:
-        ValueError: there is no such model; the message says where it was looked for.
+        ValueError: there is no such model, neither as a folder nor on the Hub.
     """
     try:
         config = unimodal_config(AutoConfig.from_pretrained(source), modality)
         if is_path(source):
-            # It would be saved in `config.json`, which is pushed.
+            # The path would be saved in `config.json`, which is pushed.
             config.name_or_path = ""
         if modality == "text":
             return config, AutoTokenizer.from_pretrained(source)
         if modality == "vision":
             return config, AutoImageProcessor.from_pretrained(source)
         if hasattr(config, "image_size"):
-            # An image model as the audio encoder reads log-mel "images", as in the paper.
+            # As in the paper, an image model as the audio encoder reads log-mel "images".
             return config, LogMelImageFeatureExtractor(image_size=config.image_size, num_channels=config.num_channels)
         return config, AutoFeatureExtractor.from_pretrained(source)
     except OSError as error:
@@ -146,7 +147,7 @@ def load_encoder_config(modality: str, source: str) -> tuple[PreTrainedConfig, A
 
 
 def check_presence(train: Iterable[Mapping[str, Any]], modality: str) -> None:
-    """Refuses a modality of which the training split has nothing, before an hour is spent on it."""
+    """Raises `ValueError` where no utterance of the training split has the modality."""
     column = MODALITIES[modality].column
     if not any(u.get(column) is not None for row in train for u in row["utterances"]):
         raise ValueError(
@@ -156,12 +157,12 @@ def check_presence(train: Iterable[Mapping[str, Any]], modality: str) -> None:
 
 
 def class_weights(train: Iterable[Mapping[str, Any]], num_labels: int, power: float) -> list[float] | None:
-    """Weights 1 / frequency ** power, scaled so that the mean weight of a training utterance is 1.
+    """Computes class weights 1 / frequency ** power, scaled to a mean weight of 1 over the training utterances.
 
     Args:
-        train: dialogues whose label indices are the model's.
-        num_labels: classes.
-        power: 0 for no weights.
+        train: dialogues whose label indices are those of the model.
+        num_labels: number of classes.
+        power: exponent; 0 returns `None`, no weights.
     """
     if not power:
         return None

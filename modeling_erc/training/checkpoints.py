@@ -1,4 +1,7 @@
-"""Checkpoints that are whole or do not count: a run that was killed while it wrote one goes on from the one before."""
+"""Checkpoints and the folder of a run: only complete checkpoints count, so that a killed run can be resumed.
+
+A checkpoint is complete once its seal is written, the last of its files: their names and sizes.
+"""
 
 import contextlib
 import json
@@ -16,86 +19,6 @@ from .arguments import ErcTrainingArguments
 
 logger = logging.get_logger(__name__)
 
-
-class RunFolderError(ValueError):
-    """The named output folder holds something and the command does not say what to do with it."""
-
-
-def prepare_run_folder(args: ErcTrainingArguments, stem: str) -> str | None:
-    """Sets `args.output_dir` and makes the folder.
-
-    Args:
-        args: `output_dir`, `resume` and `overwrite` are read; where no `output_dir` is named, it becomes
-            `runs/<stem>-001` or the next free number.
-        stem: the config's name.
-
-    Returns:
-        the checkpoint to go on from, or `None`.
-
-    Raises:
-        RunFolderError: the named folder is not empty and neither `--resume` nor `--overwrite` is given, or it is to be
-            resumed and holds no checkpoint, or overwritten and holds no run.
-    """
-    if args.resume and args.overwrite:
-        raise RunFolderError("--resume goes on with a run and --overwrite deletes it: give one of them")
-    if args.as_given["output_dir"] is None:
-        if args.resume:
-            raise RunFolderError("--resume needs --output_dir, the folder of the run to go on with")
-        chosen = [str(_make_fresh(stem))] if args.process_index == 0 else [""]
-        # Every process writes into the folder that the first one made.
-        args.output_dir = broadcast_object_list(chosen)[0] if args.world_size > 1 else chosen[0]
-        return None
-    folder = Path(str(args.output_dir))
-    if folder.exists() and not folder.is_dir():
-        raise RunFolderError(f"{folder} is a file: name another --output_dir")
-    with args.main_process_first(desc="run folder"):
-        if args.process_index == 0 and folder.exists() and any(folder.iterdir()):
-            if args.overwrite and not _holds_run(folder):
-                raise RunFolderError(f"{folder} holds no run: --overwrite deletes runs only, name another folder")
-            if args.overwrite:
-                shutil.rmtree(folder)
-            elif not args.resume:
-                raise RunFolderError(
-                    f"{folder} is not empty: add --resume to go on with that run, --overwrite to delete it, "
-                    "or name another --output_dir"
-                )
-        folder.mkdir(parents=True, exist_ok=True)
-    if not args.resume:
-        return None
-    return _last_whole(folder)
-
-
-def _last_whole(folder: Path) -> str:
-    """The last checkpoint whose writing came to its end; a warning tells of later ones."""
-    broken: list[str] = []
-    for checkpoint, fault in checkpoints_of(folder).items():
-        if fault is None:
-            if broken:
-                logger.warning(f"Going on from {checkpoint.name}: writing was cut short of {'; '.join(broken)}")
-            return str(checkpoint)
-        broken.append(f"{checkpoint.name}, {fault}")
-    if broken:
-        raise RunFolderError(f"{folder} holds no whole checkpoint ({'; '.join(broken)}): start again with --overwrite")
-    raise RunFolderError(f"{folder} holds no checkpoint to resume from: leave --resume out")
-
-
-def _make_fresh(stem: str) -> Path:
-    number = 1
-    while True:
-        folder = Path("runs") / f"{stem}-{number:03d}"
-        try:
-            # Not asked for first: two runs that start at the same moment must not find the same number free.
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            number += 1
-
-
-def _holds_run(folder: Path) -> bool:
-    return (folder / "run_config.yaml").exists() or get_last_checkpoint(str(folder)) is not None
-
-
-# Written last: the files of the checkpoint and their sizes in bytes.
 SEAL = "whole.json"
 
 
@@ -103,8 +26,12 @@ class CheckpointError(OSError):
     """A checkpoint could not be written."""
 
 
+class RunFolderError(ValueError):
+    """The output folder is in use and the arguments do not say what to do with it."""
+
+
 def seal(checkpoint: Path) -> None:
-    """Marks a checkpoint as whole, once all of its files are on the disk."""
+    """Marks a checkpoint as complete, once all of its files are on the disk."""
     sizes = {}
     for path in sorted(path for path in checkpoint.rglob("*") if path.is_file()):
         with path.open("rb") as file:
@@ -116,7 +43,7 @@ def seal(checkpoint: Path) -> None:
 
 
 def fault_of(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint, in words, or `None` if it is whole."""
+    """Describes why a checkpoint is incomplete; returns `None` if it is complete."""
     try:
         sizes = json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -131,53 +58,132 @@ def fault_of(checkpoint: Path) -> str | None:
 
 
 def checkpoints_of(run: Path) -> dict[Path, str | None]:
-    """The checkpoints of a run's folder, the last first, and what is wrong with them."""
+    """Returns the checkpoints in a run's folder, the last one first, each with its fault or `None`."""
     return {Path(folder): fault_of(Path(folder)) for folder in reversed(sort_checkpoints(str(run)))}
 
 
-def rotate(run: Path, limit: int | None, best: str | None) -> None:
-    """Deletes what was cut short, and the oldest whole checkpoints.
+def complete_checkpoints(run: Path) -> list[Path]:
+    """Returns the complete checkpoints in a run's folder, the last one first."""
+    return [folder for folder, fault in checkpoints_of(run).items() if fault is None]
 
-    To be called when a new one is whole, so that there is one at every moment.
+
+def rotate(run: Path, limit: int | None, best: str | None) -> None:
+    """Deletes incomplete checkpoints and the oldest complete ones.
+
+    Call it once a new checkpoint is complete, so that there is always one.
 
     Args:
         run: the run's folder.
-        limit: how many to keep; the last and the best stay in any case. `None` or 0 keeps all.
-        best: folder of the best one.
+        limit: number of checkpoints to keep, always including the last and the best; `None` or 0 keeps all.
+        best: folder of the best checkpoint.
     """
-    found = checkpoints_of(run)
-    whole = [folder for folder, fault in found.items() if fault is None]
-    kept = {folder for folder in whole if folder == whole[0] or (best and folder.samefile(best))}
-    for folder in whole:
+    complete = complete_checkpoints(run)
+    kept = {folder for folder in complete if folder == complete[0] or (best and folder.samefile(best))}
+    for folder in complete:
         if not limit or len(kept) < limit:
             kept.add(folder)
-    for folder in found.keys() - kept:
-        # The seal goes first: a deletion may be cut short as well.
+    for folder in checkpoints_of(run).keys() - kept:
+        # The seal goes first, since the deletion itself may be interrupted.
         (folder / SEAL).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Turns a failure to write, such as a full disk, into an error that says what to do.
+    """Turns a failure to write, such as a full disk, into an error that names the remedy.
 
     Args:
-        folder: what is written, inside the run's folder. What there is of it is deleted: on a full disk it is in the
-            way.
+        folder: the checkpoint that is written. After a failure it is deleted, to free its space.
 
     Raises:
         CheckpointError: the folder could not be written.
     """
     try:
         yield
-    # What Python, safetensors and torch.save raise where a disk is full.
+    # Python, safetensors and torch.save raise these where a disk is full.
     except (OSError, SafetensorError, RuntimeError) as error:
         free = shutil.disk_usage(folder.parent).free
         shutil.rmtree(folder, ignore_errors=True)
-        whole = [path.name for path, fault in checkpoints_of(folder.parent).items() if fault is None]
+        complete = complete_checkpoints(folder.parent)
         raise CheckpointError(
             f"{folder} could not be written: {error} ({free / 2**20:,.0f} MB were free). "
-            + (f"{whole[0]} is whole: " if whole else "There is no whole checkpoint yet: ")
+            + (f"{complete[0].name} is complete: " if complete else "There is no complete checkpoint yet: ")
             + "make room, or lower --save_total_limit, and "
-            + ("go on with --resume" if whole else "start again with --overwrite")
+            + ("continue with --resume" if complete else "start again with --overwrite")
         ) from error
+
+
+def prepare_run_folder(args: ErcTrainingArguments, stem: str) -> str | None:
+    """Sets `args.output_dir` and makes the folder.
+
+    Args:
+        args: reads `output_dir`, `resume` and `overwrite`; without an `output_dir` it becomes `runs/<stem>-001` or the
+            next free number.
+        stem: name of the recipe.
+
+    Returns:
+        The checkpoint to resume from, or `None`.
+
+    Raises:
+        RunFolderError: the folder is not empty and neither `--resume` nor `--overwrite` is given; or there is no
+            complete checkpoint to resume from, or no run to overwrite.
+    """
+    if args.resume and args.overwrite:
+        raise RunFolderError("--resume continues a run and --overwrite deletes it: give one of them")
+    if args.as_given["output_dir"] is None:
+        if args.resume:
+            raise RunFolderError("--resume needs --output_dir, the folder of the run to continue")
+        chosen = [str(_make_numbered(stem))] if args.process_index == 0 else [""]
+        # Every process writes into the folder that the first one made.
+        args.output_dir = broadcast_object_list(chosen)[0] if args.world_size > 1 else chosen[0]
+        return None
+    folder = Path(str(args.output_dir))
+    if folder.exists() and not folder.is_dir():
+        raise RunFolderError(f"{folder} is a file: name another --output_dir")
+    with args.main_process_first(desc="run folder"):
+        if args.process_index == 0 and folder.exists() and any(folder.iterdir()):
+            if args.overwrite and not _holds_run(folder):
+                raise RunFolderError(f"{folder} holds no run: --overwrite deletes runs only, name another folder")
+            if args.overwrite:
+                shutil.rmtree(folder)
+            elif not args.resume:
+                raise RunFolderError(
+                    f"{folder} is not empty: add --resume to continue that run, --overwrite to delete it, "
+                    "or name another --output_dir"
+                )
+        folder.mkdir(parents=True, exist_ok=True)
+    return _last_complete(folder) if args.resume else None
+
+
+def _make_numbered(stem: str) -> Path:
+    number = 1
+    while True:
+        folder = Path("runs") / f"{stem}-{number:03d}"
+        try:
+            # No check beforehand: two runs that start at the same time must not take the same number.
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            number += 1
+
+
+def _holds_run(folder: Path) -> bool:
+    return (folder / "run_config.yaml").exists() or get_last_checkpoint(str(folder)) is not None
+
+
+def _last_complete(folder: Path) -> str:
+    """Returns the last complete checkpoint; warns of later, incomplete ones."""
+    incomplete: list[str] = []
+    for checkpoint, fault in checkpoints_of(folder).items():
+        if fault is None:
+            if incomplete:
+                logger.warning(
+                    f"Resuming from {checkpoint.name}, since later ones are incomplete: {'; '.join(incomplete)}"
+                )
+            return str(checkpoint)
+        incomplete.append(f"{checkpoint.name}, {fault}")
+    if incomplete:
+        raise RunFolderError(
+            f"{folder} holds no complete checkpoint ({'; '.join(incomplete)}): start again with --overwrite"
+        )
+    raise RunFolderError(f"{folder} holds no checkpoint to resume from: leave --resume out")

@@ -1,7 +1,7 @@
-"""From dialogue rows to a batch: labels by name, cached features in place of raw inputs, packed tensors."""
+"""From the corpus to a batch: loading the splits, transforming utterances, collating dialogues."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import soxr
 import torch
@@ -14,14 +14,14 @@ from .arguments import DataArguments
 
 
 def load_corpus(data_args: DataArguments, seed: int) -> dict[str, DialogueRows]:
-    """The splits that a run's arguments ask for.
+    """Loads the splits of a run's corpus.
 
-    Where dev is drawn from the training dialogues, it is drawn by the run's seed unless `dev_seed` says otherwise, so
-    that several seeds tell how much the draw matters too.
+    A dev split that is drawn from the training dialogues is drawn with the run's seed, unless the option `dev_seed` is
+    given, so that the spread over seeds includes that of the draw.
 
     Args:
         data_args: name, folder and options of the corpus.
-        seed: of the run.
+        seed: seed of the run.
     """
     options = data_args.corpus_options
     if "dev_seed" in known_options(data_args.dataset):
@@ -30,17 +30,21 @@ def load_corpus(data_args: DataArguments, seed: int) -> dict[str, DialogueRows]:
     return {name: DialogueRows(split) for name, split in splits.items()}
 
 
-class SpeedPerturbation:
-    """Resamples each decoded clip by a factor drawn anew each time, so that tempo and pitch change (Ko et al. 2015).
+# Changes the utterances of a dialogue before they are encoded, such as the feature cache.
+DialogueTransform = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
-    Batches are drawn ahead of the step that uses them, so a run that is resumed in the middle of an epoch hears other
-    factors than it would have; from the end of an epoch on it goes on exactly.
+
+class SpeedPerturbation:
+    """Resamples each decoded clip by a random factor, which changes tempo and pitch (Ko et al. 2015).
+
+    Batches are drawn ahead of the step that uses them, so a run that is resumed in the middle of an epoch draws other
+    factors for the rest of it; from the next epoch on it continues exactly.
 
     Args:
-        amount: 0.1 draws factors from 0.9 to 1.1.
+        amount: largest change of the speed, as a fraction: 0.1 draws factors from 0.9 to 1.1.
 
     Raises:
-        ValueError: where `amount` is not from 0 to below 1.
+        ValueError: `amount` is not from 0 to below 1.
     """
 
     def __init__(self, amount: float) -> None:
@@ -49,36 +53,30 @@ class SpeedPerturbation:
         self.amount = amount
 
     def __call__(self, utterances: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The utterances, those with decoded sound changed; what is still a path stays one."""
-        return [self._played(utterance) for utterance in utterances]
+        """Returns the utterances with decoded audio resampled; audio that is still a path is unchanged."""
+        return [self._resampled(utterance) for utterance in utterances]
 
-    def _played(self, utterance: dict[str, Any]) -> dict[str, Any]:
-        sound = utterance.get("audio")
-        if not isinstance(sound, tuple) or not self.amount:
+    def _resampled(self, utterance: dict[str, Any]) -> dict[str, Any]:
+        audio = utterance.get("audio")
+        if not isinstance(audio, tuple) or not self.amount:
             return utterance
-        wave, rate = sound
+        wave, rate = audio
         # PyTorch's generator is seeded in each data-loader worker.
         factor = 1 + self.amount * (2 * torch.rand(()).item() - 1)
         return {**utterance, "audio": (soxr.resample(wave, rate * factor, rate), rate)}
 
 
-class DialogueTransform(Protocol):
-    """Something that changes a dialogue's utterances before they are encoded, such as the feature cache."""
-
-    def __call__(self, utterances: list[dict[str, Any]]) -> list[dict[str, Any]]: ...
-
-
 class ErcCollator:
-    """Collates dialogue rows into what the model takes, with `labels` and `media_problems`.
+    """Collates dialogue rows into the model's inputs, `labels` and `media_problems`.
 
     Args:
         processor: encodes the dialogues.
-        label_names: the corpus' class names, in the order of the rows' label indices.
-        label2id: the model's. Labels are matched by name, never by position.
+        label_names: class names of the corpus, in the order of the rows' label indices.
+        label2id: class indices of the model. Labels are matched by name, never by position.
         transforms: applied to each dialogue's utterances in turn.
 
     Raises:
-        ValueError: a class of the corpus is none of the model's.
+        ValueError: the model lacks a class of the corpus.
     """
 
     def __init__(
@@ -99,14 +97,14 @@ class ErcCollator:
         self.transforms = list(transforms)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Collates.
+        """Collates dialogues.
 
         Args:
             rows: dialogues of the schema.
 
         Returns:
-            the processor's tensors, `labels` `(batch, utterances)` with -100 where nothing is scored, and
-            `media_problems`, a line for each clip that could not be used.
+            The processor's tensors, `labels` `(batch, utterances)` with -100 where nothing is scored, and
+            `media_problems`, one line for each clip that could not be used.
         """
         dialogues = []
         label_ids: list[int] = []
@@ -115,9 +113,9 @@ class ErcCollator:
             for transform in self.transforms:
                 utterances = transform(utterances)
             dialogues.append({"dialogue_id": row.get("dialogue_id"), "utterances": utterances})
-            given = (utterance.get("label") for utterance in utterances)
-            label_ids += [IGNORE_INDEX if label is None else self.model_ids[label] for label in given]
+            labels = (utterance.get("label") for utterance in utterances)
+            label_ids += [IGNORE_INDEX if label is None else self.model_ids[label] for label in labels]
         inputs, problems = self.processor.encode(dialogues)
-        labels = torch.full(inputs["utterance_mask"].shape, IGNORE_INDEX)
-        labels[inputs["utterance_mask"]] = torch.tensor(label_ids)
-        return {**inputs, "labels": labels, "media_problems": problems}
+        padded = torch.full(inputs["utterance_mask"].shape, IGNORE_INDEX)
+        padded[inputs["utterance_mask"]] = torch.tensor(label_ids)
+        return {**inputs, "labels": padded, "media_problems": problems}

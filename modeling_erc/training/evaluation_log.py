@@ -1,13 +1,14 @@
-"""The confusion matrix and sample predictions of each evaluation, for whatever `report_to` names."""
+"""The confusion matrix and sample predictions of each evaluation, for the loggers in `report_to`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.metrics import confusion_matrix
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations import TensorBoardCallback, TrackioCallback
+
+from datasets_scripts.publishing.markdown import markdown_table
 
 from ..losses_erc import IGNORE_INDEX
 
@@ -18,27 +19,14 @@ SAMPLES = 20
 COLUMNS = ["dialogue", "utterance", "speaker", "text", "label", "prediction"]
 
 
-@dataclass
-class Evaluated:
-    """What an evaluation found, for people.
-
-    Args:
-        figure: the confusion matrix.
-        samples: a row for each of the first utterances, with the `COLUMNS`; the same ones every time.
-    """
-
-    figure: "Figure"
-    samples: list[list[str]]
-
-
 class EvaluationLog(TrainerCallback):
     """Writes to the loggers of a Trainer, as `eval/confusion_matrix` and `eval/samples`.
 
-    The model is not run for it: the Trainer hands over what its evaluation found ([`keep`]).
+    The model is not run again: the Trainer passes the results of its evaluation to [`keep`].
 
     Args:
-        label_names: the model's classes, in the order of its logits.
-        loggers: the Trainer's callbacks; those that `LOGGERS` knows are written to.
+        label_names: classes of the model, in the order of its logits.
+        loggers: callbacks of the Trainer; those in `LOGGERS` are written to.
     """
 
     def __init__(self, label_names: list[str], loggers: Sequence[TrainerCallback]) -> None:
@@ -47,75 +35,82 @@ class EvaluationLog(TrainerCallback):
         self._last: tuple[Any, np.ndarray, np.ndarray] | None = None
 
     def keep(self, dialogues: Any, logits: np.ndarray, labels: np.ndarray) -> None:
-        """Remembers an evaluation until the Trainer has logged its metrics.
+        """Keeps an evaluation until the Trainer has logged its metrics.
 
         Args:
-            dialogues: rows, in the order of the logits.
+            dialogues: rows in the order of the logits.
             logits: `(dialogues, utterances, classes)`, padded.
             labels: `(dialogues, utterances)`, -100 where nothing is scored.
         """
         self._last = (dialogues, logits, labels)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Called by the Trainer after each evaluation."""
-        found, self._last = self._last, None
-        if found is None or not state.is_world_process_zero:
-            return
+        """Writes the kept evaluation; the Trainer calls it after each evaluation."""
+        last, self._last = self._last, None
         writers = [(LOGGERS[type(logger)], logger) for logger in self.loggers if type(logger) in LOGGERS]
-        if not writers:
+        if last is None or not writers or not state.is_world_process_zero:
             return
-        # Imported only where it is needed: it takes a second.
+        # Imported here, since it takes a second.
         import matplotlib.pyplot as plt
 
-        evaluated = self._evaluated(*found, title=f"step {state.global_step}")
-        for write, logger in writers:
-            write(logger, evaluated, state.global_step)
-        plt.close(evaluated.figure)
-
-    def _evaluated(self, dialogues: Any, logits: np.ndarray, labels: np.ndarray, title: str) -> Evaluated:
         from ..figures import confusion_figure
 
+        dialogues, logits, labels = last
         predicted, scored = logits.argmax(axis=-1), labels != IGNORE_INDEX
         matrix = confusion_matrix(labels[scored], predicted[scored], labels=range(len(self.label_names)))
+        figure = confusion_figure(matrix, self.label_names, title=f"step {state.global_step}")
+        for write, logger in writers:
+            write(logger, figure, self._samples(dialogues, predicted, labels), state.global_step)
+        plt.close(figure)
+
+    def _samples(self, dialogues: Any, predicted: np.ndarray, labels: np.ndarray) -> list[list[str]]:
+        """Returns rows of the first utterances, with the `COLUMNS`; they are the same utterances every time."""
         rows: list[list[str]] = []
         for index, dialogue in enumerate(dialogues):
             for place, utterance in enumerate(dialogue["utterances"]):
-                label = self.label_names[labels[index, place]] if scored[index, place] else ""
-                said = (utterance["utterance_id"], utterance["speaker"], utterance.get("text") or "")
-                prediction = self.label_names[predicted[index, place]]
-                rows.append([str(dialogue["dialogue_id"]), *map(str, said), label, prediction])
+                label = labels[index, place]
+                rows.append(
+                    [
+                        str(dialogue["dialogue_id"]),
+                        str(utterance["utterance_id"]),
+                        str(utterance["speaker"]),
+                        utterance.get("text") or "",
+                        "" if label == IGNORE_INDEX else self.label_names[label],
+                        self.label_names[predicted[index, place]],
+                    ]
+                )
             if len(rows) >= SAMPLES:
                 break
-        return Evaluated(confusion_figure(matrix, self.label_names, title=title), rows[:SAMPLES])
+        return rows[:SAMPLES]
 
 
-def to_tensorboard(logger: TensorBoardCallback, evaluated: Evaluated, step: int) -> None:
-    """As a figure, and a Markdown table as text."""
-    if logger.tb_writer is None:  # outside of training there is none
+def to_tensorboard(logger: TensorBoardCallback, figure: "Figure", samples: list[list[str]], step: int) -> None:
+    """Logs a figure, and a Markdown table as text."""
+    if logger.tb_writer is None:  # there is none outside of training
         return
-    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in evaluated.samples]
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *cells]
-    logger.tb_writer.add_figure("eval/confusion_matrix", evaluated.figure, step, close=False)
-    logger.tb_writer.add_text("eval/samples", "\n".join("| " + " | ".join(line) + " |" for line in lines), step)
+    logger.tb_writer.add_figure("eval/confusion_matrix", figure, step, close=False)
+    # A line break would end the row of a Markdown table.
+    rows = [[cell.replace("\n", " ") for cell in row] for row in samples]
+    logger.tb_writer.add_text("eval/samples", markdown_table(COLUMNS, rows), step)
 
 
-def to_trackio(logger: TrackioCallback, evaluated: Evaluated, step: int) -> None:
-    """As an image and a table."""
-    import trackio  # there, since its logger is
+def to_trackio(logger: TrackioCallback, figure: "Figure", samples: list[list[str]], step: int) -> None:
+    """Logs an image and a table."""
+    import trackio  # installed, since its logger is in use
 
-    evaluated.figure.canvas.draw()
-    pixels = np.asarray(evaluated.figure.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]  # Agg's
+    figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]  # Agg's
     trackio.log(
         {
             "eval/confusion_matrix": trackio.Image(pixels),
-            "eval/samples": trackio.Table(columns=COLUMNS, data=evaluated.samples),
+            "eval/samples": trackio.Table(columns=COLUMNS, data=samples),
             "train/global_step": step,
         }
     )
 
 
-# To log elsewhere: the callback that `report_to` adds, and what writes to it.
-LOGGERS: dict[type, Callable[[Any, Evaluated, int], None]] = {
+# To log elsewhere, add the callback of that `report_to` and a function that writes to it.
+LOGGERS: dict[type, Callable[[Any, "Figure", list[list[str]], int], None]] = {
     TensorBoardCallback: to_tensorboard,
     TrackioCallback: to_trackio,
 }

@@ -1,13 +1,14 @@
-"""The field's metrics as one `evaluate.Metric` that needs no network."""
+"""The metrics of the field as one `evaluate.Metric` that needs no network."""
 
 from typing import Any
 
 import datasets
 import evaluate
 import numpy as np
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import classification_report, confusion_matrix
 from transformers import EvalPrediction
 
+from ..hub.run_facts import METRIC_TITLES
 from ..losses_erc import IGNORE_INDEX
 
 _DESCRIPTION = "Accuracy, weighted F1, macro F1 and per-class F1 of utterances, as the ERC literature reports them."
@@ -16,11 +17,10 @@ _DESCRIPTION = "Accuracy, weighted F1, macro F1 and per-class F1 of utterances, 
 class ErcMetric(evaluate.Metric):
     """Accuracy, weighted F1, macro F1, and precision, recall, F1 and support of each class.
 
-    F1 is as scikit-learn computes it, zero for a class without a prediction. Macro F1 is over all classes, present or
-    not.
+    The F1 of a class that is never predicted is zero. Macro F1 is the mean over all classes, present or not.
 
     Args:
-        label_names: the classes in the order of their indices.
+        label_names: classes in the order of their indices.
 
     Example:
         >>> metric = ErcMetric(["neutral", "joy"])
@@ -41,32 +41,33 @@ class ErcMetric(evaluate.Metric):
 
     def _compute(self, predictions: list[int], references: list[int]) -> dict[str, Any]:
         classes = range(len(self.label_names))
-        predicted, true = np.asarray(predictions), np.asarray(references)
-        precision, recall, f1, support = precision_recall_fscore_support(
-            true, predicted, labels=classes, zero_division=0
-        )
+        # Without the names, which might be those of the averages.
+        report = classification_report(references, predictions, labels=classes, output_dict=True, zero_division=0)
         return {
-            "accuracy": float((predicted == true).mean()),
-            "weighted_f1": float(np.average(f1, weights=support)),
-            "macro_f1": float(f1.mean()),
+            "accuracy": float(report["accuracy"]),
+            "weighted_f1": float(report["weighted avg"]["f1-score"]),
+            "macro_f1": float(report["macro avg"]["f1-score"]),
             "per_class": {
                 name: {
-                    "precision": float(precision[i]),
-                    "recall": float(recall[i]),
-                    "f1": float(f1[i]),
-                    "support": int(support[i]),
+                    "precision": float(row["precision"]),
+                    "recall": float(row["recall"]),
+                    "f1": float(row["f1-score"]),
+                    "support": int(row["support"]),
                 }
-                for i, name in enumerate(self.label_names)
+                for name, row in zip(self.label_names, (report[str(index)] for index in classes), strict=True)
             },
-            "confusion_matrix": confusion_matrix(true, predicted, labels=classes).tolist(),
+            "confusion_matrix": confusion_matrix(references, predictions, labels=classes).tolist(),
         }
 
     def of_logits(self, logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-        """Metrics over the labelled utterances of padded dialogues.
+        """Computes the metrics over the labelled utterances of padded dialogues.
 
         Args:
             logits: `(dialogues, utterances, classes)`.
             labels: `(dialogues, utterances)`, -100 where nothing is scored.
+
+        Raises:
+            ValueError: no utterance has a label.
         """
         scored = labels != IGNORE_INDEX
         if not scored.any():
@@ -75,8 +76,14 @@ class ErcMetric(evaluate.Metric):
         return result
 
     def for_trainer(self, prediction: EvalPrediction) -> dict[str, float]:
-        """`compute_metrics` of the Trainer: the scalars, with a class' F1 as `f1_<name>`."""
-        logits = prediction.predictions[0] if isinstance(prediction.predictions, tuple) else prediction.predictions
-        result = self.of_logits(logits, prediction.label_ids)
-        scores = {name: result[name] for name in ("accuracy", "weighted_f1", "macro_f1")}
+        """Returns the scalar metrics, and the F1 of each class as `f1_<name>`: `compute_metrics` of the Trainer."""
+        result = self.of_logits(logits_of(prediction), prediction.label_ids)
+        scores = {name: result[name] for name in METRIC_TITLES}
         return {**scores, **{f"f1_{name}": row["f1"] for name, row in result["per_class"].items()}}
+
+
+def logits_of(prediction: Any) -> np.ndarray:
+    """Returns the logits of a Trainer's prediction, `(dialogues, utterances, classes)`, without other outputs."""
+    outputs = prediction.predictions
+    logits: np.ndarray = outputs[0] if isinstance(outputs, tuple) else outputs
+    return logits

@@ -1,4 +1,4 @@
-"""Pushing while training goes on."""
+"""A Trainer that pushes its checkpoints to the Hub in the background."""
 
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -16,17 +16,17 @@ logger = logging.get_logger(__name__)
 
 
 class PushingTrainer(Trainer):
-    """A `Trainer` whose pushes hold what [`PUSHED`] names and nothing else.
+    """A `Trainer` that pushes the files in `PUSHED` and no others.
 
-    That the Hub may be written to is asked before training. From then on a push that fails is told and the training
-    goes on; the next checkpoint is pushed again. Only the last push, by [`push_to_hub`], raises.
+    Write access to the Hub is checked before training. A push that fails during training only causes a warning, and the
+    next checkpoint is pushed again; the last push, by [`push_to_hub`], raises.
     """
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
-        """Makes the repository, before training; arguments as in `transformers.Trainer`.
+        """Creates the repository before training; arguments as in `transformers.Trainer`.
 
         Raises:
-            PushError: the Hub was not reached or refused.
+            PushError: the Hub was not reached, or refused.
         """
         if not self.is_world_process_zero():
             return
@@ -44,27 +44,28 @@ class PushingTrainer(Trainer):
         private: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Saves the model and pushes the run's folder; the card is the one that is there.
+        """Saves the model and pushes the run's folder with the card in it.
 
         Args:
-            commit_message: of the commit.
-            blocking: always; there is nothing left to do meanwhile.
-            token: default: `args.hub_token`, or that of `hf auth login`.
+            commit_message: message of the commit.
+            blocking: ignored; the push always blocks.
+            token: access token; default: `args.hub_token`, or that of `hf auth login`.
             revision: branch; default: `args.hub_revision`.
-            private: default: `args.hub_private_repo`.
-            **kwargs: refused: what `transformers` would write a card from.
+            private: whether the repository is private; default: `args.hub_private_repo`.
+            **kwargs: refused, since `transformers` would write a card from them.
 
         Returns:
-            the commit's address; `None` on all processes but the first.
+            The address of the commit; `None` on all processes but the first.
 
         Raises:
-            PushError: the Hub was not reached or refused; the message holds the command that pushes again.
+            PushError: the Hub was not reached, or refused; the message holds the command that pushes again.
+            ValueError: `kwargs` are given.
         """
         if kwargs:
             raise ValueError(f"push_to_hub takes no {', '.join(kwargs)}: the card is written by write_report")
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         self._finish_current_push()
-        # What is asked for now goes before what the run began with.
+        # These arguments take precedence over those of the run.
         if self.hub_model_id is None or token is not None or private is not None:
             self.init_hf_repo(token=token, private=private)
         self.save_model(_internal_call=True)
@@ -75,7 +76,7 @@ class PushingTrainer(Trainer):
         return self.repository.push(Path(str(self.args.output_dir)), commit_message or "End of training")
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        """Called by the Trainer after each save; returns at once."""
+        """Starts a push in the background; the Trainer calls it after each save."""
         if not self.is_world_process_zero() or self.args.hub_strategy == HubStrategy.END:
             return
         busy = self.push_in_progress is not None and not self.push_in_progress.is_done()
@@ -83,12 +84,12 @@ class PushingTrainer(Trainer):
             return
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         message = f"Training in progress, epoch {self.state.epoch:.2f}, step {self.state.global_step}"
-        # What is uploaded is set aside now: later the checkpoint may be gone.
+        # The files are set aside now, since the checkpoint may be deleted before they are uploaded.
         stage = ExitStack()
         try:
             folder = stage.enter_context(staged(Path(checkpoint_folder)))
         except OSError as error:
-            logger.warning(f"{checkpoint_folder} was not pushed, training goes on: {error}")
+            logger.warning(f"{checkpoint_folder} was not pushed, training continues: {error}")
             return
         job: Future[None] = self.repository.api.run_as_future(self._upload, stage, folder, message, checkpoint_folder)
         jobs = [job] if self.push_in_progress is None or not busy else [*self.push_in_progress.jobs, job]
@@ -99,6 +100,6 @@ class PushingTrainer(Trainer):
             try:
                 self.repository.upload(folder, message)
             except PushError as error:
-                logger.warning(f"{checkpoint}: {error} Training goes on; the next checkpoint is pushed again.")
-            except Exception as error:  # nobody asks a thread for its error, and training is worth more than a push
-                logger.warning(f"{checkpoint} was not pushed, training goes on: {type(error).__name__}: {error}")
+                logger.warning(f"{checkpoint}: {error} Training continues; the next checkpoint is pushed again.")
+            except Exception as error:  # the error of a thread would be lost, and must not end the training
+                logger.warning(f"{checkpoint} was not pushed, training continues: {type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""What a finished run leaves beside its model: metrics, predictions, confusion matrix, card and settings."""
+"""Report of a finished run, written beside its model: metrics, predictions, confusion matrix, card and settings."""
 
 import csv
 import json
@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import yaml
+from scipy.special import softmax
 
 from ..hub.model_card import write_model_card
 from ..hub.run_facts import RunFacts
+from .metrics import logits_of
 from .trainer import ErcTrainer
 
 
@@ -21,17 +23,17 @@ def write_report(
     settings: dict[str, Any],
     facts: RunFacts,
 ) -> dict[str, Any]:
-    """Evaluates and writes everything into the run's folder.
+    """Evaluates a model and writes the results, the model and its processor into the run's folder.
 
     Args:
-        trainer: with the model that was chosen on dev.
-        splits: what to score: `dev` and `test`.
-        label_names: the corpus' classes, in the order of the rows' label indices.
-        settings: the run's settings, written so that `train_hf.py <folder>/run_config.yaml` repeats it.
-        facts: what the model card tells besides.
+        trainer: holds the model that was chosen on dev.
+        splits: splits to score, `dev` and `test`.
+        label_names: classes of the corpus, in the order of the rows' label indices.
+        settings: settings of the run; `train_hf.py <folder>/run_config.yaml` repeats it.
+        facts: facts of the run for `run.json` and the model card.
 
     Returns:
-        the content of `metrics.json`: for each split accuracy, weighted F1, macro F1, per class scores and the
+        The content of `metrics.json`: for each split accuracy, weighted F1, macro F1, per-class scores and the
         confusion matrix.
     """
     folder = Path(str(trainer.args.output_dir))
@@ -40,16 +42,16 @@ def write_report(
     rows: list[list[Any]] = []
     for split, dialogues in splits.items():
         prediction = trainer.predict(dialogues, metric_key_prefix=split)
-        logits = prediction.predictions[0] if isinstance(prediction.predictions, tuple) else prediction.predictions
+        logits = logits_of(prediction)
         metrics[split] = trainer.metric.of_logits(logits, prediction.label_ids)
         rows += prediction_rows(split, dialogues, logits, label_names, names)
-    # Every process takes part: a model that is spread over them is gathered to be saved.
+    # In every process, since a model that is sharded over them is gathered for saving.
     trainer.model.merge_lora()
-    # Pushed is what is complete, by `trainer.push_to_hub`.
+    # `_internal_call` saves without pushing: only the complete folder is pushed, by `trainer.push_to_hub`.
     trainer.save_model(_internal_call=True)
     if not trainer.is_world_process_zero():
         return metrics
-    # matplotlib takes a second to import: training need not wait for it.
+    # Imported here, since matplotlib takes a second to import and training need not wait for it.
     from ..figures import plot_confusion
 
     with (folder / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
@@ -72,17 +74,16 @@ def prediction_rows(
     corpus_labels: list[str],
     model_labels: list[str],
 ) -> list[list[Any]]:
-    """A row for each utterance: where it is from, who says what, its label, the prediction and each class' probability.
+    """Returns one row for each utterance: its place, speaker, text, label, prediction and class probabilities.
 
     Args:
-        split: its name.
-        dialogues: in the order of `logits`.
+        split: name of the split.
+        dialogues: rows in the order of `logits`.
         logits: `(dialogues, utterances, classes)`, padded.
-        corpus_labels: the classes of the rows.
-        model_labels: the classes of the logits.
+        corpus_labels: classes of the rows.
+        model_labels: classes of the logits.
     """
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    scores = shifted / shifted.sum(axis=-1, keepdims=True)
+    probabilities = softmax(logits, axis=-1)
     rows = []
     for index, dialogue in enumerate(dialogues):
         for place, utterance in enumerate(dialogue["utterances"]):
@@ -96,7 +97,7 @@ def prediction_rows(
                     utterance.get("text"),
                     "" if label is None else corpus_labels[label],
                     model_labels[int(logits[index, place].argmax())],
-                    *(f"{score:.6f}" for score in scores[index, place]),
+                    *(f"{probability:.6f}" for probability in probabilities[index, place]),
                 ]
             )
     return rows

@@ -1,4 +1,4 @@
-"""Small untrained backbones, for the demo corpus and for tests: the word `tiny` in place of a model's name."""
+"""Small untrained backbones, named `tiny`, for the demo corpus and for tests."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -19,21 +19,21 @@ from ..registry_erc import Registry
 
 FreshBackbone = Callable[[Iterable[str]], tuple[PreTrainedConfig, Any]]
 
-# A modality's fresh backbone: the training texts in, its config and its (sub-)processor out.
+# Untrained backbones by modality: functions from the training texts to a config and a (sub-)processor.
 FRESH: Registry[FreshBackbone] = Registry("modality")
 
 VOCABULARY = 2000
-# 0.02, made for widths near 768, starts a narrow net almost at zero.
+# The usual 0.02 is made for widths near 768; a narrow network would start almost at zero.
 _SPREAD = 0.1
 _WIDTH = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
 
 
 @FRESH.register("text")
 def tiny_bert(texts: Iterable[str]) -> tuple[PreTrainedConfig, PreTrainedTokenizerFast]:
-    """Two layers of BERT and a WordPiece vocabulary of the letters and the most frequent words of `texts`.
+    """Makes two layers of BERT and a WordPiece vocabulary of the letters and the most frequent words of `texts`.
 
-    Not learned by a trainer of `tokenizers`: those number the pieces anew in every process, so that a resumed run would
-    read its weights with another vocabulary.
+    The trainers of `tokenizers` are not used, since they number the pieces differently in every process: a resumed run
+    would read its weights with another vocabulary.
     """
     normalizer, pre_tokenizer = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
     counts = Counter(
@@ -53,14 +53,14 @@ def tiny_bert(texts: Iterable[str]) -> tuple[PreTrainedConfig, PreTrainedTokeniz
 
 @FRESH.register("audio")
 def tiny_whisper(texts: Iterable[str]) -> tuple[PreTrainedConfig, WhisperFeatureExtractor]:
-    """Two layers of Whisper's encoder on 80 log-mel bands of 16 kHz audio."""
+    """Makes two layers of Whisper's encoder on 80 log-mel bands of 16 kHz audio."""
     config = WhisperConfig(
         d_model=_WIDTH["hidden_size"],
         encoder_layers=_WIDTH["num_hidden_layers"],
         encoder_attention_heads=_WIDTH["num_attention_heads"],
         encoder_ffn_dim=_WIDTH["intermediate_size"],
         init_std=_SPREAD,
-        # There is no decoder, nor its vocabulary.
+        # The decoder is not used.
         decoder_layers=0,
         decoder_attention_heads=1,
         decoder_ffn_dim=1,
@@ -76,7 +76,7 @@ def tiny_whisper(texts: Iterable[str]) -> tuple[PreTrainedConfig, WhisperFeature
 
 @FRESH.register("vision")
 def tiny_convnext(texts: Iterable[str]) -> tuple[PreTrainedConfig, Any]:
-    """Three stages of ConvNeXt on images of 64 x 64; convolutions learn from few images what a ViT needs many for."""
+    """Makes three stages of ConvNeXt on images of 64 x 64 pixels; a ViT would need far more images to learn."""
     widths = [16, 32, 64]
     config = ConvNextConfig(num_stages=3, hidden_sizes=widths, depths=[1, 1, 2])
     config.update({"layer_scale_init_value": 1.0, "initializer_range": _SPREAD})

@@ -1,29 +1,27 @@
-"""What the command line tells of errors."""
+"""The command line: its help, its version and its messages about errors."""
 
 import resource
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from modeling_erc.__main__ import main
-from tests.small_run import SMALL_RECIPE, own_caches
+from modeling_erc.__main__ import COMMANDS, main
+from tests.small_run import SMALL_RECIPE, own_caches, write_meld
 
-HEADER = "Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID\n"
 CONFIG = f"""{SMALL_RECIPE}
 num_train_epochs: 1
 """
-# More than the corpus takes on the disk, less than a model does.
+# Bytes: larger than any file of the corpus, smaller than a model.
 ROOM = 200_000
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A Hugging Face cache of its own, with a small corpus and a recipe."""
-    (tmp_path / "meld").mkdir()
-    for split in ("train", "dev", "test"):
-        rows = "".join(f"glad table,Ann,{e},{n},0\n" for n, e in enumerate(["joy", "neutral", "anger"]))
-        (tmp_path / "meld" / f"{split}_sent_emo.csv").write_text(HEADER + rows)
+    """A separate Hugging Face cache, with a small corpus and a recipe."""
+    rows = [("glad table", "Ann", emotion, number, 0) for number, emotion in enumerate(["joy", "neutral", "anger"])]
+    write_meld(tmp_path / "meld", dict.fromkeys(("train", "dev", "test"), rows))
     (tmp_path / "small.yaml").write_text(CONFIG)
     own_caches(monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -32,7 +30,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def little_room() -> Iterator[None]:
-    """No file may grow as large as a checkpoint is."""
+    """Limits the size of files to less than a checkpoint needs."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, hard))
     yield
@@ -47,14 +45,31 @@ def little_room() -> Iterator[None]:
     ],
     ids=["train", "cross"],
 )
-def test_a_full_disk_is_told_without_a_traceback(home: Path, little_room: None, words: str) -> None:
+def test_a_full_disk_is_reported_without_a_traceback(home: Path, little_room: None, words: str) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(words.split())
-    told = str(stopped.value.code)
-    assert told.startswith("CheckpointError: run") and "There is no whole checkpoint yet: make room" in told
-    assert "\n" not in told
+    message = str(stopped.value.code)
+    assert message.startswith("CheckpointError: run") and "There is no complete checkpoint yet: make room" in message
+    assert "\n" not in message
 
 
-def test_another_fault_of_a_path_is_no_failed_checkpoint(home: Path) -> None:
+def test_another_error_of_a_path_keeps_its_traceback(home: Path) -> None:
     with pytest.raises(NotADirectoryError):
         main(["train", "small.yaml", "--data_dir", "meld", "--output_dir", "small.yaml/run"])
+
+
+def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--help"])
+    printed = capsys.readouterr().out
+    assert printed.startswith("usage: modeling-erc COMMAND")
+    assert all(f"  {name} " in printed for name in COMMANDS)
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--version"])
+    assert capsys.readouterr().out == f"modeling-erc {version('modeling-erc')}\n"
+
+
+def test_an_unknown_command_names_the_known_ones() -> None:
+    with pytest.raises(SystemExit, match=r"'extrakt': choose one of .*extract"):
+        main(["extrakt"])

@@ -12,8 +12,10 @@ from modeling_erc import ErcConfig, ErcForSequenceClassification
 from modeling_erc.analysis.corrupted_split import CorruptedSplit, corrupt, hit, weighted_f1
 from modeling_erc.analysis.corruptions import BlackFrames, Blur, Corruption, Drop, WhiteNoise, WordDrop, WordSwap
 from modeling_erc.analysis.finished_run import Run
+from modeling_erc.features.decoded_media import DecodedMedia
+from modeling_erc.features.feature_store import FeatureStore
 from modeling_erc.processing_erc import ErcProcessor
-from modeling_erc.training import DataArguments, DecodedMedia, ErcTrainingArguments, FeatureStore
+from modeling_erc.training import DataArguments, ErcTrainingArguments
 
 NAMES = ["neutral", "joy", "anger"]
 Open = Callable[..., Run]

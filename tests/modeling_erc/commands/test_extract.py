@@ -1,5 +1,4 @@
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,22 +6,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from modeling_erc.training import FeatureStore
+from modeling_erc.features.feature_store import FeatureStore
+from tests.small_run import write_meld
 
 ROOT = Path(__file__).parents[3]
-HEADER = "Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID\n"
 RECIPE = ["meld_text", "--text_encoder", "tiny"]
 
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """24 utterances in MELD's layout, of which two are the same."""
-    folder = tmp_path / "meld"
-    folder.mkdir()
-    for split in ("train", "dev", "test"):
-        lines = [f"Line {number} of {split}.,Ann,joy,{number // 4},{number % 4}\n" for number in range(7)]
-        (folder / f"{split}_sent_emo.csv").write_text(HEADER + "".join(lines) + "Yes.,Bob,anger,1,3\n")
-    return folder
+    """24 utterances, of which three have the same text."""
+
+    def rows(split: str) -> list[tuple[object, ...]]:
+        lines = [(f"Line {number} of {split}.", "Ann", "joy", number // 4, number % 4) for number in range(7)]
+        return [*lines, ("Yes.", "Bob", "anger", 1, 3)]
+
+    return write_meld(tmp_path / "meld", {split: rows(split) for split in ("train", "dev", "test")})
 
 
 def run(tmp_path: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -56,7 +55,7 @@ def test_two_processes_share_the_work_of_one(corpus: Path, tmp_path: Path) -> No
 
 
 def link(tmp_path: Path, shard: Path) -> Path:
-    """A folder that holds this shard alone."""
+    """Makes a folder that holds this shard alone."""
     folder = tmp_path / shard.stem
     folder.mkdir()
     (folder / shard.name).hardlink_to(shard)
@@ -69,9 +68,3 @@ def test_a_recipe_without_a_frozen_backbone_is_refused(corpus: Path, tmp_path: P
     assert done.returncode == 1
     assert "no frozen backbone" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_an_unknown_command_names_the_known_ones(tmp_path: Path) -> None:
-    done = run(tmp_path, "modeling_erc", "extrakt")
-    assert done.returncode == 1
-    assert re.search("'extrakt': choose one of .*extract", done.stderr)

@@ -7,12 +7,13 @@ import datasets
 import pytest
 import torch
 
-from modeling_erc.training import DecodedMedia, ErcCollator
+from modeling_erc.features.decoded_media import DecodedMedia
+from modeling_erc.training import ErcCollator
 
 
 @pytest.fixture
 def clips(splits: datasets.DatasetDict, tmp_path: Path) -> list[dict[str, Any]]:
-    """A dialogue whose clips may be deleted."""
+    """A dialogue with copies of clips, which a test may delete."""
     utterances = []
     for utterance in splits["dev"][0]["utterances"]:
         path = shutil.copy(utterance["audio_path"], tmp_path)
@@ -94,10 +95,10 @@ def test_modalities_without_a_raw_encoder_are_not_decoded(
 
 
 def test_utterances_without_clips_pass_through(processor: Any) -> None:
-    said = [{"speaker": "A", "text": "hello", "audio_path": None, "video_path": None}]
-    assert DecodedMedia(processor, budget=10**8)(said) == said
+    utterances = [{"speaker": "A", "text": "hello", "audio_path": None, "video_path": None}]
+    assert DecodedMedia(processor, budget=10**8)(utterances) == utterances
 
 
-def test_it_survives_the_way_to_a_worker(clips: list[dict[str, Any]], processor: Any) -> None:
+def test_it_can_be_pickled_for_a_worker(clips: list[dict[str, Any]], processor: Any) -> None:
     decoded = pickle.loads(pickle.dumps(DecodedMedia(processor, budget=10**8)))
     assert same(processor(clips), processor(decoded(clips)))

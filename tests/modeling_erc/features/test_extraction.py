@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from modeling_erc.features.extraction import missing_pieces
-from modeling_erc.features.feature_cache import CachedFeatures
-from modeling_erc.training import FeatureStore, cache_frozen_features
+from modeling_erc.features.feature_cache import CachedFeatures, cache_frozen_features
+from modeling_erc.features.feature_store import FeatureStore
 
 MakeSplits = Callable[..., datasets.DatasetDict]
 
@@ -18,7 +18,7 @@ def words(count: int) -> list[list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("past", [0, 2], ids=["utterances", "whole dialogues"])
-def test_shares_cover_the_corpus_and_do_not_overlap(
+def test_shards_cover_the_corpus_and_do_not_overlap(
     make_splits: MakeSplits, make_parts: Any, tmp_path: Path, past: int
 ) -> None:
     splits = make_splits({"train": words(100)})
@@ -31,7 +31,7 @@ def test_shares_cover_the_corpus_and_do_not_overlap(
     assert set(together) == {key for piece in missing_pieces(splits, cached) for key in piece.keys}
 
 
-def test_workers_that_decode_give_the_features_of_none(
+def test_features_do_not_depend_on_the_number_of_workers(
     splits: datasets.DatasetDict, make_parts: Any, tmp_path: Path
 ) -> None:
     parts = make_parts(splits, modalities=["audio", "vision"], frozen_modalities=["audio", "vision"])
@@ -44,7 +44,7 @@ def test_workers_that_decode_give_the_features_of_none(
             torch.testing.assert_close(other.store[key], value, atol=1e-5, rtol=0)
 
 
-def test_a_store_finds_what_another_process_wrote(tmp_path: Path) -> None:
+def test_a_store_finds_shards_of_another_process(tmp_path: Path) -> None:
     mine, other = FeatureStore(tmp_path), FeatureStore(tmp_path)
     other.write({"a": torch.ones(2, 3)})
     assert "a" not in mine

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from datasets_scripts import label_names
 from modeling_erc.features import extraction
-from modeling_erc.features.feature_cache import CachedFeatures, encoder_fingerprint
-from modeling_erc.training import ErcCollator, FeatureStore, cache_frozen_features
+from modeling_erc.features.feature_cache import CachedFeatures, cache_frozen_features, encoder_fingerprint
+from modeling_erc.features.feature_store import FeatureStore
+from modeling_erc.training import ErcCollator
 
 ROOT = Path(__file__).parents[3]
 ALL = ["text", "audio", "vision"]
@@ -57,7 +58,7 @@ def logits(splits: datasets.DatasetDict, parts: Any, transforms: list[Any], spli
 
 @pytest.fixture
 def own_clips(splits: datasets.DatasetDict, make_splits: MakeSplits, tmp_path: Path) -> datasets.DatasetDict:
-    """Two dialogues whose clips may be changed."""
+    """Two dialogues with copies of clips, which a test may change."""
     dialogues = []
     for row in splits["dev"].select(range(2)):
         for utterance in row["utterances"]:
@@ -106,7 +107,7 @@ def test_a_second_fill_computes_nothing(splits: datasets.DatasetDict, make_parts
     assert torch.equal(logits(splits, parts, cached), logits(splits, parts, again))
 
 
-def test_utterances_without_words_or_clip_are_not_tried_again(
+def test_utterances_without_text_or_clip_are_not_tried_again(
     make_splits: MakeSplits, splits: datasets.DatasetDict, make_parts: Any, tmp_path: Path
 ) -> None:
     clip = splits["dev"][0]["utterances"][0]["audio_path"]
@@ -122,7 +123,7 @@ def test_utterances_without_words_or_clip_are_not_tried_again(
     assert collate(corpus, parts, cached)["modality_mask"][0].tolist() == [[True, True], [False, False], [False, False]]
 
 
-def test_what_is_said_twice_is_computed_once(make_splits: MakeSplits, make_parts: Any, tmp_path: Path) -> None:
+def test_repeated_text_is_encoded_once(make_splits: MakeSplits, make_parts: Any, tmp_path: Path) -> None:
     corpus = make_splits({"train": [[{"text": "hello"}]], "dev": [[{"text": "hello", "speaker": "Z"}]]})
     parts = make_parts(corpus, frozen_modalities=["text"])
     rows = Rows(parts, "text")
@@ -131,7 +132,7 @@ def test_what_is_said_twice_is_computed_once(make_splits: MakeSplits, make_parts
 
 
 @pytest.mark.parametrize(("past", "recomputed"), [(0, 1), (1, 2)], ids=["utterance", "dialogue with neighbours"])
-def test_changed_words_recompute_what_they_change_alone(
+def test_changed_text_is_encoded_again_and_nothing_else(
     make_splits: MakeSplits, make_parts: Any, tmp_path: Path, past: int, recomputed: int
 ) -> None:
     def corpus(word: str) -> datasets.DatasetDict:
@@ -149,7 +150,9 @@ def test_changed_words_recompute_what_they_change_alone(
     )
 
 
-def test_a_changed_clip_is_recomputed_alone(own_clips: datasets.DatasetDict, make_parts: Any, tmp_path: Path) -> None:
+def test_a_changed_clip_is_encoded_again_and_nothing_else(
+    own_clips: datasets.DatasetDict, make_parts: Any, tmp_path: Path
+) -> None:
     parts = make_parts(own_clips, modalities=["audio"], frozen_modalities=["audio"])
     rows = Rows(parts, "audio")
     fill(own_clips, parts, tmp_path / "cache")
@@ -161,7 +164,7 @@ def test_a_changed_clip_is_recomputed_alone(own_clips: datasets.DatasetDict, mak
     assert rows.taken() == 1
     torch.testing.assert_close(logits(own_clips, parts, cached), logits(own_clips, parts, []), atol=1e-5, rtol=0)
     rows.taken()
-    # The time of the last change tells even where the size is the same.
+    # A new modification time is enough, even where the size is the same.
     os.utime(first, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
     fill(own_clips, parts, tmp_path / "cache")
     assert rows.taken() == 1
@@ -182,7 +185,7 @@ def test_a_broken_clip_is_masked_and_reported(own_clips: datasets.DatasetDict, m
     torch.testing.assert_close(logits(own_clips, parts, cached), logits(own_clips, parts, []), atol=1e-5, rtol=0)
 
 
-def test_a_cached_modality_s_raw_inputs_are_not_opened_again(
+def test_raw_inputs_of_a_cached_modality_are_removed(
     own_clips: datasets.DatasetDict, make_parts: Any, tmp_path: Path
 ) -> None:
     Path(own_clips["dev"][0]["utterances"][1]["audio_path"]).write_bytes(b"")
@@ -220,8 +223,8 @@ def test_a_key_changes_with_the_neighbours_that_the_backbone_reads(
     turns = [("Ann", "one"), ("Bo", "two"), ("Ann", "three"), ("Bo", "four"), ("Ann", "five")]
     other = list(turns)
     other[1] = ("Bo", "TWO") if what == "words" else ("Cy", "two")
-    before, after = (keys_of(said, past, future, parts, store) for said in (turns, other))
-    # Its own words always matter, its own name only beside neighbours.
+    before, after = (keys_of(spoken, past, future, parts, store) for spoken in (turns, other))
+    # The utterance's own text always matters, the speaker's name only with neighbours.
     own = [1] if what == "words" or past or future else []
     assert [i for i in range(5) if before[i] != after[i]] == sorted(changed + own)
 
@@ -262,13 +265,13 @@ def test_other_weights_and_settings_have_another_folder(
 
 def test_another_vocabulary_has_another_folder(make_splits: MakeSplits, make_parts: Any) -> None:
     texts = [[[{"text": "one two"}]], [[{"text": "eno owt"}]]]
-    first, second = (make_parts(make_splits({"train": said})) for said in texts)
+    first, second = (make_parts(make_splits({"train": content})) for content in texts)
     second.model.load_state_dict(first.model.state_dict())
     before, after = (encoder_fingerprint(first.model, p.processor, "text") for p in (first, second))
     assert before != after
 
 
-def test_an_encoder_in_another_place_has_the_same_folder(
+def test_an_encoder_loaded_from_another_path_has_the_same_folder(
     splits: datasets.DatasetDict, make_parts: Any, tmp_path: Path
 ) -> None:
     fresh = make_parts(splits, modalities=["text"])
@@ -314,12 +317,12 @@ def test_modalities_that_are_trained_or_absent_are_not_cached(
     assert list(tmp_path.rglob("*.safetensors")) == []
 
 
-def test_it_survives_the_way_to_a_worker(splits: datasets.DatasetDict, make_parts: Any, tmp_path: Path) -> None:
+def test_it_can_be_pickled_for_a_worker(splits: datasets.DatasetDict, make_parts: Any, tmp_path: Path) -> None:
     parts = make_parts(splits, frozen_modalities=["text"], text_layer="mix")
     cached, _ = fill(splits, parts, tmp_path)
     expected = logits(splits, parts, cached)
     sent = pickle.dumps(cached)
-    # A worker maps the files itself: features do not travel.
+    # A worker maps the files itself: features are not pickled.
     assert len(sent) < 20_000
     assert torch.equal(logits(splits, parts, pickle.loads(sent)), expected)
 
@@ -341,7 +344,8 @@ from pathlib import Path
 import datasets, torch
 from transformers import set_seed
 from datasets_scripts import label_names
-from modeling_erc.training import ErcArgumentParser, build, cache_frozen_features
+from modeling_erc.features.feature_cache import cache_frozen_features
+from modeling_erc.training import ErcArgumentParser, build
 torch.set_num_threads(1)
 folder, settings = Path(sys.argv[1]), json.loads(sys.argv[2])
 model_args, data_args, args = ErcArgumentParser().parse_dict(settings)
@@ -372,8 +376,8 @@ def test_two_processes_may_fill_one_store_at_once(
     while not (tmp_path / "ready").exists():
         assert other.poll() is None, other.communicate()[1]
     (mine,), _ = fill(splits, parts, tmp_path / "cache")
-    said, complained = other.communicate(timeout=120)
-    assert said == "48 0\n", complained
+    printed, errors = other.communicate(timeout=120)
+    assert printed == "48 0\n", errors
 
     assert rows.taken() > 0, "both were at work"
     (folder,) = (tmp_path / "cache").iterdir()

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from modeling_erc.training import FeatureStore
+from modeling_erc.features.feature_store import FeatureStore
 
 ROOT = Path(__file__).parents[3]
 
 
-def test_a_store_gives_back_what_was_written(tmp_path: Path) -> None:
+def test_a_store_returns_what_was_written(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path / "new" / "folder")
     assert len(store) == 0
     flat = {"a": torch.randn(3, 8), "b": torch.randn(1, 8)}
@@ -31,7 +31,7 @@ def test_a_store_gives_back_what_was_written(tmp_path: Path) -> None:
 KILLED_WRITER = """
 import sys, torch
 from pathlib import Path
-from modeling_erc.training import FeatureStore
+from modeling_erc.features.feature_store import FeatureStore
 store = FeatureStore(Path(sys.argv[1]))
 store.write({"whole": torch.arange(6.0).view(3, 2)})
 store.write({"half": torch.zeros(30_000_000, 1)})
@@ -56,7 +56,7 @@ def test_a_writer_killed_in_the_middle_leaves_a_store_that_loads(tmp_path: Path)
 
 
 @pytest.mark.parametrize("left", [0, 100])
-def test_a_damaged_shard_is_passed_over_and_written_anew(tmp_path: Path, left: int) -> None:
+def test_a_damaged_shard_is_skipped_and_written_again(tmp_path: Path, left: int) -> None:
     FeatureStore(tmp_path).write({"a": torch.ones(2, 8)})
     (shard,) = tmp_path.glob("*.safetensors")
     shard.write_bytes(shard.read_bytes()[:left])

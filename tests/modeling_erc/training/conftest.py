@@ -1,4 +1,4 @@
-"""What the tests of training share: small corpora, small settings, and trainers made of both."""
+"""Fixtures of the training tests: small corpora, small settings, and trainers made from both."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,7 +36,7 @@ LABELS = ["neutral", "joy", "anger"]
 
 
 class Parts(NamedTuple):
-    """A run that has been built and not started."""
+    """A run that is built but not started."""
 
     model: ErcForSequenceClassification
     processor: ErcProcessor
@@ -51,7 +51,7 @@ MakeTrainer = Callable[..., ErcTrainer]
 
 @pytest.fixture(scope="session", autouse=True)
 def own_metrics_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """`evaluate` makes its folder even for metrics that are kept in memory: not in the user's cache."""
+    """Keeps the folder of `evaluate`, made even for metrics in memory, out of the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate.config, "HF_METRICS_CACHE", tmp_path_factory.mktemp("metrics"))
         yield
@@ -72,7 +72,7 @@ def splits(corpus_root: Path, tmp_path_factory: pytest.TempPathFactory) -> datas
 
 @pytest.fixture(scope="session")
 def make_splits() -> Callable[..., datasets.DatasetDict]:
-    """From `{split: [[utterance, ...], ...]}` to a corpus; an utterance says what it has, the rest is null."""
+    """Makes a corpus from `{split: [[utterance, ...], ...]}`; columns that an utterance lacks are null."""
 
     def make(
         content: dict[str, list[list[dict[str, Any]]]], labels: list[str] = LABELS, **feature_sizes: int
@@ -103,7 +103,7 @@ def make_splits() -> Callable[..., datasets.DatasetDict]:
 
 @pytest.fixture
 def make_parts(tmp_path: Path) -> MakeParts:
-    """Model, processor and arguments of a small run on a corpus; settings are those of the command line."""
+    """Builds a small run on a corpus; settings are those of the command line."""
 
     def make(splits: datasets.DatasetDict, **settings: Any) -> Parts:
         values = {**SMALL, "output_dir": str(tmp_path / "run"), **settings}
@@ -117,7 +117,7 @@ def make_parts(tmp_path: Path) -> MakeParts:
 
 @pytest.fixture
 def make_trainer(make_parts: MakeParts) -> MakeTrainer:
-    """A trainer on a corpus' `train` and, if it has one, `dev`; `trainer_options` go to `ErcTrainer`."""
+    """Makes a trainer on `train` and, if there is one, `dev`; `trainer_options` are arguments of `ErcTrainer`."""
 
     def make(
         splits: datasets.DatasetDict, trainer_options: dict[str, Any] | None = None, **settings: Any

@@ -1,3 +1,5 @@
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -8,8 +10,9 @@ import torch
 import yaml
 
 from modeling_erc import ErcConfig
-from modeling_erc.configs import RECIPES
-from modeling_erc.training import DataArguments, ErcArgumentParser, changed_settings, shown_command
+from modeling_erc.configs import RECIPES, ready_names
+from modeling_erc.training import DataArguments, ErcArgumentParser, ModelArguments, changed_settings, shown_command
+from modeling_erc.training.arguments import GROUPS
 
 NOT_PLAIN = {"text_config", "audio_config", "vision_config", "feature_sizes", "class_weights"}
 Parse = Callable[..., tuple[Any, ...]]
@@ -17,7 +20,7 @@ Parse = Callable[..., tuple[Any, ...]]
 
 @pytest.fixture
 def parse(tmp_path: Path) -> Parse:
-    """Parses a YAML file of this text, then the words of a command line."""
+    """Parses a YAML file with this text and the words of a command line."""
 
     def parse(text: str, *words: str) -> tuple[Any, ...]:
         (tmp_path / "run.yaml").write_text(text, encoding="utf-8")
@@ -85,7 +88,7 @@ def test_unknown_key_names_file_key_and_nearest_field(parse: Parse) -> None:
     assert "run.yaml" in message
     assert "'lerning_rate'" in message
     assert "'learning_rate'" in message
-    # Hundreds of lines of usage would bury it.
+    # The message has one line, without the usage text.
     assert "\n" not in message
 
 
@@ -96,7 +99,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("- hidden_size\n- 64\n", "list"),
         ("just words", "str"),
@@ -106,10 +109,10 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         ("dataloader_drop_last: perhaps\n", "dataloader_drop_last: 'perhaps'"),
     ],
 )
-def test_a_file_that_cannot_be_right_stops_with_its_name_and_the_reason(parse: Parse, text: str, said: str) -> None:
+def test_a_wrong_file_stops_with_its_name_and_the_reason(parse: Parse, text: str, expected: str) -> None:
     message = message_of(lambda: parse(text))
     assert "run.yaml" in message
-    assert said in message
+    assert expected in message
 
 
 def test_a_wrong_value_on_the_command_line_stops_with_one_line(parse: Parse) -> None:
@@ -123,41 +126,73 @@ def test_an_unknown_option_is_named(parse: Parse) -> None:
         parse("", "--hiden_size", "3")
 
 
-def test_every_plain_config_field_is_an_option_with_the_docstring_as_help() -> None:
-    parser = ErcArgumentParser()
-    options = {action.dest: action for action in parser._actions}
-    told = " ".join((ErcConfig.__doc__ or "").replace("`", "").replace("%", "%%").split())
+def test_model_arguments_are_the_plain_config_fields_with_their_defaults() -> None:
+    config, arguments = ErcConfig(feature_sizes={"text": 4}), ModelArguments()
     names = plain_config_fields()
+    sources = {"modalities", "text_encoder", "audio_encoder", "vision_encoder", "start_from", "trained_share"}
     assert len(names) > 20
+    assert {field.name for field in fields(ModelArguments)} == {*names, *sources}
     for name in names:
-        assert name in options, f"ErcConfig.{name} is no option"
-        text = options[name].help or ""
-        assert len(text) > 10, f"--{name} has no help"
-        # Its own paragraph and no more of it.
-        assert f" {name}: {text}" in told
-        assert not any(f" {other}: " in text for other in names)
-    assert options["contrastive_temperature"].help == "tau of the contrastive loss."
-    assert "--contrastive_temperature" in parser.format_help()
+        # The config turns a missing list into an empty one.
+        assert (getattr(arguments, name) or []) == (getattr(config, name) or []), name
 
 
-def test_options_of_the_config_have_its_defaults(parse: Parse) -> None:
-    model = parse("")[0]
-    config = ErcConfig(feature_sizes={"text": 4})
-    for name in plain_config_fields():
-        # The config turns no list into an empty one.
-        assert (getattr(model, name) or []) == (getattr(config, name) or []), name
+@pytest.fixture(params=["train", "extract"])
+def help_text(request: Any) -> str:
+    return ErcArgumentParser(request.param).format_help()
+
+
+def test_the_help_is_short(help_text: str) -> None:
+    lines = help_text.splitlines()
+    assert len(lines) < 260
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_help_shows_every_option_once_in_its_group(help_text: str) -> None:
+    head, *groups, tail = help_text.split("\n\n")
+    options = {action.dest for action in ErcArgumentParser()._actions} - {"help"}
+    shown = [name for group in groups for name in re.findall(r"--(\w[\w-]*)", group.replace("-h, --help", ""))]
+    assert sorted(shown) == sorted(options)
+    titles = [group.partition(":")[0] for group in groups]
+    for title in ("corpus", "backbones", "fusion and context", "losses", "optimisation", "evaluation", "Hub"):
+        assert title in titles
+    assert titles[-1].startswith("other options of transformers.TrainingArguments")
+    assert "--" not in head.replace("[--option value ...]", "")
+    assert tail.startswith("example:")
+
+
+def test_the_help_names_the_ready_recipes_and_explains_each_grouped_option(help_text: str) -> None:
+    words = help_text.replace(",", " ").split()
+    assert {"CONFIG", *ready_names()} <= set(words)
+    options = ErcArgumentParser().options
+    assert all(len(options[name].help or "") > 10 for group in GROUPS.values() for name in group.split())
+
+
+@pytest.mark.parametrize(
+    ("script", "prog"),
+    [
+        ("/home/ann/erc/train_hf.py", "train_hf.py"),
+        ("/opt/venv/bin/modeling-erc", "modeling-erc train"),
+        ("/opt/venv/lib/modeling_erc/__main__.py", "python -m modeling_erc train"),
+    ],
+)
+def test_the_help_names_the_program_as_typed(script: str, prog: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [script, "train", "--help"])
+    text = ErcArgumentParser().format_help()
+    assert text.startswith(f"usage: {prog} [CONFIG]")
+    assert f"example: {prog} meld_text" in text
 
 
 @pytest.mark.parametrize("config", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_configs_of_the_project_are_read_in_full(config: Path) -> None:
     groups = ErcArgumentParser().parse([str(config)], default_config=config)[:3]
-    said = yaml.safe_load(config.read_text())
-    assert said
-    for name, value in said.items():
+    settings = yaml.safe_load(config.read_text())
+    assert settings
+    for name, value in settings.items():
         assert next(getattr(group, name) for group in groups if hasattr(group, name)) == value
 
 
-def test_what_a_run_writes_down_repeats_it(parse: Parse, tmp_path: Path) -> None:
+def test_the_saved_settings_repeat_the_run(parse: Parse, tmp_path: Path) -> None:
     text = """
         dataset: meld
         modalities: [text, audio]
@@ -183,13 +218,13 @@ def test_what_a_run_writes_down_repeats_it(parse: Parse, tmp_path: Path) -> None
     assert asdict(second[0]) == asdict(first[0])
     assert asdict(second[1]) == asdict(first[1])
     assert second[2].to_dict() == first[2].to_dict()
-    # No more than what was asked for, so that a change of the file does what it says.
+    # Only settings that were given, so that a change of the file has the expected effect.
     asked = {*yaml.safe_load(text), "seed", "bf16", "use_cpu", "load_best_model_at_end"}
     assert set(settings) <= asked
     assert asked - set(settings) <= {"report_to"}
 
 
-def test_where_a_run_went_and_its_secrets_are_not_written_down(parse: Parse, tmp_path: Path) -> None:
+def test_folders_and_secrets_are_not_saved(parse: Parse, tmp_path: Path) -> None:
     words = ["--output_dir", str(tmp_path), "--overwrite", "--resume", "--hub_token", "secret", "--seed", "9"]
     assert changed_settings(*parse("", *words)[:3]) == {"seed": 9}
 
@@ -235,7 +270,7 @@ def test_a_card_shows_the_command_without_folders_and_tokens(words: list[str], s
 
 
 @pytest.mark.parametrize("words", [["--run_name", "hf_secret"], ["--hub_token=hf_secret"], ["--run_name=of hf_secret"]])
-def test_a_token_that_the_run_took_is_shown_nowhere(words: list[str]) -> None:
+def test_the_token_of_a_run_is_removed_everywhere(words: list[str]) -> None:
     assert "secret" not in shown_command(words, token="hf_secret")
 
 

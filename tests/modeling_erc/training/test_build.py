@@ -16,7 +16,7 @@ MakeSplits = Callable[..., datasets.DatasetDict]
 
 @pytest.fixture
 def words(make_splits: MakeSplits) -> datasets.DatasetDict:
-    """Words alone: two of `neutral` for each of `joy`, no `anger`."""
+    """Text alone: two utterances of `neutral`, one of `joy`, none of `anger`."""
     turns: list[dict[str, Any]] = [{"text": "hello there", "label": 0}, {"text": "well", "label": 0}]
     return make_splits({"train": [[*turns, {"text": "hooray", "label": 1}]]})
 
@@ -26,13 +26,13 @@ def test_model_takes_labels_and_modalities_of_the_run(splits: datasets.DatasetDi
     names = ["neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger"]
     assert [model.config.id2label[i] for i in range(model.config.num_labels)] == names
     assert model.config.label2id == {name: i for i, name in enumerate(names)}
-    # The order of every modality axis, however they were typed.
+    # The order of every modality axis, whatever the order of the argument.
     assert model.config.modalities == ("text", "vision")
     assert processor.modalities == ["text", "vision"]
     assert (model.config.fusion, processor.text_past, processor.num_frames) == ("concat", 2, 3)
 
 
-def test_features_that_nobody_in_the_training_split_has_are_refused(make_splits: Any, make_parts: Any) -> None:
+def test_features_missing_from_the_training_split_are_refused(make_splits: Any, make_parts: Any) -> None:
     splits = make_splits({"train": [[{}, {}]], "dev": [[{"text_features": [1.0, 2.0, 3.0]}]]}, text=3)
     with pytest.raises(ValueError, match=r"no utterance of the training split has text_features.*leave text out"):
         make_parts(splits)
@@ -45,7 +45,7 @@ def test_tiny_backbones_of_all_modalities_run_end_to_end(splits: datasets.Datase
     assert logits.isfinite().all()
 
 
-def test_pretrained_weights_are_put_in(words: datasets.DatasetDict, make_parts: Any, tmp_path: Path) -> None:
+def test_pretrained_weights_are_loaded(words: datasets.DatasetDict, make_parts: Any, tmp_path: Path) -> None:
     config, tokenizer = FRESH["text"](["hello there", "hooray"])
     AutoModel.from_config(config).save_pretrained(tmp_path / "bert")
     tokenizer.save_pretrained(tmp_path / "bert")
@@ -54,7 +54,7 @@ def test_pretrained_weights_are_put_in(words: datasets.DatasetDict, make_parts: 
     own = model.erc.encoders["text"].backbone.state_dict()
     assert len(own) > 10
     assert all(torch.equal(value, saved[name]) for name, value in own.items())
-    # Where they come from is not saved.
+    # Their path is not saved.
     model.save_pretrained(tmp_path / "saved")
     assert str(tmp_path) not in (tmp_path / "saved" / "config.json").read_text()
 
@@ -99,7 +99,7 @@ def test_a_corpus_of_features_needs_no_encoder_and_is_standardised_by_its_traini
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "expected"),
     [
         ({"modalities": ["text", "smell"]}, "smell.*text, audio, vision"),
         ({"text_encoder": None}, "text needs --text_encoder"),
@@ -114,16 +114,16 @@ def test_a_corpus_of_features_needs_no_encoder_and_is_standardised_by_its_traini
         ({"hidden_size": 17}, "hidden_size 17"),
     ],
 )
-def test_a_wrong_set_up_is_refused_with_the_remedy(
+def test_wrong_settings_are_refused_with_the_remedy(
     words: datasets.DatasetDict,
     make_parts: Any,
     settings: dict[str, Any],
-    said: str,
+    expected: str,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=said) as refused:
+    with pytest.raises(ValueError, match=expected) as refused:
         make_parts(words, **settings)
     assert "\n" not in str(refused.value)
 
@@ -141,7 +141,7 @@ def test_class_weights_are_inverse_frequencies_of_mean_one(words: datasets.Datas
     assert class_weights(words["train"], 3, power=0.0) is None
 
 
-def test_class_weights_leave_the_mean_loss_of_training_as_it_was(splits: datasets.DatasetDict) -> None:
+def test_class_weights_average_to_one_over_the_training_split(splits: datasets.DatasetDict) -> None:
     weights = class_weights(splits["train"], 7, power=0.7)
     assert weights is not None
     labels = [u["label"] for row in splits["train"] for u in row["utterances"]]

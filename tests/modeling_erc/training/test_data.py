@@ -1,14 +1,73 @@
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pytest
 import torch
 
-from modeling_erc.training import ErcCollator
+from modeling_erc.training import DataArguments, ErcCollator, load_corpus
+from modeling_erc.training.data import SpeedPerturbation
 
+CORPUS = Path(__file__).parents[3].parent / "shared" / "data" / "cmu_mosi"
 LABELS = ["neutral", "joy", "anger"]
+RATE = 16000
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="CMU-MOSI's features are not at hand")
+def test_a_drawn_dev_split_follows_the_seed_unless_it_is_fixed() -> None:
+    def dev(seed: int, **options: int) -> set[str]:
+        args = DataArguments(dataset="mosi_features", data_dir=str(CORPUS), dataset_options=options)
+        return {row["dialogue_id"] for row in load_corpus(args, seed)["dev"]}
+
+    assert dev(0) == dev(0)
+    assert dev(0) != dev(1)
+    assert dev(0, dev_seed=4) == dev(1, dev_seed=4) == dev(4)
+
+
+def tone(hertz: float = 440.0, seconds: float = 1.0) -> np.ndarray:
+    return np.sin(2 * np.pi * hertz * np.arange(int(seconds * RATE)) / RATE).astype(np.float32)
+
+
+def pitch(wave: np.ndarray) -> float:
+    return float(np.abs(np.fft.rfft(wave)).argmax() * RATE / len(wave))
+
+
+def test_length_and_pitch_change_together_within_the_amount() -> None:
+    torch.manual_seed(0)
+    perturb = SpeedPerturbation(0.2)
+    factors = []
+    for _ in range(40):
+        ((wave, rate),) = (utterance["audio"] for utterance in perturb([{"audio": (tone(), RATE)}]))
+        assert rate == RATE and wave.dtype == np.float32
+        factors.append(RATE / len(wave))
+        assert pitch(wave) == pytest.approx(440 * factors[-1], rel=0.01)
+    assert 0.8 <= min(factors) < 0.9 and 1.1 < max(factors) <= 1.2
+
+
+def test_audio_that_is_not_decoded_and_other_columns_are_unchanged() -> None:
+    given: list[dict[str, Any]] = [
+        {"audio_path": "a.wav", "text": "Yes."},
+        {"audio": "b.wav"},
+        {"audio": (tone(), RATE), "label": 2},
+    ]
+    first, second, third = SpeedPerturbation(0.1)(given)
+    assert (first, second) == (given[0], given[1])
+    assert third["label"] == 2
+    assert given[2]["audio"][0].shape == (RATE,)
+
+
+def test_nothing_is_changed_at_amount_zero() -> None:
+    wave = tone()
+    assert SpeedPerturbation(0.0)([{"audio": (wave, RATE)}])[0]["audio"][0] is wave
+
+
+@pytest.mark.parametrize("amount", [-0.1, 1.0])
+def test_an_impossible_amount_is_refused(amount: float) -> None:
+    with pytest.raises(ValueError, match="speed_perturbation"):
+        SpeedPerturbation(amount)
 
 
 @pytest.fixture
@@ -35,20 +94,18 @@ def test_labels_are_matched_by_name_never_by_position(rows: datasets.DatasetDict
     assert batch["labels"].tolist() == [[2, 3, 0, -100], [0, -100, -100, -100]]
 
 
-def test_unlabelled_and_padded_slots_are_ignored_and_stay_utterances_or_not(
-    rows: datasets.DatasetDict, make_parts: Any
-) -> None:
+def test_labels_of_unlabelled_and_padded_slots_are_ignored(rows: datasets.DatasetDict, make_parts: Any) -> None:
     parts = make_parts(rows)
     batch = ErcCollator(parts.processor, LABELS, parts.model.config.label2id)(list(rows["train"]))
     assert batch["labels"].dtype == torch.long
     assert batch["labels"].tolist() == [[0, 1, 2, -100], [2, -100, -100, -100]]
-    # An utterance without a label is context all the same; one without words lacks its modality.
+    # An utterance without a label is still context; without text the modality is missing.
     assert batch["utterance_mask"].tolist() == [[True] * 4, [True, False, False, False]]
     assert batch["modality_mask"][..., 0].tolist() == [[True, True, False, True], [True, False, False, False]]
     assert batch["media_problems"] == []
 
 
-def test_a_class_that_the_model_does_not_know_names_both_sets(rows: datasets.DatasetDict, make_parts: Any) -> None:
+def test_an_unknown_class_is_refused_with_both_label_sets(rows: datasets.DatasetDict, make_parts: Any) -> None:
     processor = make_parts(rows).processor
     with pytest.raises(ValueError, match=r"joy, anger.*neutral, happy.*checkpoint of this label set"):
         ErcCollator(processor, LABELS, {"neutral": 0, "happy": 1})
@@ -68,7 +125,7 @@ def test_transforms_are_applied_in_turn(rows: datasets.DatasetDict, make_parts: 
     assert rows["train"][1]["utterances"][0]["text"] == "no"
 
 
-def test_it_survives_the_way_to_a_worker(rows: datasets.DatasetDict, make_parts: Any) -> None:
+def test_it_can_be_pickled_for_a_worker(rows: datasets.DatasetDict, make_parts: Any) -> None:
     parts = make_parts(rows)
     collator = ErcCollator(parts.processor, LABELS, parts.model.config.label2id)
     there = pickle.loads(pickle.dumps(collator))

@@ -15,7 +15,7 @@ EPOCHS = 2
 
 
 def run_of(make_trainer: Any, splits: Any, **settings: Any) -> tuple[Any, int]:
-    """A trainer after two epochs with an evaluation each, and how often the model read dialogues."""
+    """Trains for two epochs with an evaluation each; returns the trainer and the number of forward passes."""
     trainer = make_trainer(splits, num_train_epochs=EPOCHS, **settings)
     calls = []
     trainer.model.register_forward_hook(lambda *_: calls.append(1))
@@ -23,7 +23,7 @@ def run_of(make_trainer: Any, splits: Any, **settings: Any) -> tuple[Any, int]:
     return trainer, len(calls)
 
 
-def test_tensorboard_gets_picture_and_samples_of_each_evaluation(
+def test_tensorboard_receives_figure_and_samples_of_each_evaluation(
     splits: Any, make_trainer: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -34,7 +34,7 @@ def test_tensorboard_gets_picture_and_samples_of_each_evaluation(
     samples = events.Tensors("eval/samples/text_summary")
     assert [entry.step for entry in pictures] == [entry.step for entry in samples] == [2, 4]
     assert all(min(entry.width, entry.height) > 300 for entry in pictures)
-    # The last prediction is that of the model, which has not changed since.
+    # All of dev is shown.
     text = samples[-1].tensor_proto.string_val[0].decode()
     head, _, *rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in text.splitlines()]
     assert head == ["dialogue", "utterance", "speaker", "text", "label", "prediction"]
@@ -49,7 +49,7 @@ def test_tensorboard_gets_picture_and_samples_of_each_evaluation(
             utterance["text"],
             names[utterance["label"]],
         ]
-    # Nothing is computed for it.
+    # The log needs no forward pass.
     _, without = run_of(make_trainer, splits, output_dir=str(Path(trainer.args.output_dir) / "other"))
     assert calls == without
 
@@ -67,7 +67,7 @@ def trackio_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def test_trackio_keeps_picture_and_samples_on_this_machine(
+def test_trackio_keeps_figure_and_samples_on_this_machine(
     trackio_store: Path, splits: Any, make_trainer: Any, tmp_path: Path
 ) -> None:
     trainer, _ = run_of(make_trainer, splits, report_to=["trackio"], project="erc-test")
@@ -88,7 +88,7 @@ def test_trackio_keeps_picture_and_samples_on_this_machine(
         assert len(np.unique(np.asarray(picture.convert("L")))) > 10
 
 
-def test_a_logger_that_is_not_installed_is_told_before_training(
+def test_a_logger_that_is_not_installed_is_reported_before_training(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("modeling_erc.training.arguments.find_spec", lambda name: None)

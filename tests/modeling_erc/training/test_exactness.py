@@ -17,7 +17,7 @@ from tests import exact_runs
 ROOT = Path(exact_runs.__file__).parents[1]
 Settings = dict[str, Any]
 Results = dict[str, dict[str, Tensor]]
-# How the whole batch of eight is cut up in each case, and what is contrasted how.
+# How the batch of eight is divided in each case, and the objectives.
 WHOLE: Settings = {"per_device_train_batch_size": 8}
 PARTS: Settings = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
 HALVES: Settings = {"per_device_train_batch_size": 4, "per_device_eval_batch_size": 2}
@@ -25,11 +25,11 @@ OBJECTIVES: dict[str, Settings] = {
     "inter_class": {"contrastive_memory": 40},
     "supcon": {"contrastive": "supcon"},
     "none": {"contrastive": "none", "label_smoothing": 0.1},
-    # Few dialogues have words, so that whole batches never see the text encoder.
+    # Few dialogues have text, so that some batches do not use the text encoder.
     "words": {"text_encoder": "tiny", "corpus": "words"},
 }
 SINGLE: Settings = {"per_device_train_batch_size": 1, "max_steps": 10}
-# Twenty dialogues make two batches of eight an epoch.
+# Twenty dialogues make two batches of eight per epoch.
 DROP_LAST: Settings = {"contrastive": "none", "dataloader_drop_last": True}
 TOLERANCE = 1e-5
 
@@ -46,10 +46,10 @@ def whole() -> Results:
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """All that two processes do, in one launch; each says what it has got, as `<name>-<rank>`."""
+    """Runs all jobs of two processes in one launch; the results are named `<name>-<rank>`."""
     folder = tmp_path_factory.mktemp("two_processes")
     jobs = {name: {**HALVES, **own} for name, own in OBJECTIVES.items()}
-    # Now and then a process has a dialogue in which nothing is labelled, and nothing else.
+    # In some steps a process has no labelled utterance.
     jobs["single"] = SINGLE
     jobs["drop_last"] = {**HALVES, **DROP_LAST}
     quarters: Settings = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "gradient_cache": True}
@@ -95,7 +95,9 @@ def test_two_processes_equal_one(whole: Results, two_processes: Results, objecti
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_two_processes_predict_and_score_what_one_does(whole: Results, two_processes: Results, objective: str) -> None:
+def test_two_processes_have_the_predictions_and_scores_of_one(
+    whole: Results, two_processes: Results, objective: str
+) -> None:
     one = whole[objective]
     labelled = one["labels"] >= 0
     for rank in (0, 1):
@@ -111,10 +113,10 @@ def test_accumulated_parts_equal_one_batch_with_the_gradient_cache(whole: Result
     assert_equal(whole[objective], parts, f"two accumulated parts with the cache, {objective}")
 
 
-def test_accumulated_parts_without_it_are_contrasted_one_by_one(whole: Results) -> None:
+def test_accumulated_parts_without_the_cache_are_contrasted_one_by_one(whole: Results) -> None:
     parts = {name: exact_runs.train({**PARTS, **OBJECTIVES[name]}) for name in ("none", "supcon")}
     assert_equal(whole["none"], parts["none"], "two accumulated parts, none")
-    # A smaller batch has fewer others to be told from, which is easier. The third step has four dialogues alone.
+    # Fewer negatives give a smaller loss. The third step has only four dialogues, so it is not compared.
     less = whole["supcon"]["losses"] - parts["supcon"]["losses"]
     assert less[[0, 1, 3, 4]].min() > 0.1
 
@@ -123,7 +125,7 @@ def test_two_processes_with_accumulated_parts_equal_one_batch(whole: Results, tw
     assert_equal(whole["supcon"], two_processes["accumulated-0"], "two processes with two parts each")
 
 
-def test_the_steps_teach_something(whole: Results) -> None:
+def test_the_steps_change_the_loss(whole: Results) -> None:
     for name, result in whole.items():
         assert result["losses"].diff().abs().min() > 1e-3, name
         gradients = [value.abs().max() for key, value in result.items() if key.startswith("gradient")]

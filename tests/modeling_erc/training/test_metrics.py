@@ -59,12 +59,12 @@ def test_ignored_slots_are_not_scored() -> None:
     assert scores["confusion_matrix"] == [[1, 1], [0, 1]]
 
 
-def test_a_split_without_labels_is_named_as_such() -> None:
+def test_a_split_without_labels_is_refused() -> None:
     with pytest.raises(ValueError, match="no labelled utterance"):
         ErcMetric(["a", "b"]).of_logits(np.zeros((1, 2, 2)), np.full((1, 2), -100))
 
 
-def test_the_trainer_gets_scalars_alone() -> None:
+def test_the_trainer_receives_scalars_only() -> None:
     logits, labels = np.eye(3)[None, [0, 1, 1]], np.array([[0, 1, 2]])
     metric = ErcMetric(["a", "b", "c"])
     scores = metric.for_trainer(EvalPrediction(predictions=logits, label_ids=labels))
@@ -75,7 +75,7 @@ def test_the_trainer_gets_scalars_alone() -> None:
     assert metric.for_trainer(EvalPrediction(predictions=(logits, logits), label_ids=labels)) == scores
 
 
-def test_it_works_again_and_again() -> None:
+def test_it_can_be_used_repeatedly() -> None:
     metric = ErcMetric(["a", "b"])
     assert [metric.compute(predictions=[i], references=[0])["accuracy"] for i in (0, 1, 0)] == [1.0, 0.0, 1.0]
 

@@ -11,7 +11,7 @@ from modeling_erc.training import ErcArgumentParser
 from tests.hub_server import HubServer, Reply
 
 COMMIT = "/api/models/me/erc/commit/.*"
-# Two epochs of two steps; each checkpoint waits for the push before it, so that none is left out.
+# Two epochs of two steps; each push waits for the previous one, so that none is skipped.
 PUSHING = {"push_to_hub": True, "hub_model_id": "me/erc", "hub_always_push": True, "num_train_epochs": 2}
 
 
@@ -46,18 +46,20 @@ def test_a_push_that_fails_ends_neither_the_training_nor_the_next_push(
     trainer.train()
     trainer._finish_current_push()
     assert trainer.state.global_step == 4
-    (told,) = [line for line in caplog.messages if "was not pushed" in line]
-    assert re.search(r"checkpoint-2: me/erc was not pushed: the Hub answered 403 \(quota\).*Training goes on", told)
+    (warning,) = [line for line in caplog.messages if "was not pushed" in line]
+    assert re.search(
+        r"checkpoint-2: me/erc was not pushed: the Hub answered 403 \(quota\).*Training continues", warning
+    )
     ErcForSequenceClassification.from_pretrained(Path(trainer.args.output_dir) / "checkpoint-2")
     assert titles(hub) == ["Training in progress, epoch 2.00, step 4"]
 
 
-def test_a_hub_that_lets_nobody_in_stops_before_training(hub: HubServer, splits: Any, make_trainer: Any) -> None:
+def test_a_refused_token_stops_the_run_before_training(hub: HubServer, splits: Any, make_trainer: Any) -> None:
     with pytest.raises(PushError, match=r"401 .*hf auth login"):
         make_trainer(splits, **PUSHING, hub_token="hf_wrong")
 
 
-def test_private_branch_and_only_the_end(hub: HubServer, splits: Any, make_trainer: Any) -> None:
+def test_the_end_alone_is_pushed_to_a_private_branch(hub: HubServer, splits: Any, make_trainer: Any) -> None:
     settings = {"hub_private_repo": True, "hub_revision": "v2", "hub_strategy": "end", "num_train_epochs": 1}
     trainer = make_trainer(splits, **{**PUSHING, **settings})
     trainer.train()

@@ -16,12 +16,12 @@ from transformers import set_seed
 
 from datasets_scripts import label_names
 from modeling_erc import ErcForSequenceClassification
-from modeling_erc.hub.run_facts import RunFacts
+from modeling_erc.hub.run_facts import METRIC_TITLES, RunFacts
 from modeling_erc.training import ErcArgumentParser, ErcCollator, ErcTrainer, build, write_report
 from modeling_erc.training.report import prediction_rows
 
 LABELS = ["neutral", "joy", "anger"]
-# The model has them in another order, and one more.
+# The model has the labels in another order, and one more.
 MODEL_LABELS = ["anger", "neutral", "sadness", "joy"]
 SETTINGS = {"seed": 3, "modalities": ["text"], "learning_rate": 0.0005, "text_encoder": "tiny"}
 FACTS = RunFacts(
@@ -49,7 +49,7 @@ class Report(NamedTuple):
 
 @pytest.fixture(scope="module")
 def report(make_splits: Callable[..., datasets.DatasetDict], tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """What an untrained model leaves: numbers are numbers."""
+    """The report of an untrained model."""
     folder = tmp_path_factory.mktemp("report")
     turns: list[dict[str, Any]] = [
         {"text": "hello, \u201cyou\u201d", "speaker": "Ann", "label": 0},
@@ -105,7 +105,7 @@ def test_predictions_have_a_row_for_every_utterance_in_order(report: Report) -> 
     assert len(rows) == 17
     found = [tuple(row[name] for name in ("split", "dialogue_id", "utterance_id", "speaker", "text")) for row in rows]
     assert found == [entry[:5] for entry in expected]
-    # The corpus' own labels, not the model's numbers; none for an utterance that has none.
+    # Labels of the corpus, not indices of the model; empty for an utterance without label.
     assert [row["label"] for row in rows] == ["" if label is None else LABELS[label] for *_, label in expected]
 
 
@@ -148,22 +148,27 @@ def test_metrics_are_those_of_the_rows(report: Report, split: str) -> None:
     assert matrix[1, MODEL_LABELS.index(predicted[true.index("neutral")])] > 0
 
 
-def test_the_run_s_settings_are_written_down(report: Report) -> None:
+def test_the_facts_of_the_run_are_saved(report: Report) -> None:
+    assert RunFacts.load(report.folder) == FACTS
+
+
+def test_the_settings_of_the_run_are_saved(report: Report) -> None:
     assert yaml.safe_load((report.folder / "run_config.yaml").read_text()) == SETTINGS
 
 
-def test_the_card_says_what_metrics_json_says(report: Report) -> None:
+def test_the_card_agrees_with_metrics_json(report: Report) -> None:
     metrics = json.loads((report.folder / "metrics.json").read_text())
     data: Any = ModelCard.load(report.folder / "README.md").data
-    said = {(result.dataset_split, result.metric_name): result.metric_value for result in data.eval_results}
-    names = {"accuracy": "Accuracy", "weighted_f1": "Weighted F1", "macro_f1": "Macro F1"}
-    expected = {
-        (split, f"{names[kind]} ({split})"): scores[kind] for split, scores in metrics.items() for kind in names
+    reported = {(result.dataset_split, result.metric_name.lower()): result.metric_value for result in data.eval_results}
+    titles = METRIC_TITLES.items()
+    assert reported == {
+        (split, f"{title} ({split})".lower()): scores[name]
+        for split, scores in metrics.items()
+        for name, title in titles
     }
-    assert said == expected
 
 
-def test_the_picture_is_a_picture(report: Report) -> None:
+def test_the_confusion_matrix_is_an_image(report: Report) -> None:
     with Image.open(report.folder / "confusion_matrix.png") as picture:
         picture.load()
         assert picture.format == "PNG"

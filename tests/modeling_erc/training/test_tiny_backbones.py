@@ -19,7 +19,7 @@ def parameters(config: Any) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def test_there_is_a_fresh_backbone_for_every_encoder() -> None:
+def test_every_encoder_has_a_tiny_backbone() -> None:
     assert set(FRESH) == set(ENCODERS)
     with pytest.raises(ValueError, match=r"unknown modality 'smell'.*audio, text, vision"):
         FRESH["smell"]
@@ -31,7 +31,7 @@ def test_it_is_small(modality: str) -> None:
     assert parameters(config) < 500_000
 
 
-def test_words_of_the_training_texts_are_known_and_others_are_not_lost(tmp_path: Path) -> None:
+def test_words_of_the_training_texts_are_in_the_vocabulary(tmp_path: Path) -> None:
     config, tokenizer = FRESH["text"](iter(TEXTS))
     assert config.vocab_size == len(tokenizer)
     known = tokenizer("soup LOVE", add_special_tokens=False)["input_ids"]
@@ -43,7 +43,7 @@ def test_words_of_the_training_texts_are_known_and_others_are_not_lost(tmp_path:
 
 
 def test_the_same_texts_give_the_same_vocabulary() -> None:
-    # A resumed run, and every process of a distributed one, makes its own: another numbering would scramble the words.
+    # Resumed runs and distributed processes make their own vocabulary, which must have the same order.
     texts = [f"word{i % 37} and letter{i % 11}, {'xyz'[i % 3]}{i}" for i in range(300)]
     first, second = (FRESH["text"](texts)[1].get_vocab() for _ in range(2))
     assert first == second
@@ -58,7 +58,7 @@ def test_its_pieces_are_letters_then_words_by_frequency() -> None:
     assert pieces == [*special, *letters, *(f"##{letter}" for letter in letters), "zoo", "bee", "owl"]
 
 
-def test_of_many_words_the_most_frequent_are_kept_whole() -> None:
+def test_the_most_frequent_words_are_single_pieces() -> None:
     texts = [f"w{i}q" for i in range(5000)] + ["zoup zoup"]
     config, tokenizer = FRESH["text"](texts)
     assert config.vocab_size == len(tokenizer) == 2000
@@ -66,7 +66,7 @@ def test_of_many_words_the_most_frequent_are_kept_whole() -> None:
     assert tokenizer.tokenize("w4999q") == ["w", "##4", "##9", "##9", "##9", "##q"]
 
 
-def test_the_speech_backbone_takes_what_its_extractor_makes(tmp_path: Path) -> None:
+def test_the_speech_backbone_reads_the_output_of_its_extractor(tmp_path: Path) -> None:
     config, extractor = FRESH["audio"](TEXTS)
     extractor.save_pretrained(tmp_path)
     wave = np.random.default_rng(0).standard_normal(extractor.sampling_rate).astype(np.float32)
@@ -78,7 +78,7 @@ def test_the_speech_backbone_takes_what_its_extractor_makes(tmp_path: Path) -> N
     assert states.isfinite().all()
 
 
-def test_the_image_backbone_takes_what_its_processor_makes(tmp_path: Path) -> None:
+def test_the_image_backbone_reads_the_output_of_its_processor(tmp_path: Path) -> None:
     config, image_processor = FRESH["vision"](TEXTS)
     image_processor.save_pretrained(tmp_path)
     picture = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)

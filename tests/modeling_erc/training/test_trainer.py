@@ -22,8 +22,10 @@ from transformers import (
 
 from datasets_scripts import label_names
 from modeling_erc import ErcForSequenceClassification
+from modeling_erc.features.decoded_media import DecodedMedia
+from modeling_erc.features.feature_cache import cache_frozen_features
 from modeling_erc.processing_erc import ErcProcessor
-from modeling_erc.training import DecodedMedia, ErcCollator, cache_frozen_features
+from modeling_erc.training import ErcCollator
 
 MakeSplits = Callable[..., datasets.DatasetDict]
 NO_CHECKPOINTS = {"save_strategy": "no", "eval_strategy": "no", "load_best_model_at_end": False}
@@ -104,7 +106,7 @@ def test_four_small_batches_equal_one_large_one(
         torch.testing.assert_close(small[name], value, atol=1e-6, rtol=1e-4, msg=name)
 
 
-def test_the_logged_loss_is_the_model_s_own(uneven: datasets.DatasetDict, make_trainer: Any) -> None:
+def test_the_logged_loss_is_that_of_the_model(uneven: datasets.DatasetDict, make_trainer: Any) -> None:
     trainer = make_trainer(uneven, per_device_eval_batch_size=3, modalities=["text", "audio"], modality_dropout=0.0)
     batch = trainer.data_collator(list(uneven["dev"]))
     batch.pop("media_problems")
@@ -147,7 +149,7 @@ def test_the_best_checkpoint_is_restored_in_every_tensor(
     assert trainer.state.best_model_checkpoint == str(checkpoints[0])
     best, last = (load_file(folder / "model.safetensors") for folder in (checkpoints[0], checkpoints[-1]))
     assert differing(state_of(model), best) == set()
-    # Training went on after it in every trained tensor, so that nothing is equal by chance.
+    # Every trained tensor changed after the best checkpoint, so that none is equal by chance.
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     still = trained - differing(best, last)
     assert not {name for name in still if "backbone" in name}, "backbones moved"
@@ -187,7 +189,7 @@ def test_a_frozen_backbone_never_changes(splits: datasets.DatasetDict, make_trai
     assert "classifier.weight" in moved
 
 
-def test_backbones_have_a_learning_rate_of_their_own(splits: datasets.DatasetDict, make_trainer: Any) -> None:
+def test_backbones_can_have_another_learning_rate(splits: datasets.DatasetDict, make_trainer: Any) -> None:
     trainer = make_trainer(
         splits,
         modalities=["text", "vision"],
@@ -206,7 +208,7 @@ def test_backbones_have_a_learning_rate_of_their_own(splits: datasets.DatasetDic
             seen.append(id(parameter))
     assert rates == {True: {3e-5}, False: {1e-3}}
     assert sorted(seen) == sorted(id(p) for p in trainer.model.parameters()), "each parameter once"
-    # Biases and norms go without weight decay in both.
+    # Both have biases and norms without weight decay.
     assert {(g["backbone"], g["weight_decay"]) for g in trainer.optimizer.param_groups} == {
         (True, 0.0),
         (True, 0.01),
@@ -215,7 +217,7 @@ def test_backbones_have_a_learning_rate_of_their_own(splits: datasets.DatasetDic
     }
 
 
-def test_a_backbone_rate_of_zero_leaves_backbones_as_they_are(splits: datasets.DatasetDict, make_trainer: Any) -> None:
+def test_a_backbone_rate_of_zero_leaves_backbones_unchanged(splits: datasets.DatasetDict, make_trainer: Any) -> None:
     trainer = make_trainer(splits, backbone_learning_rate=0.0, **NO_CHECKPOINTS, **PLAIN)
     before = state_of(trainer.model)
     trainer.train()
@@ -224,7 +226,7 @@ def test_a_backbone_rate_of_zero_leaves_backbones_as_they_are(splits: datasets.D
     assert not {name for name in moved if name.startswith("erc.encoders")}
 
 
-def test_without_it_backbones_have_the_rate_of_the_rest(splits: datasets.DatasetDict, make_trainer: Any) -> None:
+def test_by_default_backbones_have_the_common_rate(splits: datasets.DatasetDict, make_trainer: Any) -> None:
     trainer = make_trainer(splits, learning_rate=2e-3, **NO_CHECKPOINTS, **PLAIN)
     trainer.train()
     assert {group["lr"] for group in trainer.optimizer.param_groups} == {2e-3}
@@ -245,7 +247,7 @@ def test_every_checkpoint_loads_with_its_processor(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_it_stops_early(uneven: datasets.DatasetDict, make_trainer: Any) -> None:
+def test_training_stops_early(uneven: datasets.DatasetDict, make_trainer: Any) -> None:
     scores = iter([0.2, 0.5, 0.4, 0.5, 0.45, 0.9, 0.9, 0.9])
     trainer = make_trainer(
         uneven,
@@ -258,7 +260,7 @@ def test_it_stops_early(uneven: datasets.DatasetDict, make_trainer: Any) -> None
     assert trainer.state.best_metric == 0.5
 
 
-def test_metrics_of_evaluation_are_those_of_scikit_learn(splits: datasets.DatasetDict, make_trainer: Any) -> None:
+def test_evaluation_metrics_equal_scikit_learn(splits: datasets.DatasetDict, make_trainer: Any) -> None:
     trainer = make_trainer(splits, per_device_eval_batch_size=2)
     scores = trainer.evaluate(splits["train"])
     prediction = trainer.predict(splits["train"])
@@ -281,9 +283,7 @@ def test_metrics_of_evaluation_are_those_of_scikit_learn(splits: datasets.Datase
     assert prediction.predictions[..., 0].shape == (6, 4)
 
 
-def test_dialogues_of_different_lengths_are_scored_over_batches(
-    uneven: datasets.DatasetDict, make_trainer: Any
-) -> None:
+def test_scores_do_not_depend_on_the_batch_size(uneven: datasets.DatasetDict, make_trainer: Any) -> None:
     one_by_one = make_trainer(uneven, per_device_eval_batch_size=1).evaluate(uneven["train"])
     together = make_trainer(uneven, per_device_eval_batch_size=16).evaluate(uneven["train"])
     for name in ("eval_accuracy", "eval_weighted_f1", "eval_macro_f1"):
@@ -317,12 +317,12 @@ def test_the_same_seed_gives_the_same_model(splits: datasets.DatasetDict, make_t
     assert differing(states[0], states[2])
 
 
-def test_what_a_batch_says_of_broken_clips_is_counted_once_a_clip(
+def test_each_broken_clip_is_counted_once(
     splits: datasets.DatasetDict, make_trainer: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = copy.deepcopy(list(splits["train"]))
     truncated, empty = tmp_path / "truncated.mp4", tmp_path / "empty.mp4"
-    # Cut in the index at the end of the file, before its tracks: sound and picture fail for different reasons.
+    # Truncated in the index at the end of the file, so that audio and video fail for different reasons.
     whole = Path(broken[0]["utterances"][0]["audio_path"]).read_bytes()
     truncated.write_bytes(whole[: whole.find(b"moov") + 150])
     empty.write_bytes(b"")
@@ -347,7 +347,7 @@ def test_what_a_batch_says_of_broken_clips_is_counted_once_a_clip(
 def test_cached_features_train_the_same_model_as_the_raw_path(
     splits: datasets.DatasetDict, make_trainer: Any, tmp_path: Path
 ) -> None:
-    # Plain SGD: Adam would blow up the rounding of gradients that are zero in truth.
+    # Plain SGD, since Adam would amplify rounding errors of gradients that should be zero.
     settings = {"frozen_modalities": ["text"], "text_past": 1, "optim": "sgd", "learning_rate": 0.1, **PLAIN}
     settings |= {**NO_CHECKPOINTS, "num_train_epochs": 3}
     raw, cached = make_trainer(splits, **settings), make_trainer(splits, **settings)
@@ -372,7 +372,7 @@ def test_several_workers_collate_the_same_batches(
     assert np.array_equal(trainer.predict(splits["dev"]).predictions, in_workers)
 
 
-def test_the_train_collator_is_for_training_alone(splits: Any, make_trainer: Any, make_parts: Any) -> None:
+def test_the_train_collator_is_used_in_training_only(splits: Any, make_trainer: Any, make_parts: Any) -> None:
     parts = make_parts(splits)
     names = label_names(splits["train"])
     other = ErcCollator(parts.processor, names, parts.model.config.label2id)

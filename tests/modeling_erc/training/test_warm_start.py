@@ -22,7 +22,7 @@ def words(make_splits: MakeSplits) -> datasets.DatasetDict:
 
 
 def trained(make_parts: Any, splits: datasets.DatasetDict, folder: Path, **settings: Any) -> dict[str, torch.Tensor]:
-    """Saves a model whose weights are none that a recipe starts with; returns them."""
+    """Saves a model with weights unlike any initial ones, and returns them."""
     model: ErcForSequenceClassification = make_parts(splits, **settings).model
     with torch.no_grad():
         for weight in model.parameters():
@@ -38,8 +38,8 @@ def test_every_weight_is_that_of_the_checkpoint(words: datasets.DatasetDict, mak
         assert torch.equal(weight, saved[name]), name
 
 
-def test_heads_of_other_classes_start_afresh(make_splits: MakeSplits, make_parts: Any, tmp_path: Path) -> None:
-    # As many classes, so that shapes alone would not tell.
+def test_heads_of_other_classes_are_not_copied(make_splits: MakeSplits, make_parts: Any, tmp_path: Path) -> None:
+    # The number of classes is the same, so that the shapes match.
     saved = trained(make_parts, make_splits({"train": [TURNS]}, labels=["joy", "anger"]), tmp_path / "saved")
     other = make_splits({"train": [TURNS]}, labels=["calm", "fear"])
     model = make_parts(other, start_from=str(tmp_path / "saved")).model
@@ -54,7 +54,7 @@ def test_heads_of_other_classes_start_afresh(make_splits: MakeSplits, make_parts
     }
 
 
-def test_another_corpus_keeps_its_own_standardisation(make_splits: MakeSplits, make_parts: Any, tmp_path: Path) -> None:
+def test_feature_statistics_are_not_copied(make_splits: MakeSplits, make_parts: Any, tmp_path: Path) -> None:
     def corpus(level: float) -> datasets.DatasetDict:
         turns = [{"text_features": [level + i, level - i], "label": i} for i in range(2)]
         return make_splits({"train": [turns]}, text=2)
@@ -64,7 +64,7 @@ def test_another_corpus_keeps_its_own_standardisation(make_splits: MakeSplits, m
     assert model.erc.projection("text").feature_mean.tolist() == [10.5, 9.5]
 
 
-def test_adapters_are_put_around_the_checkpoints_layers(
+def test_adapters_wrap_the_layers_of_the_checkpoint(
     words: datasets.DatasetDict, make_parts: Any, tmp_path: Path
 ) -> None:
     pytest.importorskip("peft", reason="adapters need the extra 'lora'")
@@ -76,7 +76,7 @@ def test_adapters_are_put_around_the_checkpoints_layers(
     assert all(torch.equal(weights[name], saved[name.replace(".base_layer.", ".")]) for name in adapted)
 
 
-def test_what_is_no_checkpoint_is_refused_by_name(words: datasets.DatasetDict, make_parts: Any, tmp_path: Path) -> None:
+def test_a_folder_without_checkpoint_is_refused(words: datasets.DatasetDict, make_parts: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"--start_from .*nowhere: no checkpoint of this package there"):
         make_parts(words, start_from=str(tmp_path / "nowhere"))
 
@@ -89,7 +89,7 @@ def test_a_checkpoint_of_another_width_is_refused_with_the_remedy(
         make_parts(words, start_from=str(tmp_path / "saved"))
 
 
-def test_final_weights_lie_on_the_way_from_the_first_to_the_trained_ones() -> None:
+def test_final_weights_are_interpolated() -> None:
     model = torch.nn.Linear(2, 2)
     model.bias.requires_grad_(False)
     first, bias = trained_weights(model), model.bias.clone()
@@ -105,7 +105,7 @@ def test_final_weights_lie_on_the_way_from_the_first_to_the_trained_ones() -> No
     assert torch.equal(model.weight, trained)
 
 
-def test_weights_that_are_spread_over_processes_are_interpolated_too(tmp_path: Path) -> None:
+def test_sharded_weights_are_interpolated(tmp_path: Path) -> None:
     model = torch.nn.Linear(2, 2)
     first = trained_weights(model)
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'meeting'}", rank=0, world_size=1)
@@ -121,10 +121,10 @@ def test_weights_that_are_spread_over_processes_are_interpolated_too(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("share", "told"), [(0.5, "trained_share needs --start_from"), (1.5, "trained_share is 1.5: choose from 0 to 1")]
+    ("share", "message"), [(0.5, "trained_share needs --start_from"), (1.5, "trained_share is 1.5: choose from 0 to 1")]
 )
-def test_a_share_that_means_nothing_is_refused(
-    share: float, told: str, words: datasets.DatasetDict, make_parts: Any
+def test_an_impossible_share_is_refused(
+    share: float, message: str, words: datasets.DatasetDict, make_parts: Any
 ) -> None:
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         make_parts(words, trained_share=share)

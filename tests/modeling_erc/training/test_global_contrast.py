@@ -20,7 +20,7 @@ def part(seed: int, labels: list[list[int]]) -> dict[str, Tensor]:
     return {"utterance_mask": mask, "labels": torch.tensor(labels), **{f"{m}_features": x for m, x in given.items()}}
 
 
-# The second has no labelled utterance at all.
+# The second part has no labelled utterance.
 PARTS = [part(0, [[0, 1, -100], [1, 1, 2]]), part(1, [[-100, -100]]), part(2, [[0, 2], [2, -100]])]
 
 
@@ -30,7 +30,7 @@ def inputs(of: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @pytest.fixture(params=["inter_class", "supcon"])
 def config(request: Any, feature_config: MakeConfig) -> ErcConfig:
-    """Dropout of values and of modalities is on: the two passes have to draw the same."""
+    """With both kinds of dropout, which the two passes have to draw equally."""
     settings = {"hidden_dropout_prob": 0.3, "modality_dropout": 0.3, "contrastive_memory": 6}
     return feature_config("text", "audio", contrastive=request.param, **settings)
 
@@ -63,7 +63,7 @@ def test_parts_with_dropout_have_the_gradient_of_the_whole(config: ErcConfig) ->
         loss = contrast(output.embeddings[of["labels"] >= 0], output.prototypes)
         loss.backward()
         total = total + loss.detach()
-    assert torch.equal(torch.rand(1), drawn_after), "randomness goes on as without a first pass"
+    assert torch.equal(torch.rand(1), drawn_after), "the generator continues as without a first pass"
 
     torch.testing.assert_close(total, whole.detach())
     expected = {name: p.grad for name, p in at_once.named_parameters() if p.grad is not None}
