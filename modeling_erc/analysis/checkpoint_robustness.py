@@ -20,7 +20,7 @@ def measure_robustness(
     *,
     shares: Sequence[float],
     seeds: int,
-    modalities: Sequence[str] | None = None,
+    modalities: list[str] | None = None,
     split: str = "test",
     data_dir: Path | None = None,
 ) -> list[str]:
