@@ -28,7 +28,7 @@ LARGE_BYTES = 10_000_000
 
 @dataclass(frozen=True)
 class Request:
-    """What a client sent; the path is unquoted except for slashes inside a revision."""
+    """A request of a client; the path stays quoted, so that a revision may contain slashes."""
 
     method: str
     path: str
@@ -43,7 +43,7 @@ class Request:
 
 @dataclass
 class Reply:
-    """What is sent back."""
+    """The answer to a request."""
 
     body: bytes = b""
     status: int = 200
@@ -70,7 +70,7 @@ class Commit:
 
 @dataclass
 class Repository:
-    """Its commits on main and on other branches, the newest last."""
+    """A repository: commits on main and on other branches, the newest last."""
 
     repo_id: str
     private: bool
@@ -136,19 +136,19 @@ class HubServer:
         return {**settings, "NO_PROXY": "127.0.0.1", "HF_HUB_OFFLINE": "0"}
 
     def files(self, repo_id: str, repo_type: str = "model", branch: str = "main") -> dict[str, bytes]:
-        """What the newest commit holds, by path; KeyError where there is no such repository."""
+        """Returns the files of the newest commit by path; raises KeyError if the repository does not exist."""
         commits = self.repositories[repo_type, repo_id].branch(branch)
         return dict(commits[-1].files) if commits else {}
 
     def fail(self, method: str, pattern: str, *replies: Reply | None) -> None:
         """Answers the next requests to paths of this pattern with `replies`; with None the connection is cut instead.
 
-        All after them are answered as ever. A connection is cut when half of the request has arrived.
+        Later requests are answered normally. A connection is cut when half of the request has arrived.
         """
         self._faults.append((method, pattern, list(replies)))
 
     def fault(self, method: str, path: str) -> list[Reply | None]:
-        """What a request is answered with in place of the truth: one reply, or nothing."""
+        """Returns the injected reply to a request in a list, which is empty if there is none."""
         with self._lock:
             for wanted, pattern, replies in self._faults:
                 if replies and wanted == method and re.fullmatch(pattern, path):

@@ -34,7 +34,7 @@ def called(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
 
 
 @pytest.mark.parametrize("path", [ROOT / "train_hf.py", *CODE], ids=lambda path: path.name)
-def test_no_network_but_the_hub_s_client_and_no_pickle_unguarded(path: Path) -> None:
+def test_no_network_client_but_the_hub_s_and_no_unguarded_pickle(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     names = set(imported(tree))
     assert not names & NETWORK
@@ -46,5 +46,5 @@ def test_no_network_but_the_hub_s_client_and_no_pickle_unguarded(path: Path) -> 
             assert guards & {"weights_only=True", "allow_pickle=False"}, f"line {call.lineno}"
 
 
-def test_the_readers_of_pickles_are_all_there() -> None:
+def test_all_readers_of_pickles_exist() -> None:
     assert {path.name for path in CODE} >= READERS

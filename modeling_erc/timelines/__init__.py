@@ -1,4 +1,4 @@
-"""What a model said of a conversation, turn by turn, as files that people look at."""
+"""Timelines: the predictions for a conversation, turn by turn, as tables, subtitles and figures."""
 
 from .colours import emotion_colours
 from .picture import plot_timeline

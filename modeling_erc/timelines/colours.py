@@ -1,8 +1,8 @@
-"""A colour for each emotion, the same in every picture, file and page."""
+"""One colour for each emotion, in every figure, file and page."""
 
 from collections.abc import Sequence
 
-# Dark enough for white letters, and told apart in lightness as well as in hue.
+# Dark enough for white letters; they differ in lightness as well as in hue.
 KNOWN = {
     ("neutral", "calm", "none", "no emotion"): "#8b95a1",
     ("joy", "happy", "happiness", "joyful", "happy/excited", "positive"): "#d99a00",
@@ -21,12 +21,12 @@ OTHERS = ("#b5558f", "#3d8f6a", "#6b6ecf", "#a3703c", "#4f7f8c", "#93445a")
 
 
 def emotion_colours(labels: Sequence[str]) -> dict[str, str]:
-    """A colour (`#rrggbb`) for each label: of the emotion that it names, or one of its own.
+    """Returns a colour (`#rrggbb`) for each label: that of a known emotion, otherwise one from `OTHERS`.
 
     Example:
         >>> emotion_colours(["anger", "boredom"])
         {'anger': '#cf3036', 'boredom': '#b5558f'}
     """
     unknown = [label for label in labels if label.lower() not in BY_NAME]
-    own = {label: OTHERS[index % len(OTHERS)] for index, label in enumerate(unknown)}
-    return {label: own.get(label) or BY_NAME[label.lower()] for label in labels}
+    others = {label: OTHERS[index % len(OTHERS)] for index, label in enumerate(unknown)}
+    return {label: others.get(label) or BY_NAME[label.lower()] for label in labels}

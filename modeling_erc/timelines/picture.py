@@ -1,4 +1,4 @@
-"""The picture of a conversation: a lane for each speaker, a block for each turn, in rows like the staves of music."""
+"""Draws a conversation: a lane for each speaker, a block for each turn, in rows of equal time."""
 
 import math
 import textwrap
@@ -11,7 +11,7 @@ from typing import Any
 
 import matplotlib
 
-matplotlib.use("Agg")  # no screen is needed to write a file
+matplotlib.use("Agg")  # writes files without a display
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
@@ -22,19 +22,19 @@ from .colours import emotion_colours
 from .timeline import Turn
 
 WIDTH, DPI = 12.8, 100  # inches, 1280 pixels wide
-MARGIN, HEAD, GAP = 0.25, 0.95, 0.52  # inches: at the sides, for title and legend, below each row for its clock
-# With more turns than `MOST_WORDS` the picture is an overview, of blocks alone.
+MARGIN, HEAD, GAP = 0.25, 0.95, 0.52  # inches: side margin, title and legend, time axis below each row
+# With more turns than `MOST_WORDS` the figure is an overview of blocks without text.
 MOST_WORDS, TURNS_A_ROW, BLOCKS_A_ROW, MOST_ROWS, MOST_LANES = 100, 10, 40, 20, 7
 SPANS = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 450, 600, 900, 1200, 1800, 3600)
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
 OTHERS = "others"
 INK, FAINT = "#1f2d3d", "#6b7683"
-LETTER, BOLD = 0.0078, 0.0088  # inches of a letter's mean width for each point of its size
+LETTER, BOLD = 0.0078, 0.0088  # mean width of a letter in inches, per point of font size
 
 
 @dataclass(frozen=True)
 class Style:
-    """Heights in inches: of a lane, of the blocks in it, and whether the words stand below them."""
+    """Heights in inches of a lane and of its blocks, and whether the text is written below the blocks."""
 
     lane: float
     block: float
@@ -46,7 +46,7 @@ ROOMY, DENSE = Style(0.86, 0.40, True), Style(0.36, 0.29, False)
 
 @dataclass(frozen=True)
 class Block:
-    """A turn in its lane: from `start` to `end`, in seconds or in turns."""
+    """A turn in its lane, from `start` to `end`, in seconds or in turns."""
 
     start: float
     end: float
@@ -57,13 +57,13 @@ class Block:
 def plot_timeline(turns: Sequence[Turn], path: str | Path, *, title: str = "Emotion timeline") -> None:
     """Draws a conversation of any length.
 
-    The colour of a block is its emotion, the height of the strong colour its probability. Where there is room, emotion
-    and words are written out. Without times turns stand one after the other.
+    The colour of a block shows its emotion, the height of the strong colour its probability. Where there is room, the
+    emotion and the text are written out. Turns without times have equal widths.
 
     Args:
-        turns: of one conversation.
-        path: PNG to write, 1280 pixels wide.
-        title: what stands above.
+        turns: turns of one conversation.
+        path: PNG file to write, 1280 pixels wide.
+        title: title of the figure.
 
     Raises:
         ValueError: there is no turn.
@@ -74,13 +74,13 @@ def plot_timeline(turns: Sequence[Turn], path: str | Path, *, title: str = "Emot
     blocks = _blocks(turns, timed)
     rows = _rows(blocks)
     left = MARGIN + 0.12 + 0.082 * max(len(block.lane) for block in blocks)
-    scale = (WIDTH - left - MARGIN) / (rows[0][1] - rows[0][0])  # inches a second
+    scale = (WIDTH - left - MARGIN) / (rows[0][1] - rows[0][0])  # inches per second
     roomy = len(blocks) <= MOST_WORDS and median(scale * (block.end - block.start) for block in blocks) > 0.42
     style = ROOMY if roomy else DENSE
     lanes = list(dict.fromkeys(block.lane for block in sorted(blocks, key=lambda b: (b.lane == OTHERS, b.start))))
 
     drawn = [(row, _within(blocks, row)) for row in rows]
-    drawn = [(row, inside) for row, inside in drawn if inside]  # a long silence takes no room
+    drawn = [(row, inside) for row, inside in drawn if inside]  # long silences are left out
     heights = [style.lane * len({block.lane for block in inside}) for _, inside in drawn]
     total = HEAD + sum(heights) + GAP * len(heights)
     figure = plt.figure(figsize=(WIDTH, total))
@@ -90,13 +90,11 @@ def plot_timeline(turns: Sequence[Turn], path: str | Path, *, title: str = "Emot
     for (row, inside), height in zip(drawn, heights, strict=True):
         box = (left / WIDTH, (top - height) / total, (WIDTH - left - MARGIN) / WIDTH, height / total)
         axes = figure.add_axes(box, xlim=row, ylim=(0, height))
-        here = [lane for lane in lanes if any(block.lane == lane for block in inside)]
-        _draw_lanes(axes, here, style)
+        present = [lane for lane in lanes if any(block.lane == lane for block in inside)]
+        _draw_lanes(axes, present, style)
         _draw_clock(axes, row, timed)
-        for lane in here:
-            _draw_blocks(
-                axes, [block for block in inside if block.lane == lane], here.index(lane), style, colours, scale
-            )
+        for place, lane in enumerate(present):
+            _draw_blocks(axes, [block for block in inside if block.lane == lane], place, style, colours, scale)
         top -= height + GAP
     figure.savefig(path, dpi=DPI, facecolor="white")
     plt.close(figure)
@@ -115,7 +113,7 @@ def _blocks(turns: Sequence[Turn], timed: bool) -> list[Block]:
 
 
 def _rows(blocks: Sequence[Block]) -> list[tuple[float, float]]:
-    """The stretch of each row: all of one length, which is a round number where there are several."""
+    """Returns the time span of each row; several rows have the same round length."""
     first, last = min(block.start for block in blocks), max(block.end for block in blocks)
     last = max(last, first + 1)
     count = min(math.ceil(len(blocks) / (TURNS_A_ROW if len(blocks) <= MOST_WORDS else BLOCKS_A_ROW)), MOST_ROWS)
@@ -133,7 +131,7 @@ def _tick(span: float) -> float:
 
 
 def _within(blocks: Sequence[Block], row: tuple[float, float]) -> list[Block]:
-    """What falls into a row; a turn that runs over its end is in both, cut."""
+    """Returns the blocks inside a row; a turn across its end is cut and is in both rows."""
     inside = (b for b in blocks if b.start < row[1] and (b.end > row[0] or b.start == row[0]))
     return [Block(max(b.start, row[0]), min(b.end, row[1]), b.lane, b.turn) for b in inside]
 
@@ -165,8 +163,8 @@ def _draw_head(figure: Figure, turns: Sequence[Turn], colours: dict[str, str], t
     for text in legend.get_texts():
         text.set_parse_math(False)
     mean = sum(turn.score for turn in turns) / len(turns)
-    told = f"{len(turns):,} turns · height of the strong colour: probability (mean {mean:.2f})"
-    figure.text(1 - x, 1 - 0.32 / total, told, fontsize=10, color=FAINT, ha="right", va="center")
+    summary = f"{len(turns):,} turns · height of the strong colour: probability (mean {mean:.2f})"
+    figure.text(1 - x, 1 - 0.32 / total, summary, fontsize=10, color=FAINT, ha="right", va="center")
 
 
 def _draw_lanes(axes: Axes, lanes: Sequence[str], style: Style) -> None:
@@ -199,10 +197,10 @@ def _clock(seconds: float) -> str:
 def _draw_blocks(
     axes: Axes, blocks: Sequence[Block], place: int, style: Style, colours: dict[str, str], scale: float
 ) -> None:
-    """The blocks of one lane, the `place`th from above."""
+    """Draws the blocks of one lane; `place` is its index from the top."""
     bottom = axes.get_ylim()[1] - style.lane * place - 0.03 - style.block
     starts = [block.start for block in blocks]
-    # Two pixels at least, so that no turn is lost.
+    # At least two pixels, so that every turn is visible.
     widths = [max(block.end - block.start, 0.02 / scale) for block in blocks]
     strong = [colours[block.turn.label] for block in blocks]
     edge: dict[str, Any] = {"align": "edge", "edgecolor": "white", "linewidth": 0.8 if style.words else 0.3}
@@ -213,7 +211,7 @@ def _draw_blocks(
         label, inches, height = block.turn.label, width * scale, style.block * block.turn.score
         fitting = (text for text in (f"{label} {block.turn.score:.0%}", label) if BOLD * 9 * len(text) < inches - 0.1)
         if tag := next(fitting, None):
-            # White on the strong colour, or in it above where that is too low.
+            # White on the strong colour, or in that colour above it where it is too low.
             spot = (block.start + 0.05 / scale, bottom + (0.025 if height > 0.15 else height + 0.02))
             colour = "white" if height > 0.15 else colours[label]
             axes.text(

@@ -1,4 +1,4 @@
-"""Utterances and what the pipeline said of them, joined."""
+"""Joins utterances with the predictions of the pipeline."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Turn:
-    """One utterance with its emotion.
+    """One utterance with its predicted emotion.
 
     Args:
-        start: seconds, None where the conversation has no times.
-        end: likewise.
-        speaker: None where nobody is named.
-        text: what is said, None where only a clip is known.
-        label: the emotion.
-        score: its probability.
-        scores: of all labels, in the model's order.
-        modalities: what the model could use.
+        start: start in seconds, None in a conversation without times.
+        end: end in seconds, None in a conversation without times.
+        speaker: name of the speaker, None if unknown.
+        text: text of the utterance, None if there is only a clip.
+        label: predicted emotion.
+        score: probability of the predicted emotion.
+        scores: probability of each label, in the order of the model.
+        modalities: modalities that the model used.
     """
 
     start: float | None
@@ -34,11 +34,11 @@ def timeline(utterances: Sequence[Mapping[str, Any]], results: Sequence[Mapping[
     """Joins a dialogue with the pipeline's results for it.
 
     Args:
-        utterances: what the pipeline was given.
-        results: what it returned, one for each.
+        utterances: input of the pipeline.
+        results: output of the pipeline, one result per utterance.
 
     Raises:
-        ValueError: there are not as many results as utterances.
+        ValueError: the numbers of results and utterances differ.
     """
     if len(utterances) != len(results):
         raise ValueError(f"{len(results)} results for {len(utterances)} utterances: pass those of one dialogue")

@@ -1,4 +1,4 @@
-"""Timelines as files, by their suffix: CSV, JSON, WebVTT and PNG."""
+"""Writes timelines as CSV, JSON, WebVTT or PNG; a registry has the writer of each file suffix."""
 
 import csv
 import json
@@ -19,10 +19,10 @@ WRITERS[".png"] = plot_timeline
 
 
 def write_timeline(turns: Sequence[Turn], path: str | Path) -> None:
-    """Writes a timeline in the format that the file's suffix says: `.csv`, `.json`, `.vtt` or `.png`.
+    """Writes a timeline in the format of the file's suffix: `.csv`, `.json`, `.vtt` or `.png`.
 
     Raises:
-        ValueError: there is no such format, or it needs times that the turns do not have.
+        ValueError: the format is unknown, or it needs times and the turns have none.
 
     Example:
         >>> write_timeline(timeline(utterances, pipe(utterances)), "timeline.png")  # doctest: +SKIP
@@ -35,29 +35,28 @@ def write_timeline(turns: Sequence[Turn], path: str | Path) -> None:
 
 @WRITERS.register(".csv")
 def write_csv(turns: Sequence[Turn], path: Path) -> None:
-    """A row a turn, a column for the probability of each label."""
+    """Writes a row per turn, with a column for the probability of each label."""
     labels = list(turns[0].scores) if turns else []
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["start", "end", "speaker", "text", "label", "score", "modalities", *labels])
         for turn in turns:
+            utterance = [turn.start, turn.end, turn.speaker, turn.text]
             scores = [f"{turn.scores[label]:.6f}" for label in labels]
-            used = " ".join(turn.modalities)
-            said = [turn.start, turn.end, turn.speaker, turn.text]
-            writer.writerow([*said, turn.label, f"{turn.score:.6f}", used, *scores])
+            writer.writerow([*utterance, turn.label, f"{turn.score:.6f}", " ".join(turn.modalities), *scores])
 
 
 @WRITERS.register(".json")
 def write_json(turns: Sequence[Turn], path: Path) -> None:
-    """A list of objects, one a turn."""
+    """Writes a list of objects, one per turn."""
     path.write_text(json.dumps([asdict(turn) for turn in turns], indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 @WRITERS.register(".vtt")
 def write_vtt(turns: Sequence[Turn], path: Path) -> None:
-    """Subtitles whose cues name the emotion, and wear its colour in players that know style sheets."""
+    """Writes subtitles whose cues name the emotion and have its colour, in players that support style sheets."""
     if any(turn.start is None or turn.end is None for turn in turns):
-        raise ValueError(f"{path}: WebVTT needs start and end of every utterance, and the conversation lacks some")
+        raise ValueError(f"{path}: WebVTT needs start and end of every utterance, and some have none")
     colours = emotion_colours(list(turns[0].scores) if turns else [])
     styles = [f"::cue(.{css_class(label)}) {{ color: {colour}; }}" for label, colour in colours.items()]
     blocks = ["WEBVTT", "\n".join(["STYLE", *styles])]
@@ -72,12 +71,12 @@ def write_vtt(turns: Sequence[Turn], path: Path) -> None:
 
 
 def css_class(label: str) -> str:
-    """A label as the name of a class: `happy/excited` becomes `happy-excited`."""
+    """Returns a label as the name of a CSS class: `happy/excited` becomes `happy-excited`."""
     return re.sub(r"[^\w-]+", "-", label.lower()).strip("-") or "other"
 
 
 def clock(seconds: float) -> str:
-    """Seconds as WebVTT writes them.
+    """Formats seconds as a WebVTT time.
 
     Example:
         >>> clock(3723.5)
@@ -89,5 +88,5 @@ def clock(seconds: float) -> str:
 
 
 def escape(text: str) -> str:
-    """Text of one line, without what WebVTT would read as a tag or as times."""
+    """Returns text on one line, escaped so that WebVTT reads no tag and no times in it."""
     return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,4 +1,4 @@
-"""Timelines as files: tables, subtitles that can be read again, and pictures of any length."""
+"""Timelines as files: tables, subtitles that can be read again, and figures of any length."""
 
 import csv
 import json
@@ -35,11 +35,11 @@ def test_tables_and_json_hold_every_number(tmp_path: Path) -> None:
     assert (first["start"], first["speaker"], first["text"]) == ("0.5", "Ann & co", "1 < 2 --> yes\n\nreally")
     assert (first["label"], first["score"], first["modalities"]) == ("joy", "0.700000", "text audio")
     assert [float(second[label]) for label in LABELS] == [0.25, 0.15, 0.6] and second["speaker"] == ""
-    told = json.loads((tmp_path / "new" / "t.json").read_text(encoding="utf-8"))
-    assert told[1]["label"] == "happy/excited" and told[0]["scores"]["joy"] == 0.7 and told[0]["end"] == 1.75
+    rows = json.loads((tmp_path / "new" / "t.json").read_text(encoding="utf-8"))
+    assert rows[1]["label"] == "happy/excited" and rows[0]["scores"]["joy"] == 0.7 and rows[0]["end"] == 1.75
 
 
-def test_webvtt_is_valid_and_reads_back(tmp_path: Path) -> None:
+def test_webvtt_is_valid_and_can_be_read_again(tmp_path: Path) -> None:
     write_timeline(TURNS, tmp_path / "t.vtt")
     content = (tmp_path / "t.vtt").read_text(encoding="utf-8")
     header, style, *cues = content.rstrip("\n").split("\n\n")
@@ -69,21 +69,21 @@ def conversation(count: int, speakers: int, timed: bool = True) -> list[Turn]:
 
 
 def shares(path: Path, colours: list[str]) -> list[float]:
-    """Which part of a picture is of each colour."""
+    """Returns the share of each colour in a figure."""
     pixels = matplotlib.image.imread(path)[..., :3]
     return [float((np.abs(pixels - to_rgb(colour)).max(axis=-1) < 0.01).mean()) for colour in colours]
 
 
-def test_a_picture_shows_emotion_and_confidence_by_area(tmp_path: Path) -> None:
-    sure = [turn(0.0, 2.0, "Ann", None, 0.0, 1.0, 0.0), turn(2.0, 4.0, "Bo", None, 1.0, 0.0, 0.0)]
+def test_the_area_of_a_colour_shows_emotion_and_probability(tmp_path: Path) -> None:
+    certain = [turn(0.0, 2.0, "Ann", None, 0.0, 1.0, 0.0), turn(2.0, 4.0, "Bo", None, 1.0, 0.0, 0.0)]
     half = [turn(0.0, 2.0, "Ann", None, 0.3, 0.5, 0.2), turn(2.0, 4.0, "Bo", None, 1.0, 0.0, 0.0)]
     colours = emotion_colours(LABELS)
     assert colours["joy"] == colours["happy/excited"] != colours["neutral"]
     found = []
-    for name, turns in {"sure": sure, "half": half}.items():
+    for name, turns in {"certain": certain, "half": half}.items():
         plot_timeline(turns, tmp_path / f"{name}.png")
         found.append(shares(tmp_path / f"{name}.png", [colours["joy"], colours["neutral"]]))
-    assert found[0][0] == pytest.approx(found[0][1], rel=0.15), "as long, as sure: as large"
+    assert found[0][0] == pytest.approx(found[0][1], rel=0.15), "equal length and probability, equal area"
     assert found[1][0] == pytest.approx(found[0][0] / 2, rel=0.15) and found[1][1] == pytest.approx(
         found[0][1], rel=0.05
     )
@@ -92,7 +92,7 @@ def test_a_picture_shows_emotion_and_confidence_by_area(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("count", "speakers", "timed", "height"), [(1, 1, True, 400), (12, 2, False, 900), (120, 9, True, 2000)]
 )
-def test_a_picture_is_as_wide_as_a_page_at_any_length(
+def test_a_figure_has_the_same_width_at_any_length(
     count: int, speakers: int, timed: bool, height: int, tmp_path: Path
 ) -> None:
     plot_timeline(conversation(count, speakers, timed), tmp_path / "t.png", title="Any $length$^$")
@@ -107,6 +107,6 @@ def test_results_of_another_dialogue_are_refused() -> None:
         plot_timeline([], "t.png")
 
 
-def test_unknown_labels_get_colours_of_their_own() -> None:
+def test_unknown_labels_get_other_colours() -> None:
     colours = emotion_colours(["boredom", "Anger", "pride"])
     assert len(set(colours.values())) == 3 and colours["Anger"] == emotion_colours(["anger"])["anger"]
