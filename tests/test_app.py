@@ -229,7 +229,7 @@ def test_broken_and_oversized_uploads_are_refused_and_the_page_keeps_working(
         page.wait_for_selector(f".erc-message:has-text('{message}')")
 
     opened("a.json", b"[" * 100_000, "The file cannot be read")
-    opened("b.srt", b"\x00\x01\x02", "is no text file")
+    opened("b.srt", b"\x00\x01\x02", "is not a text file")
     opened("c.csv", b"text\n" + b"w1\n" * 500_000, "too large: at most 1000 kB")
     opened("d.csv", b"text\n" + b"w1\n" * 300, "300 turns are too many")
     (tmp_path / "e.json").write_text('[{"text": "w1", "audio": "/etc/passwd"}]')

@@ -1,6 +1,5 @@
-"""`predict CKPT CONVERSATION --out FILE`: the emotions of a conversation, as a table, subtitles or a picture."""
+"""`predict CKPT CONVERSATION --out FILE`: predicts the emotions of a conversation and writes them as a timeline."""
 
-import argparse
 import time
 from collections import Counter
 from pathlib import Path
@@ -8,36 +7,41 @@ from pathlib import Path
 from ..conversations import READERS, read_conversation, with_media
 from ..loading import load_pipeline
 from ..timelines import WRITERS, timeline, write_timeline
+from . import command_parser
 
 
 def main(argv: list[str]) -> None:
-    """Reads a conversation, runs the model over it, and writes the timeline in each form that is asked for.
+    """Reads a conversation, runs the model over it, and writes the timeline to each `--out`.
 
     Raises:
-        FileNotFoundError: a file or the checkpoint is not there.
-        ValueError: a file cannot be read, a format is not known, or the model can use nothing of it.
+        FileNotFoundError: a file or the checkpoint does not exist.
+        ValueError: a file cannot be read, a format is unknown, or the model can use none of the inputs.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m modeling_erc predict",
-        description="Names the emotion of every turn of a conversation: subtitles, a table or JSON.",
-        epilog="Example: predict runs/demo-001 episode.srt --media episode.mp4 --out timeline.png --out timeline.vtt",
+    parser = command_parser(
+        "predict",
+        "Predicts the emotion of every utterance of a conversation from subtitles, a table or JSON.",
+        "example: %(prog)s runs/demo-001 episode.srt --media episode.mp4 --out timeline.png --out timeline.vtt",
     )
-    parser.add_argument("checkpoint", metavar="CKPT", help="folder that train_hf.py wrote, or a Hub id")
-    parser.add_argument("conversation", type=Path, metavar="CONVERSATION", help=f"a file: {', '.join(READERS)}")
-    parser.add_argument("--media", type=Path, help="video or sound of the whole conversation; its times cut it")
+    parser.add_argument("checkpoint", metavar="CKPT", help="folder of a checkpoint, or a Hub id")
+    parser.add_argument("conversation", type=Path, metavar="CONVERSATION", help=f"file to read: {', '.join(READERS)}")
+    parser.add_argument(
+        "--media", type=Path, help="video or audio of the whole conversation, cut by the times of the file"
+    )
     parser.add_argument(
         "--out",
         type=Path,
         action="append",
         required=True,
         metavar="FILE",
-        help=f"{', '.join(WRITERS)}; may be repeated",
+        help=f"file to write: {', '.join(WRITERS)}; repeatable",
     )
-    parser.add_argument("--modalities", nargs="+", metavar="M", help="use these of the model's only")
+    parser.add_argument("--modalities", nargs="+", metavar="M", help="modalities to use (default: all of the model)")
     parser.add_argument("--device", help="such as cpu or cuda:0 (default: the first accelerator)")
-    parser.add_argument("--num_workers", type=int, default=0, help="processes that decode media (default: 0)")
+    parser.add_argument(
+        "--num_workers", type=int, default=0, help="number of processes that decode media (default: %(default)s)"
+    )
     args = parser.parse_intermixed_args(argv)
-    # What cannot be is told before anything is computed.
+    # The inputs are checked before the model is loaded.
     writers = [WRITERS[path.suffix.lower()] for path in args.out]
     conversation = read_conversation(args.conversation)
     if args.media is not None:
@@ -55,9 +59,9 @@ def main(argv: list[str]) -> None:
     for path in args.out:
         write_timeline(turns, path)
 
-    counts = Counter(turn.label for turn in turns)
+    labels = Counter(turn.label for turn in turns)
     print(
-        f"{len(turns)} utterances in {seconds:.1f} s: " + ", ".join(f"{n} {label}" for label, n in counts.most_common())
+        f"{len(turns)} utterances in {seconds:.1f} s: {', '.join(f'{n} {label}' for label, n in labels.most_common())}"
     )
     used = Counter(modality for turn in turns for modality in turn.modalities)
     print("used: " + ", ".join(f"{modality} of {used[modality]}" for modality in pipe.model.config.modalities))

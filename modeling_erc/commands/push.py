@@ -1,29 +1,34 @@
-"""`push CKPT user/name`: sends a checkpoint to the Hub."""
+"""`push CKPT user/name`: pushes a checkpoint to the Hub."""
 
-import argparse
+import textwrap
 from pathlib import Path
 
 from ..hub.repository import PUSHED, HubRepository
+from . import command_parser
 
 
 def main(argv: list[str]) -> None:
-    """Pushes what a user of the model needs, and prints the commit's address.
+    """Pushes the files that a user of the model needs, and prints the URL of the commit.
 
     Raises:
-        FileNotFoundError: CKPT is no checkpoint.
-        PushError: the Hub was not reached or refused; the message says what to do.
-        ValueError: a private repository is asked for and a public one is there, or the name is none.
+        FileNotFoundError: CKPT is not a checkpoint.
+        PushError: the Hub was not reached or refused; the message names the remedy.
+        ValueError: the name is invalid, or the repository should be private but exists and is public.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m modeling_erc push",
-        description="Send a checkpoint to the Hub: weights, code, processor, card, metrics and pictures, no pickles.",
-        epilog=f"sent, where it is there: {' '.join(PUSHED)}. The token is that of `hf auth login`, or HF_TOKEN.",
+    files = textwrap.fill(f"Pushed files, where they exist: {' '.join(PUSHED)}", 100, break_on_hyphens=False)
+    parser = command_parser(
+        "push",
+        "Pushes a checkpoint to the Hub: weights, code, processor, card, metrics and figures, but no pickles.",
+        f"{files}\nThe token is that of `hf auth login`, or HF_TOKEN.\n\n"
+        "example: %(prog)s runs/demo-001 user/erc-demo --private",
     )
-    parser.add_argument("checkpoint", type=Path, metavar="CKPT", help="a run's folder, or a checkpoint's inside it")
-    parser.add_argument("repo_id", metavar="user/name", help="the repository; it is made where there is none")
-    parser.add_argument("--private", action="store_true", help="make it private, and refuse one that is public")
-    parser.add_argument("--revision", metavar="BRANCH", help="branch; it is made where there is none (default: main)")
-    parser.add_argument("--message", default="Upload the model", help="of the commit (default: %(default)s)")
+    parser.add_argument("checkpoint", type=Path, metavar="CKPT", help="folder of a run, or of a checkpoint inside it")
+    parser.add_argument("repo_id", metavar="user/name", help="the repository; it is created if it does not exist")
+    parser.add_argument(
+        "--private", action="store_true", help="create it as private; an existing public one is refused"
+    )
+    parser.add_argument("--revision", metavar="BRANCH", help="branch, created if it does not exist (default: main)")
+    parser.add_argument("--message", default="Upload the model", help="commit message (default: %(default)s)")
     args = parser.parse_args(argv)
     repository = HubRepository(args.repo_id, private=args.private, revision=args.revision)
     print(f"pushed: {repository.push(args.checkpoint, args.message)}")

@@ -1,4 +1,4 @@
-"""A conversation from a file, and the registry of the formats that are read, by the file's suffix."""
+"""Reads a conversation from a file; a registry has the reader of each file suffix."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from .text_file import ConversationError, TextFile
 
 @dataclass
 class Conversation:
-    """What was said, in its order.
+    """A conversation, in spoken order.
 
     Args:
-        utterances: dicts of `speaker`, `text`, `start` and `end` (seconds) and, where the file has them, `audio` and
-            `video` (paths), as the pipeline takes them.
-        notes: what had to be guessed or left out while reading, a sentence each.
+        utterances: dicts with `speaker`, `text`, `start` and `end` (seconds) and, where the file has them, `audio` and
+            `video` (paths): the input of the pipeline.
+        notes: a sentence for everything that was guessed or left out while reading.
     """
 
     utterances: list[dict[str, Any]]
@@ -26,7 +26,7 @@ class Conversation:
 
     @property
     def timed(self) -> bool:
-        """Whether every utterance has a start and an end."""
+        """Returns whether every utterance has a start and an end."""
         return all(u.get("start") is not None and u.get("end") is not None for u in self.utterances)
 
 
@@ -40,13 +40,13 @@ def read_conversation(path: str | Path) -> Conversation:
     """Reads a conversation.
 
     Args:
-        path: subtitles (`.srt`, `.vtt`) or one utterance a row or object (`.csv`, `.jsonl`, `.json`) with any of
-            `speaker`, `text`, `start`, `end`, `audio`, `video`; the paths of media are relative to the file.
+        path: subtitles (`.srt`, `.vtt`), or one utterance per row or object (`.csv`, `.jsonl`, `.json`) with any of
+            `speaker`, `text`, `start`, `end`, `audio`, `video`. Paths of media are relative to the file.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the suffix is none of these.
-        ConversationError: what stands in the file cannot be read; the message names file, line and remedy.
+        FileNotFoundError: the file does not exist.
+        ValueError: the suffix is unknown.
+        ConversationError: the content is invalid; the message names file, line and remedy.
 
     Example:
         >>> from pathlib import Path
@@ -64,8 +64,5 @@ def read_conversation(path: str | Path) -> Conversation:
     file = TextFile.read(path)
     utterances = reader(file)
     if not utterances:
-        raise ConversationError(f"{path}: nothing is said in it; expected at least one utterance")
+        raise ConversationError(f"{path}: no utterance in it; expected at least one")
     return Conversation(utterances, file.notes)
-
-
-__all__ = ["READERS", "Conversation", "ConversationError", "read_conversation"]

@@ -1,4 +1,4 @@
-"""Subtitles (SubRip and WebVTT) as utterances: who says what, and when."""
+"""Reads subtitles (SubRip and WebVTT) as utterances with speaker, text and times."""
 
 import html
 import re
@@ -9,28 +9,28 @@ from typing import Any
 
 from .text_file import TextFile
 
-# Hours of any length would be too much for `int` and `float`.
+# The number of digits is limited, since `int` and `float` fail on very long numbers.
 CLOCK = r"(?:(\d{1,6}):)?(\d{1,2}):(\d{2})[,.](\d{1,3})"
 TIMES = re.compile(rf"\s*{CLOCK}\s*-->\s*{CLOCK}(?:\s.*)?")
 REMEDY = "write times as 00:01:02,500 --> 00:01:04,000"
 
-# No part of these reads past where the next tag begins, or takes what the part before it takes: with either, a line of
-# half tags would be read as often as it has characters.
+# No part of these patterns matches past the start of the next tag or what the part before it matches: otherwise a line
+# of unclosed tags would take quadratic time.
 VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^\s<>][^<>]*)>")
 # Tags of HTML and WebVTT, its inline times, and the {\an8} of Advanced SubStation.
 TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<[\d:.]+>|\{\\[^{}]*\}")
-# At the beginning of a line alone: "Jean-Luc" has none.
+# Only at the beginning of a line: "Jean-Luc" has none.
 DASH = re.compile(r"\A\s*(?:[-\u2013]|>>)\s*(?=\S)")
 PREFIX = re.compile(r"([^\W\d_][\w .'\u2019&-]{0,30}?)\s*:\s+(?=\S)")
-# Python reads no number this long; HTML makes U+FFFD of every one that is no character.
-NO_CHARACTER = re.compile(r"&#[0-9]{4000,};?")
-# "[door slams]", "(sighs)", "♪ la la ♪": a description of sound, or a song, and no speech.
+# Python cannot parse numbers of this length; in HTML an invalid character number stands for U+FFFD.
+INVALID_REFERENCE = re.compile(r"&#[0-9]{4000,};?")
+# "[door slams]", "(sighs)", "♪ la la ♪": the description of a sound, or a song.
 NO_SPEECH = re.compile(r"(?:\s|[♪♫#*]|\[[^\]]*\]|\([^)]*\))*|[♪♫].*[♪♫]\s*", re.DOTALL)
 
 
 @dataclass
 class Cue:
-    """A cue: times in seconds, the number of its first line in the file (from 1), and its lines."""
+    """A cue: times in seconds, line number of the times in the file (from 1), and lines of text."""
 
     start: float
     end: float
@@ -40,31 +40,31 @@ class Cue:
 
 @dataclass
 class Turn:
-    """What one speaker says within a cue; the speaker is None where the subtitles name none."""
+    """The text of one speaker within a cue; the speaker is None if the subtitles name none."""
 
     speaker: str | None
     text: str
 
 
 def read_srt(file: TextFile) -> list[dict[str, Any]]:
-    """Utterances of SubRip subtitles."""
+    """Reads the utterances of SubRip subtitles."""
     return utterances(file, cues(file, first=1))
 
 
 def read_vtt(file: TextFile) -> list[dict[str, Any]]:
-    """Utterances of WebVTT subtitles."""
+    """Reads the utterances of WebVTT subtitles."""
     if not re.match(r"WEBVTT(?:[ \t\n]|$)", file.text):
         raise file.error(1, "a WebVTT file begins with the line WEBVTT: add it, or name the file .srt if it is SubRip")
-    # Up to the first empty line it is the header.
+    # The header ends at the first empty line.
     header = file.text.split("\n\n", 1)[0].count("\n") + 1
     return utterances(file, cues(file, first=header + 1))
 
 
 def cues(file: TextFile, first: int) -> Iterator[Cue]:
-    """Cues from line `first` on: blocks between empty lines, of an optional name, a line of times, and text.
+    """Yields the cues from line `first` on: blocks between empty lines, of an optional name, times, and text.
 
     Raises:
-        ConversationError: times that cannot be read or end before they begin, or text without times.
+        ConversationError: times are invalid or end before they start, or text has no times.
     """
     block: list[tuple[int, str]] = []
     for number, line in enumerate([*file.lines[first - 1 :], ""], start=first):
@@ -84,14 +84,14 @@ def _cue(file: TextFile, block: list[tuple[int, str]]) -> Cue | None:
     if timing is None:
         number, line = block[0]
         if len(block) == 1 and line.strip().isdecimal():
-            return None  # the number of a cue that was emptied
+            return None  # the number of an empty cue
         raise file.error(
             number, f"{line.strip()[:60]!r} belongs to no cue: {REMEDY} above it, or remove the empty line"
         )
     number, line = block[timing]
     match = TIMES.fullmatch(line)
     if not match:
-        raise file.error(number, f"{line.strip()[:60]!r} is no pair of times: {REMEDY}")
+        raise file.error(number, f"{line.strip()[:60]!r} is not a pair of times: {REMEDY}")
     start, end = _seconds(match.groups()[:4]), _seconds(match.groups()[4:])
     if end < start:
         raise file.error(number, f"the cue ends at {end:g} s, before it begins at {start:g} s: correct its times")
@@ -107,28 +107,28 @@ def _seconds(parts: tuple[str | None, ...]) -> float:
     return round(int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + int(fraction.ljust(3, "0")) / 1000, 3)
 
 
-def utterances(file: TextFile, found: Iterable[Cue]) -> list[dict[str, Any]]:
-    """Utterances of cues, by their start: tags are taken off, a cue of several speakers is split.
+def utterances(file: TextFile, cues: Iterable[Cue]) -> list[dict[str, Any]]:
+    """Returns the utterances of cues, ordered by start: tags are removed, a cue of several speakers is split.
 
-    A speaker is a `<v Ann>` voice, or a name before a colon: in capitals ("ANN: Hi."), or found twice at least, so
-    that "Listen: ..." makes no speaker.
+    A speaker is a `<v Ann>` voice, or a name before a colon that is in capitals ("ANN: Hi.") or occurs at least twice,
+    so that "Listen: ..." is not a speaker.
     """
-    voices = [(cue, _voices(cue)) for cue in sorted(found, key=lambda cue: cue.start)]
+    voices = [(cue, _voices(cue)) for cue in sorted(cues, key=lambda cue: cue.start)]
     names = _names(line for _, parts in voices for voice, lines in parts if voice is None for line in lines)
-    said: list[dict[str, Any]] = []
+    spoken: list[dict[str, Any]] = []
     silent = 0
     for cue, parts in voices:
         turns = [turn for voice, lines in parts for turn in _turns(voice, lines, names)]
         turns = [turn for turn in turns if not NO_SPEECH.fullmatch(turn.text)]
         silent += not turns
-        said += _timed(cue, turns)
+        spoken += _timed(cue, turns)
     if silent:
         file.notes.append(f"{silent} cue(s) without speech, such as [music] or a song, are left out")
-    return said
+    return spoken
 
 
 def _voices(cue: Cue) -> list[tuple[str | None, list[str]]]:
-    """The lines of each voice of a cue, without tags; lines before the first voice, or all, have None."""
+    """Returns the lines of each voice of a cue, without tags; lines before the first voice have the voice None."""
     before, *rest = VOICE.split("\n".join(cue.lines))
     pieces: list[tuple[str | None, str]] = [(None, before), *zip(rest[::2], rest[1::2], strict=True)]
     plain = [(voice, _unescaped(TAG.sub("", text)).split("\n")) for voice, text in pieces]
@@ -137,18 +137,18 @@ def _voices(cue: Cue) -> list[tuple[str | None, list[str]]]:
 
 
 def _unescaped(text: str) -> str:
-    return html.unescape(NO_CHARACTER.sub("\ufffd", text))
+    return html.unescape(INVALID_REFERENCE.sub("\ufffd", text))
 
 
 def _names(lines: Iterable[str]) -> set[str]:
-    """What stands before a colon and is taken for a speaker."""
+    """Returns the names before a colon that are taken for speakers."""
     matches = (PREFIX.match(DASH.sub("", line)) for line in lines)
     counts = Counter(match[1] for match in matches if match)
     return {name for name, count in counts.items() if name.isupper() or (count > 1 and name[0].isupper())}
 
 
 def _turns(voice: str | None, lines: list[str], names: set[str]) -> list[Turn]:
-    """Turns of lines: a dash or a speaker's name begins a new one."""
+    """Splits lines into turns: a dash or a speaker's name starts a new one."""
     turns: list[tuple[str | None, list[str]]] = []
     for line in lines:
         bare = DASH.sub("", line)
@@ -159,12 +159,12 @@ def _turns(voice: str | None, lines: list[str], names: set[str]) -> list[Turn]:
             turns.append((voice or speaker, [text]))
         else:
             turns[-1][1].append(text)
-    # Joined once: a text that grows line by line is copied with every one.
+    # Joined once at the end: appending line by line would copy the text each time.
     return [Turn(speaker, " ".join(texts)) for speaker, texts in turns]
 
 
 def _timed(cue: Cue, turns: list[Turn]) -> Iterator[dict[str, Any]]:
-    """Utterances of a cue; several share its time by their length in characters."""
+    """Yields the utterances of a cue; several divide its time by their number of characters."""
     total = sum(len(turn.text) for turn in turns)
     start, length = cue.start, cue.end - cue.start
     for turn in turns:

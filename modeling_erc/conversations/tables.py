@@ -1,4 +1,4 @@
-"""Conversations as tables and JSON: one utterance a row or object."""
+"""Reads conversations from tables and JSON, with one utterance per row or object."""
 
 import csv
 import io
@@ -13,69 +13,69 @@ from .text_file import TextFile
 TEXTS = ("speaker", "text")
 TIMES = ("start", "end")
 MEDIA = {"audio": ("audio", "audio_path"), "video": ("video", "video_path")}
-SAID = ("text", "audio", "video", "audio_path", "video_path")
-TOO_DEEP = "brackets within brackets without end: write a flat list of utterances"
-# Python makes no whole number of more than 4,300 digits.
+CONTENT = ("text", "audio", "video", "audio_path", "video_path")
+TOO_DEEP = "too many nested brackets: write a flat list of utterances"
+# Python parses no integer of more than 4,300 digits.
 TOO_LONG = re.compile(r"(?<!\d)\d{4301,}")
-ENDLESS = "a number of thousands of digits: write seconds, like 62.5"
+ENDLESS = "a number with thousands of digits: write seconds, like 62.5"
 
 
 def read_csv(file: TextFile) -> list[dict[str, Any]]:
-    """Rows of a CSV with a header; comma, semicolon or tab."""
+    """Reads the rows of a CSV file with a header; the delimiter is a comma, a semicolon or a tab."""
     header = file.text.split("\n", 1)[0]
     delimiter = max(",;\t", key=header.count)
     reader = csv.DictReader(io.StringIO(file.text), delimiter=delimiter)
     names = [name.strip().lower() for name in reader.fieldnames or ()]
-    if not set(names) & set(SAID):
-        raise file.error(1, f"columns {', '.join(names) or '(none)'}: expected at least one of {', '.join(SAID)}")
+    if not set(names) & set(CONTENT):
+        raise file.error(1, f"columns {', '.join(names) or '(none)'}: expected at least one of {', '.join(CONTENT)}")
     reader.fieldnames = names
-    found = []
+    utterances = []
     for row in _rows(file, reader):
         if None in row or None in row.values():
             raise file.error(
-                reader.line_num, f"{len(names)} columns expected: put quotation marks round text with commas"
+                reader.line_num, f"{len(names)} columns expected: put quotation marks around text with commas"
             )
         if any(row.values()):
-            found.append(
+            utterances.append(
                 _utterance(file, reader.line_num, {name: value.strip() or None for name, value in row.items()})
             )
-    return found
+    return utterances
 
 
 def _rows(file: TextFile, reader: "csv.DictReader[str]") -> Iterator[dict[str, Any]]:
-    """The rows; what the csv module cannot take, such as an endless field, is told as all else is."""
+    """Yields the rows; errors of the csv module, such as for a huge field, get file and line as well."""
     try:
         yield from reader
     except csv.Error as error:
         raise file.error(
-            reader.line_num, f"no CSV ({error}): look for a quotation mark that is never closed"
+            reader.line_num, f"not CSV ({error}): look for a quotation mark that is never closed"
         ) from error
 
 
 def read_jsonl(file: TextFile) -> list[dict[str, Any]]:
-    """One JSON object a line."""
-    found = []
+    """Reads one JSON object per line."""
+    utterances = []
     for number, line in enumerate(file.lines, start=1):
         if line.strip():
             try:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
-                raise file.error(number, f"no JSON ({error.msg}): write one object a line") from error
+                raise file.error(number, f"not JSON ({error.msg}): write one object per line") from error
             except RecursionError as error:
                 raise file.error(number, TOO_DEEP) from error
             except ValueError as error:
                 raise file.error(number, ENDLESS) from error
-            found.append(_utterance(file, number, row))
-    return found
+            utterances.append(_utterance(file, number, row))
+    return utterances
 
 
 def read_json(file: TextFile) -> list[dict[str, Any]]:
-    """A list of objects, or an object whose `utterances` are that list."""
+    """Reads a list of objects, or an object whose `utterances` are that list."""
     try:
         content = json.loads(file.text)
     except json.JSONDecodeError as error:
         raise file.error(
-            error.lineno, f"no JSON ({error.msg}, column {error.colno}): check commas and quotes"
+            error.lineno, f"not JSON ({error.msg}, column {error.colno}): check commas and quotes"
         ) from error
     except RecursionError as error:
         raise file.error(1, TOO_DEEP) from error
@@ -89,22 +89,22 @@ def read_json(file: TextFile) -> list[dict[str, Any]]:
 
 
 def _utterance(file: TextFile, line: int | None, row: Any, place: str = "") -> dict[str, Any]:
-    """Checks what the pipeline reads of a row; other entries are left out."""
+    """Checks the entries of a row that the pipeline reads; other entries are left out."""
     line = 1 if line is None else line
     if not isinstance(row, Mapping):
-        raise file.error(line, f'{place}{str(row)[:40]!r} is no object: write {{"speaker": "Ann", "text": "Hi."}}')
-    found: dict[str, Any] = {}
+        raise file.error(line, f'{place}{str(row)[:40]!r} is not an object: write {{"speaker": "Ann", "text": "Hi."}}')
+    utterance: dict[str, Any] = {}
     for name in TEXTS:
         value = row.get(name)
         if not isinstance(value, str | None):
             raise file.error(line, f"{place}{name} is {str(value)[:40]!r}: write it as text")
-        found[name] = value
+        utterance[name] = value
     for name in TIMES:
         if row.get(name) is not None:
-            found[name] = _seconds(file, line, name, row[name], place)
-    if found.get("end") is not None and found["end"] < found.get("start", 0.0):
+            utterance[name] = _seconds(file, line, name, row[name], place)
+    if utterance.get("end") is not None and utterance["end"] < utterance.get("start", 0.0):
         raise file.error(
-            line, f"{place}end {found['end']:g} lies before start {found.get('start', 0.0):g}: correct them"
+            line, f"{place}end {utterance['end']:g} is before start {utterance.get('start', 0.0):g}: correct them"
         )
     for medium, names in MEDIA.items():
         value = next((row[name] for name in names if row.get(name) is not None), None)
@@ -113,10 +113,10 @@ def _utterance(file: TextFile, line: int | None, row: Any, place: str = "") -> d
         if value is not None and "://" in value:
             raise file.error(line, f"{place}{medium} {value!r} is a URL: download it and write its path")
         if value is not None:
-            found[medium] = str(file.path.parent / value)
-    if not any(found.get(name) for name in SAID):
-        raise file.error(line, f"{place}an utterance without {', '.join(SAID[:3])}: give it one, or remove it")
-    return found
+            utterance[medium] = str(file.path.parent / value)
+    if not any(utterance.get(name) for name in CONTENT):
+        raise file.error(line, f"{place}an utterance without {', '.join(CONTENT[:3])}: give it one, or remove it")
+    return utterance
 
 
 def _seconds(file: TextFile, line: int, name: str, value: Any, place: str) -> float:

@@ -1,10 +1,10 @@
-"""Text of unknown encoding as lines, and errors that name file and line."""
+"""Text files of unknown encoding, and errors that name file and line."""
 
 import codecs
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# Longest first: the mark of UTF-32 begins with that of UTF-16.
+# Byte order marks; UTF-32 comes first, since its mark begins with that of UTF-16.
 MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -12,7 +12,7 @@ MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-# What accented letters and quotation marks of UTF-8 look like once somebody has read them as Windows-1252.
+# Accented letters and quotation marks of UTF-8 that were decoded as Windows-1252 contain these.
 MOJIBAKE = ("Ã", "Â", "â€")
 
 
@@ -25,9 +25,9 @@ class TextFile:
     """A text file.
 
     Args:
-        path: where it is.
-        text: its content, line ends as `\\n`.
-        notes: what was guessed, for the reader of the results.
+        path: path of the file.
+        text: content with `\\n` line ends.
+        notes: a sentence for every guess that was made while reading.
     """
 
     path: Path
@@ -36,10 +36,10 @@ class TextFile:
 
     @classmethod
     def read(cls, path: Path) -> "TextFile":
-        """Reads UTF-8, UTF-16 or UTF-32 by their marks, UTF-8 without one, and anything else as Windows-1252.
+        """Reads UTF-8, UTF-16 or UTF-32 with a byte order mark, UTF-8 without one, or else Windows-1252.
 
         Raises:
-            ConversationError: it is no text.
+            ConversationError: the file is not a text file.
         """
         raw = path.read_bytes()
         notes = []
@@ -47,28 +47,30 @@ class TextFile:
         try:
             text = raw.decode(encoding)
         except UnicodeDecodeError as error:
-            # Latin-1 has a character for every byte; where the byte is one of Windows' own, that is what was meant.
+            # Latin-1 decodes every byte and serves where Windows-1252 has no character.
             try:
                 text = raw.decode("cp1252")
             except UnicodeDecodeError:
                 text = raw.decode("latin-1")
             line = raw[: error.start].count(b"\n") + 1
-            notes.append(f"{path.name} is not UTF-8 (line {line}): read as Windows-1252, so check the accented letters")
+            notes.append(f"{path.name} is not UTF-8 (line {line}): read as Windows-1252; check the accented letters")
         if "\0" in text:
-            raise ConversationError(f"{path} is no text file: export the conversation as srt, vtt, csv, json or jsonl")
+            raise ConversationError(
+                f"{path} is not a text file: export the conversation as srt, vtt, csv, json or jsonl"
+            )
         if any(sign in text for sign in MOJIBAKE):
             try:
                 text = text.encode("cp1252").decode("utf-8")
-                notes.append(f"{path.name} was UTF-8 that somebody had read as Windows-1252: its letters are restored")
+                notes.append(f"{path.name} was UTF-8 that had been decoded as Windows-1252: its letters are restored")
             except UnicodeError:
                 pass
         return cls(path, text.replace("\r\n", "\n").replace("\r", "\n"), notes)
 
     @property
     def lines(self) -> list[str]:
-        """Lines, without their ends."""
+        """Lines without line ends."""
         return self.text.split("\n")
 
-    def error(self, line: int, what: str) -> ConversationError:
-        """An error at a line, counted from 1."""
-        return ConversationError(f"{self.path}, line {line}: {what}")
+    def error(self, line: int, message: str) -> ConversationError:
+        """Returns an error at a line, counted from 1."""
+        return ConversationError(f"{self.path}, line {line}: {message}")

@@ -1,1 +1,1 @@
-"""What goes to the Hub: repository, model card, redaction of private values, cost of a run."""
+"""Hugging Face Hub: repository, model card, evaluation results, redaction of private values, cost of a run."""

@@ -1,22 +1,22 @@
-"""What a run took: time, and an estimate of energy."""
+"""Cost of a run: time, CPU time, and an estimate of the energy."""
 
 import time
 from dataclasses import dataclass
 
 import psutil
 
-# Assumptions for the estimate: a busy core with its share of memory and power supply, and a data-centre GPU.
+# Assumptions of the estimate: a busy core with its part of memory and power supply, and a data-centre GPU.
 CORE_WATTS, GPU_WATTS = 10, 400
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What was spent.
+    """Resources that a run used.
 
     Args:
-        seconds: on the clock.
-        cpu_seconds: of all cores together.
-        gpus: that were held meanwhile.
+        seconds: wall-clock time.
+        cpu_seconds: CPU time, summed over all cores.
+        gpus: number of GPUs that were held.
     """
 
     seconds: float
@@ -25,28 +25,28 @@ class Cost:
 
     @property
     def watt_hours(self) -> float:
-        """Energy by the assumptions above; nothing was measured."""
+        """Energy under the assumptions above; it is not measured."""
         return (self.cpu_seconds * CORE_WATTS + self.seconds * self.gpus * GPU_WATTS) / 3600
 
-    def told(self) -> str:
-        """Two sentences for a card."""
-        gpus = f", {self.gpus} GPU{'s' * (self.gpus > 1)} held" if self.gpus else ", no GPU"
-        assumed = f"{CORE_WATTS} W a busy core" + (f" and {GPU_WATTS} W a GPU" if self.gpus else "")
+    def describe(self) -> str:
+        """Returns two sentences for a model card."""
+        gpus = f"{self.gpus} GPU{'s' * (self.gpus > 1)}" if self.gpus else "no GPU"
+        assumed = f"{CORE_WATTS} W per busy core" + (f" and {GPU_WATTS} W per GPU" if self.gpus else "")
         watt_hours = round(self.watt_hours, 2 if self.watt_hours < 10 else None)
         return (
             f"Measured from the start of the program to the end of training: {self.seconds:.0f} s, "
-            f"{self.cpu_seconds:.0f} s of CPU time{gpus}.\n"
-            f"Energy, an estimate and no measurement: {watt_hours:g} Wh, assuming {assumed} all the while. "
-            "Trials before this run, and what its backbones took elsewhere, are not in it."
+            f"{self.cpu_seconds:.0f} s of CPU time, {gpus}.\n"
+            f"Energy, estimated and not measured: {watt_hours:g} Wh, assuming {assumed} throughout. "
+            "Earlier trials and the pretraining of the backbones are not included."
         )
 
 
 class CostMeter:
-    """Runs from when it is made.
+    """Measures the cost from its creation on.
 
     Args:
-        processes: alike this one that work at the same time; their CPU time is taken to be the same.
-        gpus: that all of them hold.
+        processes: number of training processes; each is assumed to use as much CPU time as this one.
+        gpus: number of GPUs that all processes hold together.
     """
 
     def __init__(self, *, processes: int = 1, gpus: int = 0) -> None:
@@ -54,20 +54,18 @@ class CostMeter:
         self._started, self._cpu = time.perf_counter(), _cpu_seconds()
 
     def read(self) -> Cost:
-        """What was spent so far."""
+        """Returns the cost so far."""
         cpu = (_cpu_seconds() - self._cpu) * self.processes
         return Cost(time.perf_counter() - self._started, cpu, self.gpus)
 
 
 def _cpu_seconds() -> float:
-    """CPU time of this process, of those that it has started and of those that it has started and that have ended."""
+    """Returns the CPU time of this process and of its child processes, running or ended."""
     own = psutil.Process()
-    times = own.cpu_times()
-    total = times.user + times.system + times.children_user + times.children_system
+    total = sum(own.cpu_times()[:4])  # user, system, and both of the children that have ended
     for child in own.children(recursive=True):
         try:
-            times = child.cpu_times()
+            total += sum(child.cpu_times()[:4])
         except psutil.NoSuchProcess:
             continue
-        total += times.user + times.system + times.children_user + times.children_system
     return float(total)

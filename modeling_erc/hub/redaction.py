@@ -1,4 +1,4 @@
-"""What of a run's settings may be read by everybody: where things lie on this machine may not."""
+"""Redaction of settings before they are published: folders of this machine are removed."""
 
 import json
 import os
@@ -7,26 +7,26 @@ from collections.abc import Mapping
 from pathlib import PureWindowsPath
 from typing import Any
 
-# Folders whose very names are the owner's business; of other paths the last part is told.
+# Settings that are nothing but private folders. Of all other paths the last part is kept.
 LOCAL = {"data_dir", "feature_cache", "output_dir"}
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether it is `user/name` and no folder here."""
+    """Returns whether a text is a Hub id, `user/name`, and not a folder of this machine."""
     return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", text) is not None and not os.path.exists(text)
 
 
 def is_path(text: str) -> bool:
-    """Whether it is a path of this machine or, where nothing of that name is here, of the one that wrote it down."""
-    looks = re.search(r"^~|[/\\]", text) is not None and re.match(r"https?://", text) is None
-    return os.path.exists(text) or (looks and not is_hub_id(text))
+    """Returns whether a text is a path, of this machine or of another one."""
+    looks_like_path = re.search(r"^~|[/\\]", text) is not None and re.match(r"https?://", text) is None
+    return os.path.exists(text) or (looks_like_path and not is_hub_id(text))
 
 
 def public(value: Any) -> Any:
-    """A value without the folders of a machine: of a path the last part stays, inside mappings, lists and JSON too.
+    """Returns a value with every path cut to its last part, also inside mappings, lists and JSON.
 
     Args:
-        value: of a setting.
+        value: value of a setting.
 
     Example:
         >>> public({"media_dir": "/home/me/clips", "text_encoder": "user/name", "seed": 3})
@@ -41,16 +41,16 @@ def public(value: Any) -> Any:
     text = os.fspath(value)
     if text.lstrip().startswith(("{", "[")):
         try:
-            held = json.loads(text)
+            content = json.loads(text)
         except json.JSONDecodeError:
             pass
         else:
-            shown = public(held)
-            return text if shown == held else json.dumps(shown, ensure_ascii=False)
-    # Its rules take both slashes for what separates folders.
+            shown = public(content)
+            return text if shown == content else json.dumps(shown, ensure_ascii=False)
+    # A Windows path has both kinds of slashes as separators.
     return PureWindowsPath(text).name if is_path(text) else text
 
 
 def public_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as [`public`] shows them, without those that are nothing but folders."""
+    """Returns settings redacted by [`public`], without those in `LOCAL`."""
     return {name: public(value) for name, value in settings.items() if name not in LOCAL}

@@ -1,4 +1,4 @@
-"""A checkpoint on its way to the Hub: what of it is sent, and what is said when the Hub does not take it."""
+"""Pushes checkpoints to the Hub: which files are sent, retries, and error messages with a remedy."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from typing import NoReturn, TypeVar
 import yaml
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
-from huggingface_hub.utils import get_token, httpx  # type: ignore[attr-defined]  # theirs for us: it may be httpx2
+from huggingface_hub.utils import get_token, httpx  # type: ignore[attr-defined]  # which may be httpx2
 from transformers import TrainingArguments
 from transformers.utils import logging
 
@@ -26,45 +26,45 @@ from .redaction import public_settings
 logger = logging.get_logger(__name__)
 T = TypeVar("T")
 
-# All that a user of the model needs, and nothing else: no pickles (optimizer.pt, training_args.bin), and no
-# predictions, logs or reports, which hold the words of a corpus that may not be passed on.
+# The files that a user of the model needs. Pickles (optimizer.pt, training_args.bin) are never pushed, nor are
+# predictions, logs and reports, since they contain text of a corpus that may not be redistributed.
 PUSHED = (
     *("*.safetensors", "*.safetensors.index.json", "config.json", "*_erc.py"),
     *("processor_config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"),
     *("special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "*.model"),
     *("README.md", "metrics.json", "confusion_matrix.png", "robustness/curves.png"),
-    "run_config.yaml",
+    *("run_config.yaml", ".eval_results/erc-*.yaml"),
 )
-# Seconds before each further try. Uploads are retried by `huggingface_hub` as well; creating and committing are not.
+# Seconds before each retry. `huggingface_hub` retries uploads itself, but not the creation of repositories and commits.
 WAITS = (1, 2, 4)
-# A Hub that asks for a longer pause is taken for one that refuses.
+# A longer pause that the Hub asks for, in seconds, counts as a refusal.
 LONGEST_WAIT = 300
 TRANSIENT = {408, 409, 412, 425, 429, 500, 502, 503, 504}
 REMEDIES = {
-    401: "Log in with `hf auth login`, or set HF_TOKEN to a token of yours",
-    403: "The name before the slash must be yours or your organisation's, and the token one that may write",
-    404: "There is no such repository, or the token may not see it: check the name",
-    409: "Somebody else writes to it at this moment: try again in a minute",
-    413: "A file is larger than the Hub takes",
-    429: "The Hub asks for patience: try again later",
+    401: "Log in with `hf auth login`, or set HF_TOKEN to your token",
+    403: "The name before the slash must be yours or your organisation's, and the token needs write permission",
+    404: "The repository does not exist, or the token cannot see it: check the name",
+    409: "Another commit is in progress: try again in a minute",
+    413: "A file is larger than the Hub accepts",
+    429: "Too many requests: try again later",
 }
 
 
 class PushError(ConnectionError):
-    """The Hub was not reached or refused; the message says why, and what to do."""
+    """The Hub was not reached or refused; the message names the reason and the remedy."""
 
 
 class HubRepository:
     """A model repository that checkpoints are pushed to.
 
     Args:
-        repo_id: `user/name`; without a user it is the token's.
-        private: whether it is private when it is made; `True` also refuses one that is there and public.
-        revision: branch to push to, made where there is none; default: main.
-        token: default: that of `hf auth login` or `HF_TOKEN`.
+        repo_id: `user/name`, or `name` for a repository of the token's user.
+        private: whether a new repository is private; with `True` an existing public one is refused.
+        revision: branch to push to, created if it does not exist; default: main.
+        token: token of the Hub; default: that of `hf auth login` or `HF_TOKEN`.
 
     Raises:
-        ValueError: the token holds what no token holds.
+        ValueError: the token contains a character that no token has.
 
     Example:
         >>> HubRepository("me/erc-demo", private=True).push("runs/demo-001")  # doctest: +SKIP
@@ -79,20 +79,22 @@ class HubRepository:
         self.revision = revision
         self.api = HfApi(token=token)
         self._token = token or get_token() or ""
-        # The error that this would give on its way out repeats the token.
+        # Checked here, since the HTTP library's own error would repeat the token.
         if not re.fullmatch(r"[!-~]*", self._token):
-            raise ValueError("the Hub's token holds a space, a line break or a letter that no token has: copy it anew")
+            raise ValueError(
+                "the Hub token contains a space, a line break or a letter that no token has: copy it again"
+            )
 
     @classmethod
     def of_run(
         cls, args: TrainingArguments, *, token: str | None = None, private: bool | None = None
     ) -> "HubRepository":
-        """The one that a run's arguments name; without `hub_model_id` it is called like the run's folder.
+        """Returns the repository that the arguments of a run name; its default name is that of the run's folder.
 
         Args:
-            args: of the run.
-            token: in place of theirs.
-            private: in place of theirs.
+            args: arguments of the run.
+            token: replaces `args.hub_token`.
+            private: replaces `args.hub_private_repo`.
         """
         return cls(
             args.hub_model_id or Path(str(args.output_dir)).absolute().name,
@@ -102,36 +104,34 @@ class HubRepository:
         )
 
     def prepare(self) -> None:
-        """Makes the repository and the branch where there are none.
+        """Creates the repository and the branch if they do not exist.
 
         Raises:
             PushError: the Hub was not reached or refused.
-            ValueError: the name is none, or a private repository is asked for and a public one is there.
+            ValueError: the name is invalid, or the repository should be private but exists and is public.
         """
-        address = self._patiently(
-            lambda: self.api.create_repo(self.repo_id, private=self.private or None, exist_ok=True)
-        )
+        address = self._retry(lambda: self.api.create_repo(self.repo_id, private=self.private or None, exist_ok=True))
         self.repo_id = address.repo_id
-        if self.private and not self._patiently(lambda: self.api.model_info(self.repo_id)).private:
+        if self.private and not self._retry(lambda: self.api.model_info(self.repo_id)).private:
             raise ValueError(f"{self.repo_id} exists and is public: make it private on the Hub first, or name another")
         if self.revision not in (None, "main"):
             branch = str(self.revision)
-            self._patiently(lambda: self.api.create_branch(self.repo_id, branch=branch, exist_ok=True))
+            self._retry(lambda: self.api.create_branch(self.repo_id, branch=branch, exist_ok=True))
 
     def push(self, folder: str | Path, message: str = "Upload the model") -> str:
-        """Makes the repository hold what a user needs of a checkpoint; the checkpoint stays as it is.
+        """Pushes the files of a checkpoint that a user needs; the checkpoint itself is not changed.
 
         Args:
-            folder: of a run, or of a checkpoint inside it.
-            message: of the commit.
+            folder: folder of a run, or of a checkpoint inside it.
+            message: commit message.
 
         Returns:
-            the commit's address.
+            URL of the commit.
 
         Raises:
-            FileNotFoundError: the folder is no checkpoint.
-            PushError: the Hub was not reached or refused; the message holds the command that pushes again.
-            ValueError: as [`prepare`].
+            FileNotFoundError: the folder is not a checkpoint.
+            PushError: the Hub was not reached or refused; the message contains the command that retries.
+            ValueError: as for [`prepare`].
         """
         folder = Path(folder)
         with staged(folder) as stage:
@@ -139,19 +139,23 @@ class HubRepository:
                 self.prepare()
                 return self.upload(stage, message)
             except PushError as error:
-                raise PushError(f"{error}\n{self.again(folder)}") from error
+                command = ["python", "-m", "modeling_erc", "push", str(folder), self.repo_id]
+                command += ["--private"] * bool(self.private)
+                command += ["--revision", self.revision] if self.revision else []
+                again = f"The checkpoint in {folder} is complete. To push it again:\n  {shlex.join(command)}"
+                raise PushError(f"{error}\n{again}") from error
 
     def upload(self, stage: Path, message: str) -> str:
-        """Commits a folder that [`staged`] made, and deletes what an earlier push left; returns the commit's address.
+        """Commits a folder made by [`staged`], deletes outdated files of earlier pushes, and returns the commit's URL.
 
         Raises:
             PushError: the Hub was not reached or refused.
         """
 
         def commit() -> str:
-            there = self.api.list_repo_files(self.repo_id, revision=self.revision)
-            # Its own shards, code and pictures alone: what somebody else put there stays.
-            stale = [name for name in there if is_pushed(name) and not (stage / name).is_file()]
+            remote = self.api.list_repo_files(self.repo_id, revision=self.revision)
+            # Only files that a push can have written: files that somebody else added stay.
+            stale = [name for name in remote if is_pushed(name) and not (stage / name).is_file()]
             info = self.api.upload_folder(
                 repo_id=self.repo_id,
                 folder_path=stage,
@@ -161,16 +165,10 @@ class HubRepository:
             )
             return str(info.commit_url)
 
-        return self._patiently(commit)
+        return self._retry(commit)
 
-    def again(self, folder: Path) -> str:
-        """Says that the checkpoint is whole, and how to push it another time."""
-        words = ["python", "-m", "modeling_erc", "push", str(folder), self.repo_id]
-        words += ["--private"] * bool(self.private) + (["--revision", self.revision] if self.revision else [])
-        return f"The checkpoint in {folder} is whole. To push it again:\n  {shlex.join(words)}"
-
-    def _patiently(self, step: Callable[[], T]) -> T:
-        """Does a step, once more after each of `WAITS` where the failure may pass. What was uploaded is not again."""
+    def _retry(self, step: Callable[[], T]) -> T:
+        """Runs a step, and again after each of `WAITS` if the failure may be temporary."""
         for wait in (*WAITS, None):
             try:
                 return step()
@@ -178,9 +176,9 @@ class HubRepository:
                 pause = None if wait is None else _pause(error, wait)
                 if pause is None:
                     self._refuse(error)
-                logger.warning(f"{self.repo_id}: {self._told(error)}; trying again in {pause:g} s")
+                logger.warning(f"{self.repo_id}: {self._describe(error)}; trying again in {pause:g} s")
                 time.sleep(pause)
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
     def _refuse(self, error: Exception) -> NoReturn:
         status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
@@ -188,38 +186,38 @@ class HubRepository:
             remedy = f"Is {self.api.endpoint} the Hub (HF_ENDPOINT), and can this machine reach it?"
         else:
             remedy = REMEDIES.get(status, "Try again later" if status >= 500 else "")
-        raise PushError(f"{self.repo_id} was not pushed: {self._told(error)}. {remedy}".strip()) from error
+        raise PushError(f"{self.repo_id} was not pushed: {self._describe(error)}. {remedy}".strip()) from error
 
-    def _told(self, error: Exception) -> str:
-        """What went wrong, on one line; a token that a library repeats is left out."""
+    def _describe(self, error: Exception) -> str:
+        """Returns an error on one line, without the token, which a library or the Hub may repeat."""
         if isinstance(error, HfHubHTTPError):
-            said = error.server_message or error.response.reason_phrase
-            text = f"the Hub answered {error.response.status_code} ({said})"
+            reason = error.server_message or error.response.reason_phrase
+            text = f"the Hub answered {error.response.status_code} ({reason})"
         elif isinstance(error, json.JSONDecodeError):
-            text = "the answer was no JSON"
+            text = "the answer was not JSON"
         else:
             text = f"{type(error).__name__}: {error}"
         return " ".join((text.replace(self._token, "[token]") if self._token else text).split())
 
 
 def is_pushed(name: str) -> bool:
-    """Whether a file of this name, relative to the checkpoint, is one that is pushed."""
-    # To fnmatch a slash is a letter like any other.
+    """Returns whether a file is pushed, by its path relative to the checkpoint."""
+    # A `*` of fnmatch matches slashes as well.
     return any(name.count("/") == pattern.count("/") and fnmatchcase(name, pattern) for pattern in PUSHED)
 
 
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
-    """A folder with just what is pushed of a checkpoint, as it is now: the Trainer may delete the checkpoint meanwhile.
+    """Yields a temporary folder with the files to push, so that the Trainer may delete the checkpoint meanwhile.
 
-    A checkpoint inside a run has no card yet and gets one that says where in its training it is. `run_config.yaml` goes
-    without the folders of this machine.
+    A checkpoint inside a run has no card yet and gets one with its step and its dev scores. `run_config.yaml` is
+    redacted.
 
     Args:
-        folder: of a run or of a checkpoint.
+        folder: folder of a run or of a checkpoint.
 
     Raises:
-        FileNotFoundError: it is no checkpoint; the message names what is missing.
+        FileNotFoundError: the folder is not a checkpoint; the message names the missing files.
     """
     check_checkpoint(folder)
     refresh_limits(folder)
@@ -230,7 +228,7 @@ def staged(folder: Path) -> Iterator[Path]:
         settings = folder / "run_config.yaml"
         if settings.is_file():
             public = public_settings(yaml.safe_load(settings.read_text(encoding="utf-8")))
-            (stage / settings.name).unlink()  # a link: the run's own file must not change
+            (stage / settings.name).unlink()  # it is a hard link to the run's own file, which must not change
             (stage / settings.name).write_text(yaml.safe_dump(public), encoding="utf-8")
         if not (stage / "README.md").exists():
             (stage / "README.md").write_text(checkpoint_card(folder), encoding="utf-8")
@@ -238,10 +236,10 @@ def staged(folder: Path) -> Iterator[Path]:
 
 
 def check_checkpoint(folder: Path) -> None:
-    """Refuses a folder that no one could load from.
+    """Checks that a model and its processor can be loaded from a folder.
 
     Raises:
-        FileNotFoundError: naming what is missing.
+        FileNotFoundError: files are missing; the message names them.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; expected one that train_hf.py wrote, such as runs/demo-001")
@@ -253,13 +251,13 @@ def check_checkpoint(folder: Path) -> None:
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"{folder} is no whole checkpoint: it has no {', '.join(missing)}; let the run finish, or name one of its "
-            "checkpoint-<step> folders"
+            f"{folder} is not a complete checkpoint: it has no {', '.join(missing)}; let the run finish, or name one "
+            "of its checkpoint-<step> folders"
         )
 
 
 def _link(file: Path, target: Path) -> None:
-    """The file once more, without a copy where the file system allows that."""
+    """Creates a hard link to a file, or a copy where the file system has no links."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(file, target)
@@ -268,12 +266,11 @@ def _link(file: Path, target: Path) -> None:
 
 
 def _pause(error: Exception, wait: float) -> float | None:
-    """Seconds until another try makes sense, or `None`."""
-    if isinstance(error, json.JSONDecodeError):  # a gateway's page in place of the Hub's answer
-        return wait
+    """Returns the seconds to wait before a retry, or `None` if a retry makes no sense."""
     if isinstance(error, HfHubHTTPError):
-        asked = error.response.headers.get("retry-after", "")
-        pause = float(asked) if asked.isdecimal() else wait
+        requested = error.response.headers.get("retry-after", "")
+        pause = float(requested) if requested.isdecimal() else wait
         return pause if error.response.status_code in TRANSIENT and pause <= LONGEST_WAIT else None
-    passing = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
-    return wait if isinstance(error, passing) else None
+    # No JSON: the error page of a gateway instead of the Hub's answer.
+    temporary = (json.JSONDecodeError, httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
+    return wait if isinstance(error, temporary) else None

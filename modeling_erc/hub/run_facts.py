@@ -13,6 +13,14 @@ from .cost import Cost
 FILE_NAME = "run.json"
 # The scores of every report, by their key in `metrics.json`.
 METRIC_TITLES = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1"}
+# Repositories of the corpora on the Hub; the other corpora have none by their authors.
+HUB_DATASETS = {
+    "dailydialog": "li2017dailydialog/daily_dialog",
+    "meld": "declare-lab/MELD",
+    "meld_features": "declare-lab/MELD",
+}
+# The Hub has no task for emotion recognition in conversation: a model is listed under the task of its first modality.
+HUB_TASKS = {"text": "text-classification", "audio": "audio-classification", "vision": "video-classification"}
 
 
 @dataclass
@@ -20,21 +28,22 @@ class RunFacts:
     """The facts of a run besides its metrics: `run.json` in its folder, read by grids and cards.
 
     Args:
-        title: the model's name.
-        dataset: the corpus' name.
-        sizes: utterances of each split.
-        modalities: what the model takes.
-        fusion: its name.
-        contrastive: its name.
-        command: what was typed.
-        parameters: of the whole model.
-        trainable: of them, trained.
-        seconds: of training.
-        device: where.
-        seed: of the run.
-        backbones: where each modality's comes from: a Hub id, a folder, or `tiny` for a fresh one.
-        settings: those that differ from their defaults.
-        cost: of the whole run.
+        title: name of the model.
+        dataset: name of the corpus.
+        sizes: number of utterances of each split.
+        modalities: modalities that the model takes.
+        fusion: name of the fusion.
+        contrastive: name of the contrastive loss.
+        command: command line of the run, without tokens and paths.
+        parameters: number of parameters.
+        trainable: number of trained parameters.
+        seconds: training time in seconds.
+        device: name of the device.
+        seed: seed of the run.
+        backbones: source of each modality's backbone: a Hub id, a folder, or `tiny` for an untrained one. A modality
+            with precomputed features has none.
+        settings: settings that differ from their defaults.
+        cost: cost of the whole run.
     """
 
     title: str
@@ -70,10 +79,30 @@ class RunFacts:
 
     @property
     def terms(self) -> str:
-        """Of the corpus; where nobody knows it, they are unknown."""
+        """Terms of use of the corpus, `unknown` for a corpus without a builder."""
         return CORPORA[self.dataset].LICENSE if self.dataset in CORPORA else "unknown"
 
     @property
     def license(self) -> str:
-        """The Hub's name of the licence of the weights: that of the corpus they were learned from."""
+        """Hub name of the weights' licence, which is that of the corpus."""
         return license_id(self.terms)
+
+    @property
+    def homepage(self) -> str:
+        """Web page of the corpus, empty if there is none."""
+        return CORPORA[self.dataset].HOMEPAGE if self.dataset in CORPORA else ""
+
+    @property
+    def language(self) -> str | None:
+        """Language code of the corpus: all corpora are English; that of a user's own table is unknown."""
+        return "en" if self.dataset in CORPORA and self.dataset != "table" else None
+
+    @property
+    def hub_dataset(self) -> str | None:
+        """Id of the corpus on the Hub, if it has one."""
+        return HUB_DATASETS.get(self.dataset)
+
+    @property
+    def hub_task(self) -> str:
+        """Name of the task on the Hub."""
+        return next(task for modality, task in HUB_TASKS.items() if modality in self.modalities)

@@ -61,7 +61,7 @@ def write_report(
     last = list(splits)[-1]
     plot_confusion(np.array(metrics[last]["confusion_matrix"]), names, folder / "confusion_matrix.png", title=last)
     facts.save(folder)
-    write_model_card(folder, metrics, facts)
+    write_model_card(folder)
     return metrics
 
 

@@ -100,7 +100,7 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_a_finished_run_gives_one_page_that_fetches_and_runs_nothing(checkpoint: Path, run: Run) -> None:
+def test_the_page_of_a_finished_run_loads_and_runs_nothing(checkpoint: Path, run: Run) -> None:
     done = run("-m", "modeling_erc", "analyse", str(checkpoint))
     assert done.returncode == 0, done.stderr
     folder = checkpoint / "analysis-test"
@@ -138,12 +138,12 @@ def test_split_folder_and_corpus_can_be_named(checkpoint: Path, corpus: Path, tm
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["{run}", "--split", "tset"], "meld has no split 'tset': choose one of train, dev, test"),
         (["{run}/nowhere"], "nowhere: no such folder"),
     ],
 )
-def test_a_wrong_command_is_told_without_a_traceback(checkpoint: Path, words: list[str], told: str) -> None:
-    with pytest.raises(SystemExit, match=told):
+def test_an_invalid_command_is_refused_without_a_traceback(checkpoint: Path, words: list[str], message: str) -> None:
+    with pytest.raises(SystemExit, match=message):
         main(["analyse", *(word.format(run=checkpoint) for word in words)])

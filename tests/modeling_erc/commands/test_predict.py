@@ -28,7 +28,7 @@ def predict(*words: str | Path) -> None:
     modeling_erc(["predict", *map(str, words)])
 
 
-def test_subtitles_and_a_film_give_every_form_of_the_timeline(
+def test_subtitles_and_a_video_give_every_format_of_the_timeline(
     checkpoint: Path, clips: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "talk.srt").write_text(SRT + "\n3\n00:00:01,400 --> 00:00:01,500\n[music]\n")
@@ -61,7 +61,7 @@ def test_subtitles_and_a_film_give_every_form_of_the_timeline(
     assert [turn["modalities"] for turn in json.loads(outs[0].read_text())] == [["text"], ["text"]]
 
 
-def test_what_cannot_be_is_told_in_a_line_before_anything_is_written(
+def test_invalid_inputs_are_refused_in_one_line_before_anything_is_written(
     checkpoint: Path, clips: dict[str, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "talk.srt").write_text(SRT)
@@ -91,8 +91,8 @@ def test_what_cannot_be_is_told_in_a_line_before_anything_is_written(
     assert not list(tmp_path.glob("out.*"))
 
 
-def test_help_lists_what_there_is_in_the_order_of_use(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_the_commands_in_the_order_of_use(capsys: pytest.CaptureFixture[str]) -> None:
     modeling_erc(["--help"])
     lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
-    names = [name for name, told in lines if told]
+    names = [name for name, summary in lines if summary]
     assert names[:7] == ["train", "predict", "extract", "ablate", "robustness", "cross", "analyse"]

@@ -1,4 +1,4 @@
-"""Subtitles as people have them, with all that is wrong with them."""
+"""Subtitles as they occur, with their errors."""
 
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,10 @@ import pytest
 from modeling_erc.conversations import ConversationError, read_conversation
 from tests.cpu_seconds import cpu_seconds
 
-Said = list[tuple[Any, ...]]
+Turns = list[tuple[Any, ...]]
 
 
-def read(path: Path, content: str | bytes) -> tuple[Said, list[str]]:
+def read(path: Path, content: str | bytes) -> tuple[Turns, list[str]]:
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     conversation = read_conversation(path)
     return [(u["start"], u["end"], u["speaker"], u["text"]) for u in conversation.utterances], conversation.notes
@@ -37,11 +37,11 @@ WANTED = [(1.0, 2.5, "ANN", "We won!"), (60.25, 3603.0, "ANN", "Really? Yes.")]
         "\n\n".join(reversed(CLEAN.split("\n\n"))),
     ],
 )
-def test_srt_of_every_writer_gives_the_same(content: str | bytes, tmp_path: Path) -> None:
+def test_variants_of_srt_give_the_same_utterances(content: str | bytes, tmp_path: Path) -> None:
     assert read(tmp_path / "a.srt", content) == (WANTED, [])
 
 
-def test_speakers_are_voices_dashes_and_names_that_come_back(tmp_path: Path) -> None:
+def test_speakers_are_voices_dashes_and_repeated_names(tmp_path: Path) -> None:
     vtt = """WEBVTT - with a title
 Language: en
 
@@ -99,20 +99,20 @@ def test_a_speaker_with_a_hyphen_is_recognised(tmp_path: Path) -> None:
     "said", ["<v", "<v ", "<v.a", "<a", "<1", "{\\", "-", "a ", ">>", "a\n", "[]", "(", "\u266a ", "&#"]
 )
 @pytest.mark.parametrize("gap", ["", " ", "\t"])
-def test_a_megabyte_of_anything_is_read_in_seconds(said: str, gap: str, tmp_path: Path) -> None:
-    """Many times the same, or once and then nothing for long."""
+def test_a_megabyte_of_unclosed_tags_is_read_in_seconds(said: str, gap: str, tmp_path: Path) -> None:
+    """The text repeats it, or has it once with a long gap behind it."""
     text = said + gap * 1_000_000 if gap else said * (1_000_000 // len(said))
     with cpu_seconds(5):
         turns, _ = read(tmp_path / "a.srt", f"{CLEAN}\n3\n01:00:04,000 --> 01:00:05,000\n{text}b\n")
     assert turns[:2] == WANTED
 
 
-def test_the_number_of_no_character_is_read_however_long_it_is(tmp_path: Path) -> None:
+def test_an_invalid_character_reference_of_any_length_is_read(tmp_path: Path) -> None:
     vtt = f"WEBVTT\n\n00:01.000 --> 00:02.000\n<v Ann&#{'1' * 5000};>Hi&#{'0' * 5000} &#33;\n"
     assert read(tmp_path / "a.vtt", vtt)[0] == [(1.0, 2.0, "Ann\ufffd", "Hi\ufffd !")]
 
 
-def test_cues_without_speech_are_left_out_and_told(tmp_path: Path) -> None:
+def test_cues_without_speech_are_left_out_with_a_note(tmp_path: Path) -> None:
     srt = "".join(
         f"{i}\n00:00:0{i},000 --> 00:00:0{i},900\n{text}\n\n"
         for i, text in enumerate(["[door slams]", "♪ la la\nla ♪", "", "- [sighs]\n- (laughs) No.", "<i> </i>"])
@@ -122,7 +122,7 @@ def test_cues_without_speech_are_left_out_and_told(tmp_path: Path) -> None:
     assert notes == ["4 cue(s) without speech, such as [music] or a song, are left out"]
 
 
-def test_other_encodings_are_read_and_told(tmp_path: Path) -> None:
+def test_other_encodings_are_read_with_a_note(tmp_path: Path) -> None:
     text = "1\n00:00:01,000 --> 00:00:02,000\n“Déjà vu”, naïve\n"
     assert read(tmp_path / "a.srt", text) == ([(1.0, 2.0, None, "“Déjà vu”, naïve")], [])
     said, notes = read(tmp_path / "b.srt", text.encode("cp1252"))
@@ -142,22 +142,22 @@ def test_other_encodings_are_read_and_told(tmp_path: Path) -> None:
         ),
         (
             "1\n00:00:1x,000 --> 00:00:02,000\nHi\n",
-            r"a\.srt, line 2: '00:00:1x,000 --> 00:00:02,000' is no pair of times",
+            r"a\.srt, line 2: '00:00:1x,000 --> 00:00:02,000' is not a pair of times",
         ),
         (
             CLEAN + "\n3\n00:00:09,000 --> 00:00:08,500\nHi\n",
             r"line 11: the cue ends at 8\.5 s, before it begins at 9 s",
         ),
-        ("1\n" + "1" * 5000 + ":00:01,000 --> 00:00:02,000\nHi\n", "line 2: '1{60}' is no pair of times"),
-        ("00:00:01,000 --> " + "1" * 400 + ":00:02,000\nHi\n", "line 1: '00:00:01,000 --> 1+' is no pair of times"),
+        ("1\n" + "1" * 5000 + ":00:01,000 --> 00:00:02,000\nHi\n", "line 2: '1{60}' is not a pair of times"),
+        ("00:00:01,000 --> " + "1" * 400 + ":00:02,000\nHi\n", "line 1: '00:00:01,000 --> 1+' is not a pair of times"),
         (CLEAN.replace("?\n", "?\n\n"), "line 9: 'Yes.' belongs to no cue: .* or remove the empty line"),
         (CLEAN.replace("\n\n", "\n"), "line 5: times in the middle of a cue: put an empty line before the next cue"),
-        ("\n", "nothing is said in it"),
-        ("1\n00:00:01,000 --> 00:00:02,000\n[music]\n", "nothing is said in it"),
-        (b"\x00\x01\x02", "is no text file: export the conversation as srt"),
+        ("\n", "no utterance in it"),
+        ("1\n00:00:01,000 --> 00:00:02,000\n[music]\n", "no utterance in it"),
+        (b"\x00\x01\x02", "is not a text file: export the conversation as srt"),
     ],
 )
-def test_what_cannot_be_read_is_named_with_line_and_remedy(content: str | bytes, message: str, tmp_path: Path) -> None:
+def test_invalid_content_is_named_with_line_and_remedy(content: str | bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConversationError, match=message):
         read(tmp_path / "a.srt", content)
 

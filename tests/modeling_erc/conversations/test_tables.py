@@ -36,46 +36,44 @@ def test_every_format_gives_the_same_utterances(suffix: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.json", "[" * 100_000, r"a\.json, line 1: brackets within brackets without end"),
-        ("a.jsonl", '{"text": "Hi."}\n' + "[" * 100_000, r"a\.jsonl, line 2: brackets within brackets without end"),
+        ("a.json", "[" * 100_000, r"a\.json, line 1: too many nested brackets"),
+        ("a.jsonl", '{"text": "Hi."}\n' + "[" * 100_000, r"a\.jsonl, line 2: too many nested brackets"),
         ("a.json", '[{"text": "Hi.", "start": 1' + "0" * 400 + "}]", r"start is '10+': write seconds"),
         (
             "a.json",
             '[{"text": "Hi."},\n{"start": 1' + "0" * 5000 + "}]",
-            r"a\.json, line 2: a number of thousands of digits",
+            r"a\.json, line 2: a number with thousands of digits",
         ),
         (
             "a.jsonl",
             '{"text": "Hi."}\n{"start": -' + "1" * 5000 + "}",
-            r"a\.jsonl, line 2: a number of .*: write seconds",
+            r"a\.jsonl, line 2: a number with .*: write seconds",
         ),
-        ("a.csv", "text\n" + "x" * 200_000, r"a\.csv, line \d: no CSV \(field larger"),
+        ("a.csv", "text\n" + "x" * 200_000, r"a\.csv, line \d: not CSV \(field larger"),
         ("a.csv", "who,words\nAnn,Hi\n", r"a\.csv, line 1: columns who, words: expected at least one of text, audio"),
         (
             "a.csv",
             "speaker,text\nAnn,Hi, you\n",
-            "line 2: 2 columns expected: put quotation marks round text with commas",
+            "line 2: 2 columns expected: put quotation marks around text with commas",
         ),
         ("a.csv", "speaker,text,start\nAnn,Hi,1:20\n", "line 2: start is '1:20': write seconds, like 62.5"),
         ("a.csv", "speaker,text\nAnn,Hi\nBo,\n", "line 3: an utterance without text, audio, video: give it one"),
         ("a.jsonl", '{"text": "Hi"}\n{"text": 3}\n', "line 2: text is '3': write it as text"),
-        ("a.jsonl", '{"text": "Hi"}\n{"text": \n', "line 2: no JSON"),
-        ("a.json", '[\n{"text": "Hi"},\n]', r"line \d: no JSON"),
+        ("a.jsonl", '{"text": "Hi"}\n{"text": \n', "line 2: not JSON"),
+        ("a.json", '[\n{"text": "Hi"},\n]', r"line \d: not JSON"),
         ("a.json", '{"text": "Hi"}', 'expected a list of utterances, or an object with "utterances"'),
-        ("a.json", '[{"text": "Hi"}, "Hi"]', "utterance 1: 'Hi' is no object"),
-        ("a.json", '[{"text": "Hi", "start": 3, "end": 2}]', "utterance 0: end 2 lies before start 3: correct them"),
+        ("a.json", '[{"text": "Hi"}, "Hi"]', "utterance 1: 'Hi' is not an object"),
+        ("a.json", '[{"text": "Hi", "start": 3, "end": 2}]', "utterance 0: end 2 is before start 3: correct them"),
         ("a.json", '[{"audio": "http://a/b.wav"}]', "utterance 0: audio 'http://a/b.wav' is a URL: download it"),
     ],
 )
-def test_what_cannot_be_read_is_named_with_place_and_remedy(
-    name: str, content: str, message: str, tmp_path: Path
-) -> None:
+def test_invalid_content_is_named_with_place_and_remedy(name: str, content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(ConversationError, match=message):
         read_conversation(tmp_path / name)
 
 
-def test_a_recording_gives_what_it_has_to_those_that_lie_inside_it(clips: dict[str, Path], tmp_path: Path) -> None:
+def test_a_recording_is_added_to_the_utterances_inside_it(clips: dict[str, Path], tmp_path: Path) -> None:
     conversation = Conversation(
         [{"text": "a", "start": 0.0, "end": 0.5}, {"text": "b", "start": 0.5, "end": 2.0, "audio": "own.wav"}]
     )

@@ -23,7 +23,7 @@ from modeling_erc.hub.redaction import public, public_settings
     ],
     ids=str,
 )
-def test_of_a_path_that_need_not_be_here_the_last_part_is_told(value: Any, shown: Any) -> None:
+def test_of_a_path_the_last_part_is_kept(value: Any, shown: Any) -> None:
     assert public(value) == shown
 
 
@@ -42,18 +42,18 @@ def test_of_a_path_that_need_not_be_here_the_last_part_is_told(value: Any, shown
     ],
     ids=str,
 )
-def test_what_is_no_path_stays(value: Any) -> None:
+def test_other_values_are_kept(value: Any) -> None:
     assert public(value) == value
 
 
-def test_a_folder_here_is_none_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_existing_folder_is_not_a_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "ann" / "bert").mkdir(parents=True)
     assert public("ann/bert") == "ann/bert"
     monkeypatch.chdir(tmp_path)
     assert public("ann/bert") == "bert"
 
 
-def test_no_folder_of_a_run_is_in_its_public_settings() -> None:
+def test_public_settings_contain_no_private_folder() -> None:
     settings = {
         "data_dir": "/home/ann/MELD",
         "start_from": "/home/ann/runs/a",

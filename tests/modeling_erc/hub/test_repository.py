@@ -33,7 +33,9 @@ def tries(hub: HubServer, pattern: str, method: str = "POST") -> list[float]:
     return [r.time for r in hub.requests if r.method == method and re.fullmatch(pattern, r.path)]
 
 
-def test_what_a_user_needs_is_pushed_and_nothing_else(hub: HubServer, checkpoint: Path) -> None:
+def test_exactly_the_files_that_a_user_needs_are_pushed(hub: HubServer, checkpoint: Path) -> None:
+    (checkpoint / ".eval_results").mkdir()
+    (checkpoint / ".eval_results" / "erc-meld.yaml").write_text("[]\n")
     before = content(checkpoint)
     address = HubRepository("me/erc").push(checkpoint)
     files = hub.files("me/erc")
@@ -41,17 +43,18 @@ def test_what_a_user_needs_is_pushed_and_nothing_else(hub: HubServer, checkpoint
     assert address == f"{hub.url}/me/erc/commit/{commits[-1].sha}"
     assert [commit.title for commit in commits[1:]] == ["Upload the model"]
     reports = {"README.md", "metrics.json", "run_config.yaml", "confusion_matrix.png", "robustness/curves.png"}
+    reports.add(".eval_results/erc-meld.yaml")
     model = {"model.safetensors", "config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json"}
     code = {path.name for path in checkpoint.glob("*.py")}
     assert {"modeling_erc.py", "processing_erc.py", "media_erc.py"} <= code
     assert set(files) == reports | model | code
-    # Where the corpus lies is nobody else's business; all else is as it is here.
+    # Private folders are removed; all other files are unchanged.
     assert yaml.safe_load(files.pop("run_config.yaml")) == {"seed": 3, "start_from": "a"}
     assert files == {name: before[name] for name in files}
     assert content(checkpoint) == before
 
 
-def test_a_checkpoint_in_training_goes_with_a_card_that_says_so(hub: HubServer, checkpoint: Path) -> None:
+def test_a_checkpoint_of_an_unfinished_run_gets_a_card_that_says_so(hub: HubServer, checkpoint: Path) -> None:
     HubRepository("me/erc").push(checkpoint / "checkpoint-6", "step 6")
     files = hub.files("me/erc")
     assert files["model.safetensors"] == (checkpoint / "checkpoint-6" / "model.safetensors").read_bytes()
@@ -64,10 +67,10 @@ def test_a_checkpoint_in_training_goes_with_a_card_that_says_so(hub: HubServer, 
     assert not (checkpoint / "checkpoint-6" / "README.md").exists()
 
 
-def test_what_an_earlier_push_left_goes_and_what_others_put_there_stays(hub: HubServer, checkpoint: Path) -> None:
+def test_outdated_files_of_a_push_are_deleted_and_files_of_others_are_kept(hub: HubServer, checkpoint: Path) -> None:
     repository = HubRepository("me/erc")
     repository.push(checkpoint)
-    foreign = {"notes.md": b"mine", "onnx/config.json": b"{}", "other/model.safetensors": b"x"}
+    foreign = {"notes.md": b"mine", "onnx/config.json": b"{}", ".eval_results/hle.yaml": b"[]"}
     for name, data in foreign.items():
         HfApi().upload_file(path_or_fileobj=data, path_in_repo=name, repo_id="me/erc")
     (checkpoint / "robustness" / "curves.png").unlink()
@@ -77,7 +80,7 @@ def test_what_an_earlier_push_left_goes_and_what_others_put_there_stays(hub: Hub
     assert foreign.items() <= files.items()
 
 
-def test_a_second_push_sends_nothing_twice(hub: HubServer, checkpoint: Path) -> None:
+def test_a_second_push_uploads_no_file_again(hub: HubServer, checkpoint: Path) -> None:
     HubRepository("me/erc").push(checkpoint)
     first = len(tries(hub, UPLOAD, "PUT"))
     assert first == 3  # weights and two pictures
@@ -86,7 +89,7 @@ def test_a_second_push_sends_nothing_twice(hub: HubServer, checkpoint: Path) -> 
     assert len(hub.repositories["model", "me/erc"].commits) == 2
 
 
-def test_branch_is_made_and_main_stays_as_it_is(hub: HubServer, checkpoint: Path) -> None:
+def test_a_branch_is_created_and_main_is_not_changed(hub: HubServer, checkpoint: Path) -> None:
     repository = HubRepository("me/erc", revision="v1/a")
     for _ in range(2):
         repository.push(checkpoint)
@@ -94,7 +97,7 @@ def test_branch_is_made_and_main_stays_as_it_is(hub: HubServer, checkpoint: Path
     assert hub.files("me/erc") == {}
 
 
-def test_private_is_private_or_refused(hub: HubServer, checkpoint: Path) -> None:
+def test_a_private_repository_is_private_or_refused(hub: HubServer, checkpoint: Path) -> None:
     HubRepository("me/erc", private=True).push(checkpoint)
     assert hub.repositories["model", "me/erc"].private
     HubRepository("me/erc", private=True).push(checkpoint)
@@ -105,7 +108,7 @@ def test_private_is_private_or_refused(hub: HubServer, checkpoint: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["a/b/c", "me/er c", "me/..erc"])
-def test_a_name_that_is_none_is_told_at_once(hub: HubServer, checkpoint: Path, name: str) -> None:
+def test_an_invalid_name_is_refused_at_once(hub: HubServer, checkpoint: Path, name: str) -> None:
     with pytest.raises(HFValidationError):
         HubRepository(name).push(checkpoint)
     assert not hub.requests
@@ -115,34 +118,34 @@ def test_a_name_that_is_none_is_told_at_once(hub: HubServer, checkpoint: Path, n
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "said"),
+    ("path", "status", "parts"),
     [
         (CREATE, 401, ["401 (no way)", "hf auth login", "HF_TOKEN"]),
-        (CREATE, 403, ["403 (no way)", "yours or your organisation's", "may write"]),
+        (CREATE, 403, ["403 (no way)", "yours or your organisation's", "write permission"]),
         (COMMIT, 401, ["401 (no way)", "hf auth login"]),
-        (COMMIT, 403, ["403 (no way)", "may write"]),
+        (COMMIT, 403, ["403 (no way)", "write permission"]),
         (COMMIT, 404, ["404 (no way)", "check the name"]),
         (COMMIT, 400, ["400 (no way)"]),
     ],
 )
-def test_refusal_is_told_with_its_remedy_and_not_tried_again(
-    hub: HubServer, checkpoint: Path, path: str, status: int, said: list[str]
+def test_a_refusal_names_its_remedy_and_is_not_retried(
+    hub: HubServer, checkpoint: Path, path: str, status: int, parts: list[str]
 ) -> None:
     before = content(checkpoint)
     hub.fail("POST", path, *[Reply.json({"error": "no way"}, status)] * 2)
     with pytest.raises(PushError) as refused:
         HubRepository("me/erc", private=True, revision="it's v1" if path == CREATE else None).push(checkpoint)
     message = str(refused.value)
-    assert all(part in message for part in ["me/erc was not pushed", *said]), message
+    assert all(part in message for part in ["me/erc was not pushed", *parts]), message
     assert len(tries(hub, path)) == 1
     assert content(checkpoint) == before
-    # What is said is what works: the last line is a command.
+    # The last line is a command that can be run.
     command = shlex.split(message.splitlines()[-1])
     branch = ["--revision", "it's v1"] if path == CREATE else []
     assert command == ["python", "-m", "modeling_erc", "push", str(checkpoint), "me/erc", "--private", *branch]
 
 
-def test_a_wrong_token_and_none_are_refused_by_the_hub(
+def test_a_wrong_and_a_missing_token_are_refused_by_the_hub(
     hub: HubServer, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(PushError, match=r"401 .*hf auth login"):
@@ -153,7 +156,7 @@ def test_a_wrong_token_and_none_are_refused_by_the_hub(
         HubRepository("me/erc").push(checkpoint)
 
 
-def test_a_busy_hub_is_waited_for_as_long_as_it_asks(hub: HubServer, checkpoint: Path) -> None:
+def test_the_pause_that_a_busy_hub_requests_is_kept(hub: HubServer, checkpoint: Path) -> None:
     busy = Reply.json({"error": "slow down"}, 429)
     busy.headers["Retry-After"] = "2"
     hub.fail("POST", COMMIT, busy)
@@ -163,7 +166,7 @@ def test_a_busy_hub_is_waited_for_as_long_as_it_asks(hub: HubServer, checkpoint:
     assert "model.safetensors" in hub.files("me/erc")
 
 
-def test_a_hub_that_asks_for_an_hour_is_not_waited_for(hub: HubServer, checkpoint: Path) -> None:
+def test_a_pause_of_an_hour_is_a_refusal(hub: HubServer, checkpoint: Path) -> None:
     busy = Reply.json({"error": "slow down"}, 429)
     busy.headers["Retry-After"] = "3600"
     hub.fail("POST", COMMIT, busy)
@@ -173,7 +176,7 @@ def test_a_hub_that_asks_for_an_hour_is_not_waited_for(hub: HubServer, checkpoin
 
 @pytest.mark.parametrize("path", [CREATE, COMMIT, "/api/validate-yaml"])
 @pytest.mark.parametrize("trouble", [Reply(b"<html>", 500), Reply.json({"error": "x"}, 503), None], ids=str)
-def test_passing_trouble_is_got_over(
+def test_temporary_failures_are_retried(
     hub: HubServer, checkpoint: Path, quick: None, path: str, trouble: Reply | None
 ) -> None:
     hub.fail("POST", path, trouble, trouble)
@@ -182,7 +185,7 @@ def test_passing_trouble_is_got_over(
     assert hub.files("me/erc")["model.safetensors"] == (checkpoint / "model.safetensors").read_bytes()
 
 
-def test_a_connection_cut_in_the_middle_of_an_upload_is_got_over(hub: HubServer, checkpoint: Path) -> None:
+def test_an_upload_whose_connection_is_cut_is_retried(hub: HubServer, checkpoint: Path) -> None:
     hub.fail("PUT", UPLOAD, None)
     HubRepository("me/erc").push(checkpoint)
     halves = [r for r in hub.requests if r.method == "PUT" and len(r.body) < int(r.headers["content-length"])]
@@ -190,7 +193,7 @@ def test_a_connection_cut_in_the_middle_of_an_upload_is_got_over(hub: HubServer,
     assert hub.files("me/erc")["model.safetensors"] == (checkpoint / "model.safetensors").read_bytes()
 
 
-def test_another_writer_at_the_same_moment_is_waited_for_and_told_if_it_does_not_end(
+def test_a_conflicting_commit_is_retried_and_reported_if_it_persists(
     hub: HubServer, checkpoint: Path, quick: None
 ) -> None:
     conflict = Reply.json({"error": "another commit is under way"}, 409)
@@ -203,7 +206,7 @@ def test_another_writer_at_the_same_moment_is_waited_for_and_told_if_it_does_not
         HubRepository("me/erc").push(checkpoint)
 
 
-def test_trouble_that_stays_is_told(hub: HubServer, checkpoint: Path, quick: None) -> None:
+def test_a_lasting_failure_is_reported(hub: HubServer, checkpoint: Path, quick: None) -> None:
     before = content(checkpoint)
     hub.fail("POST", COMMIT, *[Reply.json({"error": "on fire"}, 500)] * 9)
     with pytest.raises(PushError, match=r"500 \(on fire\)\. Try again later"):
@@ -212,22 +215,22 @@ def test_trouble_that_stays_is_told(hub: HubServer, checkpoint: Path, quick: Non
     assert content(checkpoint) == before
 
 
-def test_a_hub_that_is_not_there_is_told(checkpoint: Path, quick: None, hub: HubServer) -> None:
+def test_an_unreachable_hub_is_reported(checkpoint: Path, quick: None, hub: HubServer) -> None:
     hub.__exit__(None, None, None)
     with pytest.raises(PushError, match=rf"ConnectError.*Is {hub.url} the Hub \(HF_ENDPOINT\)"):
         HubRepository("me/erc").push(checkpoint)
 
 
-def test_no_token_is_ever_told(hub: HubServer, checkpoint: Path, capfd: Any, caplog: Any) -> None:
+def test_no_message_contains_the_token(hub: HubServer, checkpoint: Path, capfd: Any, caplog: Any) -> None:
     hub.fail("POST", CREATE, Reply.json({"error": "I do not know hf_top_secret"}, 401))
     for token in ("hf_top\nsecret", "hf_top_secr\u00e9t_secret", "hf_top_secret"):
         with pytest.raises((PushError, ValueError)) as refused:
             HubRepository("me/erc", token=token).push(checkpoint)
-        for said in (str(refused.value), caplog.text, *capfd.readouterr()):
-            assert "secr" not in said
+        for text in (str(refused.value), caplog.text, *capfd.readouterr()):
+            assert "secr" not in text
 
 
-# ---- what is no checkpoint ----
+# ---- folders that are not checkpoints ----
 
 
 def test_a_folder_that_cannot_be_loaded_is_not_pushed(hub: HubServer, checkpoint: Path) -> None:
@@ -240,7 +243,7 @@ def test_a_folder_that_cannot_be_loaded_is_not_pushed(hub: HubServer, checkpoint
     assert not hub.requests
 
 
-def test_every_shard_of_a_large_model_has_to_be_there(checkpoint: Path) -> None:
+def test_every_shard_of_a_large_model_is_required(checkpoint: Path) -> None:
     from modeling_erc import ErcForSequenceClassification
 
     model = ErcForSequenceClassification.from_pretrained(checkpoint)
@@ -255,7 +258,7 @@ def test_every_shard_of_a_large_model_has_to_be_there(checkpoint: Path) -> None:
         pass
 
 
-def test_what_is_staged_outlives_the_checkpoint(checkpoint: Path) -> None:
+def test_staged_files_outlive_the_checkpoint(checkpoint: Path) -> None:
     weights = (checkpoint / "model.safetensors").read_bytes()
     with staged(checkpoint) as stage:
         os.unlink(checkpoint / "model.safetensors")
@@ -269,6 +272,8 @@ def test_what_is_staged_outlives_the_checkpoint(checkpoint: Path) -> None:
         ("model-00001-of-00002.safetensors", True),
         ("pipeline_erc.py", True),
         ("robustness/curves.png", True),
+        (".eval_results/erc-meld.yaml", True),
+        (".eval_results/hle.yaml", False),
         ("checkpoint-6/model.safetensors", False),
         ("optimizer.pt", False),
         ("training_args.bin", False),
@@ -276,5 +281,5 @@ def test_what_is_staged_outlives_the_checkpoint(checkpoint: Path) -> None:
         ("robustness/deep/curves.png", False),
     ],
 )
-def test_patterns(name: str, pushed: bool) -> None:
+def test_pushed_files_are_chosen_by_pattern(name: str, pushed: bool) -> None:
     assert is_pushed(name) is pushed

@@ -16,7 +16,7 @@ from transformers import set_seed
 
 from datasets_scripts import label_names
 from modeling_erc import ErcForSequenceClassification
-from modeling_erc.hub.run_facts import RunFacts
+from modeling_erc.hub.run_facts import METRIC_TITLES, RunFacts
 from modeling_erc.training import ErcArgumentParser, ErcCollator, ErcTrainer, build, write_report
 from modeling_erc.training.report import prediction_rows
 
@@ -156,7 +156,7 @@ def test_the_card_says_what_metrics_json_says(report: Report) -> None:
     metrics = json.loads((report.folder / "metrics.json").read_text())
     data: Any = ModelCard.load(report.folder / "README.md").data
     said = {(result.dataset_split, result.metric_name): result.metric_value for result in data.eval_results}
-    names = {"accuracy": "Accuracy", "weighted_f1": "Weighted F1", "macro_f1": "Macro F1"}
+    names = METRIC_TITLES
     expected = {
         (split, f"{names[kind]} ({split})"): scores[kind] for split, scores in metrics.items() for kind in names
     }

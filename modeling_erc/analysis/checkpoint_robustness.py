@@ -1,0 +1,107 @@
+"""Measures the robustness of checkpoints to missing and noisy modalities, and writes the results."""
+
+import csv
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..hub.model_card import refresh_limits
+from .corrupted_split import CorruptedSplit
+from .corruptions import corruptions_of
+from .figures import plot_curves
+from .finished_run import Run, load_run
+from .robustness import Curve, csv_rows, markdown, sentences
+
+
+def measure_robustness(
+    checkpoints: Sequence[Path],
+    out: Path,
+    *,
+    shares: Sequence[float],
+    seeds: int,
+    modalities: Sequence[str] | None = None,
+    split: str = "test",
+    data_dir: Path | None = None,
+) -> list[str]:
+    """Scores checkpoints on corrupted utterances; writes `table.md`, `table.csv` and `curves.png`.
+
+    Args:
+        checkpoints: folders of finished runs.
+        out: folder of the results.
+        shares: shares of corrupted utterances, ascending, from 0 to 1.
+        seeds: number of draws of the corrupted utterances.
+        modalities: what to corrupt; default: every modality of the model.
+        split: evaluated split.
+        data_dir: folder of the corpus, if it was moved.
+
+    Returns:
+        A line for each corruption and strength.
+
+    Raises:
+        FileNotFoundError: a folder is not a finished run.
+        ValueError: a modality or split is unknown, or the checkpoints have different dialogues.
+    """
+    names = checkpoint_names(checkpoints)
+    # Everything is checked before the first checkpoint is scored, which may take an hour.
+    runs = [load_run(folder, data_dir=data_dir) for folder in checkpoints]
+    corruptions_by_run = [corruptions_of(run.model, modalities) for run in runs]
+    check_dialogues(runs, split)
+    out.mkdir(parents=True, exist_ok=True)
+
+    curves: list[Curve] = []
+    for name, run, kinds in zip(names, runs, corruptions_by_run, strict=True):
+        with tempfile.TemporaryDirectory(prefix="erc-robustness-") as scratch:
+            corrupted = CorruptedSplit(run, split, Path(scratch))
+            print(f"{name}: weighted F1 {corrupted.clean:.4f} on {split}, clean ({corrupted.count} utterances)")
+            for kind, corruptions in kinds.items():
+                started = time.perf_counter()
+                modality, _, how = kind.partition("/")
+                for corruption in corruptions:
+                    scores = corrupted.scores(corruption, tuple(shares), range(seeds))
+                    curves.append(Curve(name, modality, how, corruption.label, tuple(shares), scores, corrupted.clean))
+                print(f"  {curves[-1].panel}, {time.perf_counter() - started:.0f} s", flush=True)
+    # Curves of the same corruption are listed together, one for each checkpoint.
+    order = list(dict.fromkeys((curve.panel, curve.strength) for curve in curves))
+    curves.sort(key=lambda curve: order.index((curve.panel, curve.strength)))
+
+    (out / "table.md").write_text(markdown(curves, split), encoding="utf-8")
+    with (out / "table.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(csv_rows(curves))
+    plot_curves(curves, out / "curves.png", split=split)
+    refresh_limits(checkpoints[0])
+    return sentences(curves)
+
+
+def check_dialogues(runs: Sequence[Run], split: str) -> None:
+    """Checks that all runs have the split, with the same dialogues.
+
+    Raises:
+        ValueError: a run differs; the message names it.
+    """
+    first: list[str] | None = None
+    for run in runs:
+        if split not in run.splits:
+            raise ValueError(f"--split {split}: the corpus of {run.folder} has {', '.join(run.splits)}")
+        dialogues = [row["dialogue_id"] for row in run.splits[split]]
+        if first not in (None, dialogues):
+            raise ValueError(
+                f"the {split} dialogues of {run.folder} are not those of {runs[0].folder}: evaluate them separately"
+            )
+        first = dialogues
+
+
+def checkpoint_names(folders: Sequence[Path]) -> list[str]:
+    """Returns a short name for each folder: its last part, with as many parents as make the names differ.
+
+    Raises:
+        ValueError: a folder is given twice.
+    """
+    parts = [folder.absolute().parts for folder in folders]
+    if len(set(parts)) < len(parts):
+        raise ValueError("a checkpoint is named twice")
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-length:]) for part in parts]
+        if len(set(names)) == len(names):
+            break
+    return names

@@ -1,0 +1,87 @@
+"""Analyses a finished run on one split and writes the illustrated report."""
+
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from ..fusion_erc import JointVectorFusion
+from .finished_run import Prediction, Run, load_run, predict
+from .html_report import write_illustrated_report
+from .joint_attention import JointAttentionMeter
+from .scores import Evaluated
+from .sections import all_sections
+
+# Columns of an utterance in the report; others, such as features, would only use memory.
+COLUMNS = ("utterance_id", "speaker", "text", "start", "end")
+
+
+def analyse_run(
+    checkpoint: Path, split: str = "test", *, out: Path | None = None, data_dir: str | None = None
+) -> tuple[Path, Path]:
+    """Runs the model of a finished run over a split and writes `report.html`, `report.md` and the figures.
+
+    Args:
+        checkpoint: folder of the run.
+        split: `train`, `dev` or `test`.
+        out: folder of the report; default: `analysis-SPLIT` in the run's folder.
+        data_dir: folder of the raw corpus; default: that of the run.
+
+    Returns:
+        Paths of the page and of the Markdown file.
+
+    Raises:
+        FileNotFoundError: the folder is not a finished run, or the corpus was moved.
+        ValueError: the corpus has no such split, or the split has no label.
+    """
+    run = load_run(checkpoint, data_dir=data_dir)
+    if split not in run.splits:
+        raise ValueError(f"{run.data_args.dataset} has no split {split!r}: choose one of {', '.join(run.splits)}")
+    fusion = run.model.erc_model.fusion
+    with ExitStack() as stack:
+        meter = stack.enter_context(JointAttentionMeter(fusion)) if isinstance(fusion, JointVectorFusion) else None
+        prediction = predict(run, run.splits[split])
+    result = evaluated(run, split, prediction)
+    folder = out or checkpoint / f"analysis-{split}"
+    folder.mkdir(parents=True, exist_ok=True)
+    title = f"Analysis of {checkpoint.resolve().name}"
+    return write_illustrated_report(folder, title, lead(run, result, prediction), all_sections(result, folder, meter))
+
+
+def evaluated(run: Run, split: str, prediction: Prediction) -> Evaluated:
+    """Combines a prediction with the utterances of its split."""
+    utterances = [utterance for row in run.splits["train"] for utterance in row["utterances"]]
+    labels = (utterance["label"] for utterance in utterances)
+    train_counts = Counter(run.label_names[label] for label in labels if label is not None)
+    return Evaluated(
+        name=split,
+        class_names=run.model_labels,
+        logits=prediction.logits,
+        labels=prediction.labels,
+        dialogue=prediction.dialogue,
+        position=prediction.position,
+        vectors=prediction.hidden if prediction.embeddings is None else prediction.embeddings,
+        utterances=[
+            {"dialogue_id": row["dialogue_id"], **{name: utterance[name] for name in COLUMNS}}
+            for row in run.splits[split]
+            for utterance in row["utterances"]
+        ],
+        train_counts=np.array([train_counts[name] for name in run.model_labels]),
+    )
+
+
+def lead(run: Run, result: Evaluated, prediction: Prediction) -> str:
+    """Returns the first paragraph of the report: corpus, size of the split, model and missing modalities."""
+    config = run.model.config
+    missing = [
+        f"{int(absent)} have no {modality}"
+        for modality, absent in zip(config.modalities, (~prediction.modality_mask).sum(axis=0), strict=True)
+        if absent
+    ]
+    return (
+        f"Corpus {run.data_args.dataset}, split {result.name}: {len(result.labels):,} utterances in "
+        f"{len(np.unique(result.dialogue)):,} dialogues, {int(result.scored.sum()):,} of them labelled. "
+        f"Modalities {', '.join(config.modalities)}; fusion {config.fusion}; contrastive loss {config.contrastive}; "
+        f"seed {run.args.seed}." + (f" Of the utterances, {' and '.join(missing)}." if missing else "")
+    )
