@@ -1,4 +1,4 @@
-"""A page to try a model on conversations: `python app.py runs/demo-001`, then open the address that it prints.
+"""Serve a web page that runs a model on conversations: `python app.py runs/demo-001`, then open the printed address.
 
 Needs the extra `hub-demo` (gradio). A Hugging Face Space sets the variable `ERC_CHECKPOINT` to a Hub id.
 """
@@ -10,8 +10,8 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Loads a checkpoint and serves its page until it is stopped."""
-    parser = argparse.ArgumentParser(description="A page to try a model on conversations.")
+    """Loads a checkpoint and serves its page until the process is stopped."""
+    parser = argparse.ArgumentParser(description="Serve a web page that runs a model on conversations.")
     parser.add_argument(
         "checkpoint",
         metavar="CKPT",
@@ -19,15 +19,15 @@ def main() -> None:
         default=os.environ.get("ERC_CHECKPOINT"),
         help="folder that train_hf.py wrote, or a Hub id (default: the variable ERC_CHECKPOINT)",
     )
-    # A Space sets the variable, because its visitors come from outside.
+    # A Space sets this variable because its visitors connect from other machines.
     host = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
-    parser.add_argument("--host", default=host, help="address to listen on (default: this machine alone can open it)")
-    parser.add_argument("--port", type=int, help="default: the first free one from 7860 on")
-    parser.add_argument("--device", help="such as cpu or cuda:0 (default: the first accelerator)")
+    parser.add_argument("--host", default=host, help="address to listen on (default: reachable from this machine only)")
+    parser.add_argument("--port", type=int, help="port to listen on (default: the first free port from 7860)")
+    parser.add_argument("--device", help="device such as cpu or cuda:0 (default: the first accelerator)")
     args = parser.parse_args()
     if not args.checkpoint:
         parser.error("name a checkpoint, such as runs/demo-001, or set ERC_CHECKPOINT")
-    # Imported here: these take seconds, and a slip on the command line is told at once.
+    # These imports take seconds, so mistakes on the command line are reported before them.
     try:
         from modeling_erc.demo_page.page import build_page
         from modeling_erc.demo_page.reading import Reader
@@ -48,13 +48,13 @@ def main() -> None:
             theme=theme(),
             css=CSS,
             footer_links=[],
-            run_history=False,  # what was said is not kept in the browser either
+            run_history=False,  # conversations are not stored in the browser either
             ssr_mode=False,
             share=False,
             quiet=True,
             prevent_thread_lock=True,
         )
-    except OSError as error:  # the port is taken, or the address is none of this machine's
+    except OSError as error:  # the port is taken, or the address does not belong to this machine
         sys.exit(str(error))
     print(f"{args.checkpoint} answers at {address}", flush=True)
     page.block_thread()

@@ -1,4 +1,4 @@
-"""The page in a real browser: a process of its own, a fresh tiny checkpoint, Debian's chromium, loopback alone."""
+"""The page in a real browser: a separate process, a tiny untrained checkpoint, Chromium, and loopback only."""
 
 import copy
 import csv
@@ -41,13 +41,13 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
-# What a busy machine may take for anything on the page (milliseconds).
+# Timeout of any action on the page on a busy machine, in milliseconds.
 PATIENCE = 60_000
 OPEN = "input[data-testid='Open a file-upload-button']"
 SCRIPT = "Ann: we won w1 w2\nBo: oh no\nAnn: w3 w4 we\n"
 SRT = "1\n00:00:00,000 --> 00:00:00,700\nANN: we won\n\n2\n00:00:00,700 --> 00:00:01,400\nBO: oh no\n"
 
-# Notes every address that the app's process looks up or connects to.
+# Logs every address that the process of the app looks up or connects to.
 WATCH = """
 import os, sys
 
@@ -62,7 +62,7 @@ sys.addaudithook(note)
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
-    """Fresh weights that read words and voices."""
+    """An untrained model of text and audio."""
     torch.manual_seed(3)
     backbones = {f"{m}_config": copy.deepcopy(BACKBONES[m]) for m in ("text", "audio")}
     config = ErcConfig(**{**SMALL, **backbones, "num_labels": len(LABELS)})
@@ -78,7 +78,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path
 
 @pytest.fixture(scope="module")
 def address(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The page of a process of its own."""
+    """The address of a page that runs in a separate process."""
     home = tmp_path_factory.mktemp("home")
     environment = {
         **os.environ,
@@ -108,7 +108,7 @@ def address(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         found = re.search(r"answers at (http://127\.0\.0\.1:\d+)/", line)
         assert found, f"{line}{log.read_text()}"
         yield found[1]
-        assert process.poll() is None, "the app lives on after all that was done to it"
+        assert process.poll() is None, "the app has stopped"
         calls = set((home / "calls.txt").read_text().splitlines())
         assert calls and all("127.0.0.1" in call or "localhost" in call for call in calls), calls
     finally:
@@ -126,13 +126,13 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def complaints() -> list[str]:
-    """Errors in the browser's console, and of the page's scripts."""
+    """Errors in the browser's console and of the scripts on the page."""
     return []
 
 
 @pytest.fixture
 def page(browser: Any, address: str, complaints: list[str]) -> Iterator[Any]:
-    """The page, freshly opened; nothing may be asked of another machine, and the console stays silent."""
+    """The newly opened page; requests to other machines and console errors fail the test."""
     page = browser.new_page(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     page.set_default_timeout(PATIENCE)
     asked: list[str] = []
@@ -162,9 +162,7 @@ def labels_shown(page: Any) -> list[str]:
 
 
 @in_browser
-def test_a_conversation_goes_in_and_labels_scores_and_files_come_out(
-    page: Any, checkpoint: Path, tmp_path: Path
-) -> None:
+def test_a_conversation_is_shown_with_labels_scores_and_files(page: Any, checkpoint: Path, tmp_path: Path) -> None:
     processor, model = (
         ErcProcessor.from_pretrained(checkpoint),
         ErcForSequenceClassification.from_pretrained(checkpoint),
@@ -194,7 +192,7 @@ def test_a_conversation_goes_in_and_labels_scores_and_files_come_out(
 
 
 @in_browser
-def test_subtitles_and_their_recording_are_read_and_a_modality_is_switched_off(
+def test_subtitles_with_a_recording_and_one_modality_switched_off(
     page: Any, clips: dict[str, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "a.srt").write_text(SRT)
@@ -210,8 +208,8 @@ def test_subtitles_and_their_recording_are_read_and_a_modality_is_switched_off(
     page.wait_for_selector("text=2 turns, read from words.")
     assert scores_shown(page) != whole
     changed = sum(a != b for a, b in zip(labels, labels_shown(page), strict=True))
-    told = {0: "no label changes", 1: "1 of 2 labels changes", 2: "2 of 2 labels change"}[changed]
-    assert page.locator(".erc-change").inner_text() == f"Without voice, {told}."
+    change = {0: "no label changes", 1: "1 of 2 labels changes", 2: "2 of 2 labels change"}[changed]
+    assert page.locator(".erc-change").inner_text() == f"Without voice, {change}."
     assert page.locator(".erc-table .erc-was").count() == changed
     with page.expect_download() as download:
         page.click("#erc-get-vtt")
@@ -222,7 +220,7 @@ def test_subtitles_and_their_recording_are_read_and_a_modality_is_switched_off(
 
 
 @in_browser
-def test_broken_and_oversized_uploads_are_told_and_the_page_lives_on(
+def test_broken_and_oversized_uploads_are_refused_and_the_page_keeps_working(
     page: Any, complaints: list[str], tmp_path: Path
 ) -> None:
     def opened(name: str, content: bytes, message: str) -> None:
@@ -254,13 +252,13 @@ def test_broken_and_oversized_uploads_are_told_and_the_page_lives_on(
     type_and_run(page, SCRIPT)
     page.wait_for_selector(".erc-table")
     assert len(labels_shown(page)) == 3 and page.locator(".erc-message").count() == 0
-    # gradio asks for the progress of an upload that it has just refused.
+    # gradio requests the progress of an upload that it has just refused.
     assert all("404" in text or text == "Response" for text in complaints)
     complaints.clear()
 
 
 @in_browser
-def test_words_are_shown_as_they_are(page: Any) -> None:
+def test_input_text_is_shown_literally(page: Any) -> None:
     bad = "<img src=x onerror=\"document.title='taken'\"> ${document.title='taken'} {{value}} </td><script>"
     type_and_run(page, f"{bad}\n<b>Ann</b>: we won")
     page.wait_for_selector(".erc-table")
@@ -269,7 +267,7 @@ def test_words_are_shown_as_they_are(page: Any) -> None:
 
 
 @in_browser
-def test_a_phone_sees_one_column_without_scrolling_sideways(page: Any) -> None:
+def test_a_phone_shows_one_column_without_horizontal_scrolling(page: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     type_and_run(page, SCRIPT)
     page.wait_for_selector(".erc-table")
@@ -286,7 +284,7 @@ def post(address: str, path: str, content: Any) -> Any:
 
 
 def call(address: str, function: int, data: list[Any]) -> dict[str, Any]:
-    """What the page's own script would do; returns the last event."""
+    """Calls a function as the script of the page does, and returns the last event."""
     session = f"s{time.monotonic_ns()}"
     post(address, "/gradio_api/queue/join", {"data": data, "fn_index": function, "session_hash": session})
     with urlopen(f"{address}/gradio_api/queue/data?session_hash={session}", timeout=60) as events:
@@ -298,7 +296,7 @@ def call(address: str, function: int, data: list[Any]) -> dict[str, Any]:
     raise AssertionError("the queue ended without an answer")
 
 
-def test_no_file_or_address_of_this_machine_is_opened_for_whoever_asks(address: str) -> None:
+def test_requests_cannot_open_files_or_addresses_of_this_machine(address: str) -> None:
     for path in ("/etc/passwd", f"{ROOT}/setup.py", "../../etc/passwd", "..%2f..%2fetc%2fpasswd"):
         with pytest.raises(HTTPError) as refused:
             urlopen(f"{address}/gradio_api/file={path}", timeout=60)
@@ -314,18 +312,18 @@ def test_no_file_or_address_of_this_machine_is_opened_for_whoever_asks(address: 
     assert call(address, read, ["Ann: we won", None, ["text"]])["success"] is True
 
 
-def test_a_text_without_end_is_refused_before_it_is_read(address: str) -> None:
+def test_an_oversized_text_is_refused_before_parsing(address: str) -> None:
     with urlopen(f"{address}/config", timeout=60) as answer:
         config = json.load(answer)
     read = next(f["id"] for f in config["dependencies"] if len(f["inputs"]) == 3)
     (box,) = [c["props"] for c in config["components"] if c["props"].get("elem_id") == "erc-script"]
     assert box["max_length"] == LIMITS.script_characters + 1
-    # The browser holds to it, but whoever posts need not.
+    # The browser enforces the limit, but other clients need not.
     event = call(address, read, ["\n" * 1_000_000, None, ["text"]])
     assert "1000000 characters are too many for this page" in json.dumps(event["output"]["data"])
 
 
-def test_uploads_beyond_the_limit_are_refused_by_the_server_too(address: str) -> None:
+def test_the_server_refuses_oversized_uploads(address: str) -> None:
     head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\n'
     with pytest.raises(HTTPError) as refused:
         post(address, "/gradio_api/upload", head + bytes(51 * 2**20) + b"\r\n--x--\r\n")
@@ -333,7 +331,7 @@ def test_uploads_beyond_the_limit_are_refused_by_the_server_too(address: str) ->
     assert post(address, "/gradio_api/upload", head + b"x\r\n--x--\r\n")[0].endswith("a.wav")
 
 
-def test_the_app_asks_for_a_checkpoint() -> None:
+def test_a_missing_checkpoint_is_reported() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "ERC_CHECKPOINT"}
     run = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert run.returncode == 2 and "name a checkpoint, such as runs/demo-001, or set ERC_CHECKPOINT" in run.stderr

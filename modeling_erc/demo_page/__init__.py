@@ -1,1 +1,1 @@
-"""The page that `app.py` serves: a conversation in, its emotions as a timeline, a table and files."""
+"""The web page of `app.py`: it takes a conversation and shows its emotions as a timeline, a table and files."""

@@ -1,40 +1,30 @@
-"""Conversations to try: made up for this page, with words of the demo corpus, so that every checkpoint has a say."""
+"""Example conversations for the page, written with words of the demo corpus so that every checkpoint knows them."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from datasets_scripts.demo_corpus.face import film
 from datasets_scripts.demo_corpus.film import FRAME_RATE, write_film
-from datasets_scripts.demo_corpus.script import CUES, Cues
+from datasets_scripts.demo_corpus.script import CUES
 from datasets_scripts.demo_corpus.voice import SAMPLE_RATE, speak
 
 from .script import write_script
 
-SECONDS, PAUSE = 1.25, 0.25  # of a turn, and of the stillness after it
+SECONDS, PAUSE = 1.25, 0.25  # length of a turn and of the pause after it
+ACTORS = {"Belka": 1, "Vesna": 21}  # numbers of actors of the demo corpus
 
-
-@dataclass(frozen=True)
-class Shot:
-    """A turn that is acted: who (a number of the demo's cast), what, and how voice and face sound and look."""
-
-    actor: int
-    speaker: str
-    text: str
-    cues: Cues
-
-
-# The same plain words in several voices and faces: what changes when one of them is switched off is to be seen.
+# Speaker, words, and the cues of voice and face. They contradict some of the words, so that switching a modality off
+# has a visible effect.
 LADDER = (
-    Shot(1, "Belka", "Hooray, the bicycle is perfect!", CUES["joy"][0]),
-    Shot(21, "Vesna", "We still have the radio.", CUES["sadness"][0]),
-    Shot(1, "Belka", "I looked for the ladder in the garage.", CUES["neutral"][0]),
-    Shot(21, "Vesna", "Wait, what happened to the ladder?", CUES["surprise"][0]),
-    Shot(1, "Belka", "Watch out, danger, stay away from the yard. They called about the parcel.", CUES["anger"][0]),
-    Shot(21, "Vesna", "What, is that really the ladder?", CUES["fear"][0]),
-    Shot(1, "Belka", "Keep that terrible radio away from me!", CUES["disgust"][1]),
-    Shot(21, "Vesna", "You can leave the ladder in the shed.", CUES["neutral"][0]),
+    ("Belka", "Hooray, the bicycle is perfect!", CUES["joy"][0]),
+    ("Vesna", "We still have the radio.", CUES["sadness"][0]),
+    ("Belka", "I looked for the ladder in the garage.", CUES["neutral"][0]),
+    ("Vesna", "Wait, what happened to the ladder?", CUES["surprise"][0]),
+    ("Belka", "Watch out, danger, stay away from the yard. They called about the parcel.", CUES["anger"][0]),
+    ("Vesna", "What, is that really the ladder?", CUES["fear"][0]),
+    ("Belka", "Keep that terrible radio away from me!", CUES["disgust"][1]),
+    ("Vesna", "You can leave the ladder in the shed.", CUES["neutral"][0]),
 )
 
 CAKE = """\
@@ -50,27 +40,27 @@ Ben: Maybe we take the cake tomorrow.
 
 
 def ladder_script() -> str:
-    """The lines of the acted conversation, with their times in its recording."""
+    """Returns the lines of the filmed conversation with their times in its recording."""
     step = SECONDS + PAUSE
     return write_script(
-        {"speaker": shot.speaker, "text": shot.text, "start": i * step, "end": i * step + SECONDS}
-        for i, shot in enumerate(LADDER)
+        {"speaker": speaker, "text": text, "start": i * step, "end": i * step + SECONDS}
+        for i, (speaker, text, _) in enumerate(LADDER)
     )
 
 
 def write_ladder(path: Path) -> Path:
-    """Films the acted conversation: drawn faces and made-up voices, 12 s of mp4.
+    """Writes the video of the filmed conversation: drawn faces and synthetic voices, 12 s.
 
     Args:
-        path: file to write.
+        path: mp4 file to write.
     """
-    pictures: list[np.ndarray] = []
+    images: list[np.ndarray] = []
     sounds: list[np.ndarray] = []
     still, silence = round(PAUSE * FRAME_RATE), np.zeros(round(PAUSE * SAMPLE_RATE), dtype=np.float32)
-    for number, shot in enumerate(LADDER):
+    for number, (speaker, _, cues) in enumerate(LADDER):
         rng = np.random.default_rng([7, number])
-        frames = film(shot.cues.vision, shot.actor, round(SECONDS * FRAME_RATE), rng)
-        pictures += [*frames, *frames[-1:].repeat(still, axis=0)]
-        sounds += [speak(shot.cues.audio, shot.actor, SECONDS, rng), silence]
-    write_film(path, pictures, np.concatenate(sounds))
+        frames = film(cues.vision, ACTORS[speaker], round(SECONDS * FRAME_RATE), rng)
+        images += [*frames, *frames[-1:].repeat(still, axis=0)]
+        sounds += [speak(cues.audio, ACTORS[speaker], SECONDS, rng), silence]
+    write_film(path, images, np.concatenate(sounds))
     return path

@@ -1,4 +1,4 @@
-"""What a visitor may hand in, so that nobody's upload fills memory, disk or hours."""
+"""Limits on the input of a visitor, so that no upload exhausts memory, disk or computing time."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,19 +8,19 @@ from ..media_erc import MediaError, MediaInfo, probe_media
 
 
 class PageError(ValueError):
-    """A message for the visitor."""
+    """An error whose message is shown to the visitor."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The most of everything.
+    """Maximum sizes of the input.
 
     Args:
-        turns: utterances of a conversation.
-        characters: of one utterance, and of a speaker's name.
-        script_characters: of all lines together, as they are typed; room for `turns` of `characters` and their times.
+        turns: utterances in a conversation.
+        characters: characters in one utterance or one speaker's name.
+        script_characters: characters in the text box; holds `turns` turns of `characters` with their times.
         seconds: length of a recording, and latest time of a conversation.
-        pixels: of a picture of the recording (width x height).
+        pixels: pixels in a video frame (width x height).
         conversation_bytes: size of a file with a conversation.
         upload_bytes: size of any file.
     """
@@ -34,10 +34,10 @@ class Limits:
     upload_bytes: int = 50 * 2**20
 
     def check_script(self, script: str) -> None:
-        """Refuses lines that are too many to be read at all.
+        """Checks the length of a text before it is parsed.
 
         Raises:
-            PageError: the limit is passed.
+            PageError: the text is too long.
         """
         if len(script) > self.script_characters:
             raise PageError(
@@ -45,10 +45,10 @@ class Limits:
             )
 
     def check_conversation(self, conversation: Conversation) -> None:
-        """Refuses a conversation that is too long.
+        """Checks the number, length and times of turns.
 
         Raises:
-            PageError: one of the limits is passed; the message names it.
+            PageError: a limit is exceeded; the message names it.
         """
         utterances = conversation.utterances
         if len(utterances) > self.turns:
@@ -64,10 +64,10 @@ class Limits:
                 raise PageError(f"Turn {number} ends at {utterance['end']:.0f} s: {self._longest()}")
 
     def check_recording(self, path: Path) -> MediaInfo:
-        """Refuses a recording that is too large, too long or none.
+        """Checks the size, length and frame size of a recording, and returns its properties.
 
         Raises:
-            PageError: it is one of these.
+            PageError: a limit is exceeded, or the file cannot be read as a recording.
         """
         if path.stat().st_size > self.upload_bytes:
             raise PageError(f"The recording is too large: at most {self.upload_bytes // 2**20} MB.")
@@ -80,7 +80,7 @@ class Limits:
         if info.duration is not None and info.duration > self.seconds:
             raise PageError(f"The recording lasts {info.duration:.0f} s: {self._longest()}")
         if (info.width or 0) * (info.height or 0) > self.pixels:
-            raise PageError(f"The picture of {info.width} x {info.height} pixels is too large: scale it down.")
+            raise PageError(f"Frames of {info.width} x {info.height} pixels are too large: scale the video down.")
         return info
 
     def _longest(self) -> str:
@@ -88,7 +88,7 @@ class Limits:
 
 
 def without_folder(error: Exception, path: Path) -> str:
-    """An error's message that names the visitor's file, but not where this machine keeps it."""
+    """Returns an error message without the folder in which this machine stores the visitor's file."""
     return str(error).replace(str(path), path.name).replace(f"{path.parent}/", "")
 
 

@@ -1,4 +1,4 @@
-"""The page itself: what stands where, and what happens when."""
+"""Layout and events of the page."""
 
 import tempfile
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ from .views import empty_view, message_view, notes_view, results_view, table_vie
 
 HOUR = 3600
 CARE = (
-    "What a model hears in words, voices and faces is a guess about them, not knowledge of what a person feels. "
-    "Hand in only what those who speak agree to, and decide nothing about anybody with it. "
+    "A predicted emotion is a guess from words, voices and faces, not knowledge of what a person feels. "
+    "Upload only conversations whose speakers agree, and base no decision about a person on the result. "
     "Files are deleted from this machine within about an hour."
 )
 PLACEHOLDER = """Ann: We won!
@@ -30,7 +30,7 @@ With a recording, each line with its times:
 
 
 def local(component: Any) -> Any:
-    """A component for files that refuses addresses; gradio's own fetch them from the network for whoever posts one."""
+    """Makes a file component refuse URLs, which gradio would otherwise fetch on behalf of any client."""
     move = component.async_move_resource_to_block_cache
 
     async def move_file(path: str | Path | None) -> str | None:
@@ -43,23 +43,23 @@ def local(component: Any) -> Any:
 
 
 def build_page(reader: Reader, name: str) -> gr.Blocks:
-    """The page of a model.
+    """Builds the page of a model.
 
     Args:
-        reader: with the model.
-        name: of the model, for the heading.
+        reader: predicts the emotions.
+        name: name of the model for the heading.
     """
-    folder = tempfile.TemporaryDirectory(prefix="erc-demo-")  # lives as long as the page, which asks for its name
+    folder = tempfile.TemporaryDirectory(prefix="erc-demo-")  # `filmed` refers to it, so it exists as long as the page
     write_ladder(Path(folder.name, "ladder.mp4"))
     html = partial(gr.HTML, apply_default_css=False, padding=False, elem_classes="erc-view")
-    nothing = empty_view(reader.labels)
+    small: dict[str, Any] = {"size": "sm", "min_width": 90}
     choices = [(NAMES[m], m) for m in reader.modalities]
 
     with gr.Blocks(title="Emotions in a conversation", analytics_enabled=False, delete_cache=(600, HOUR)) as page:
         html(
             '<div class="erc-title"><h1>Emotions in a conversation</h1>'
-            "<p>Paste who says what, or open subtitles, a table or JSON; "
-            f"attach the recording if there is one. <b>{escape(name)}</b> names the emotion of every turn.</p></div>"
+            "<p>Paste a conversation, or open subtitles, a table or JSON; attach its recording if you have one. "
+            f"<b>{escape(name)}</b> predicts the emotion of every turn.</p></div>"
         )
         state = gr.State(None, time_to_live=HOUR)
         with gr.Row(equal_height=False):
@@ -69,47 +69,38 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
                     placeholder=PLACEHOLDER,
                     lines=9,
                     max_lines=18,
-                    # One more than is read, so that what a browser cuts off is told and not silently left out.
+                    # One more than is accepted, so that text cut off by the browser is reported.
                     max_length=reader.limits.script_characters + 1,
                     elem_id="erc-script",
                 )
                 with gr.Row():
-                    opened = local(
-                        gr.UploadButton(
-                            "Open a file", file_types=list(SUFFIXES), size="sm", min_width=90, elem_id="erc-open"
-                        )
-                    )
-                    cake = gr.Button("Example", size="sm", min_width=90)
-                    acted = gr.Button(
-                        "Filmed example",
-                        size="sm",
-                        min_width=90,
-                        visible=bool({"audio", "vision"} & set(reader.modalities)),
-                    )
+                    opened = local(gr.UploadButton("Open a file", file_types=[*SUFFIXES], elem_id="erc-open", **small))
+                    example = gr.Button("Example", **small)
+                    media = bool({"audio", "vision"} & set(reader.modalities))
+                    filmed_example = gr.Button("Filmed example", visible=media, **small)
                 message = html(visible=False, elem_id="erc-message")
-                recording = local(
-                    gr.File(
-                        label="Recording of all of it, if there is one",
-                        file_types=["audio", "video"],
-                        height=160,
-                        elem_id="erc-recording",
-                    )
+                recording = gr.File(
+                    label="Recording of the conversation (optional)",
+                    file_types=["audio", "video"],
+                    height=160,
+                    elem_id="erc-recording",
                 )
-                on = gr.CheckboxGroup(choices, value=reader.modalities, label="Listen to", elem_id="erc-on")
-                run = gr.Button("Name the emotions", variant="primary", elem_id="erc-run")
+                local(recording)
+                on = gr.CheckboxGroup(choices, value=reader.modalities, label="Modalities", elem_id="erc-on")
+                run = gr.Button("Predict the emotions", variant="primary", elem_id="erc-run")
             with gr.Column(scale=7, min_width=340):
-                results = html(nothing, elem_id="erc-results")
+                results = html(empty_view(reader.labels), elem_id="erc-results")
                 table = html(visible=False, elem_id="erc-table")
                 with gr.Row(visible=False) as downloads:
                     buttons = [
-                        gr.DownloadButton(f"Save as {told}", size="sm", min_width=90, elem_id=f"erc-get-{suffix[1:]}")
-                        for suffix, told in zip(DOWNLOADS, ("CSV", "JSON", "WebVTT"), strict=True)
+                        gr.DownloadButton(f"Save as {form}", elem_id=f"erc-get-{suffix[1:]}", **small)
+                        for suffix, form in zip(DOWNLOADS, ("CSV", "JSON", "WebVTT"), strict=True)
                     ]
         html(f'<p class="erc-care">{CARE}</p>')
 
         shown = [message, state, results, table, downloads, *buttons]
 
-        def told(problem: str | None) -> Any:
+        def message_update(problem: str | None) -> Any:
             return gr.update(value=message_view(problem) if problem else "", visible=bool(problem))
 
         def show(reading: Reading, modalities: Sequence[str]) -> list[Any]:
@@ -123,7 +114,7 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
                     for suffix, button in zip(DOWNLOADS, buttons, strict=True)
                 ]
             return [
-                told(None),
+                message_update(None),
                 reading,
                 results_view(reading, off),
                 gr.update(value=table_view(reading), visible=True),
@@ -132,8 +123,8 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
             ]
 
         def keep(problem: str) -> list[Any]:
-            """The message; what stands there stays."""
-            return [told(problem), *[gr.skip() for _ in shown[1:]]]
+            """Shows a message and leaves the results unchanged."""
+            return [message_update(problem), *[gr.skip() for _ in shown[1:]]]
 
         def read(text: str, path: str | None, modalities: list[str]) -> list[Any]:
             try:
@@ -153,22 +144,23 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
             if path is None:
                 return gr.skip(), gr.skip()
             try:
-                found = open_conversation(Path(path), reader.limits)
+                conversation = open_conversation(Path(path), reader.limits)
             except PageError as error:
-                return told(str(error)), gr.skip()
-            return gr.update(value=notes_view(found.notes), visible=bool(found.notes)), found.script
+                return message_update(str(error)), gr.skip()
+            notes = conversation.notes
+            return gr.update(value=notes_view(notes), visible=bool(notes)), conversation.script
 
         def filmed() -> tuple[str, str]:
             return ladder_script(), str(Path(folder.name, "ladder.mp4"))
 
         quiet: dict[str, Any] = {"api_visibility": "private"}
-        # The model works for one visitor at a time; the others wait in the queue.
+        # The model serves one visitor at a time; the others wait in the queue.
         model: dict[str, Any] = {**quiet, "concurrency_id": "model", "concurrency_limit": 1}
-        given = [script, recording, on]
-        run.click(read, given, shown, show_progress_on=results, **model)
+        inputs = [script, recording, on]
+        run.click(read, inputs, shown, show_progress_on=results, **model)
         on.input(switch, [state, on], shown, show_progress_on=results, **model)
         opened.upload(take, opened, [message, script], **quiet)
-        cake.click(lambda: (CAKE, None), None, [script, recording], **quiet).then(read, given, shown, **model)
-        acted.click(filmed, None, [script, recording], **quiet).then(read, given, shown, **model)
+        for button, load in ((example, lambda: (CAKE, None)), (filmed_example, filmed)):
+            button.click(load, None, [script, recording], **quiet).then(read, inputs, shown, **model)
     page.queue(max_size=32)
     return page

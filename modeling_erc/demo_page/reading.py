@@ -1,7 +1,7 @@
-"""What the model makes of a conversation, with all that it can use and with some of it switched off."""
+"""Emotions of a conversation, predicted with all modalities and with some of them switched off."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,13 @@ DOWNLOADS = (".csv", ".json", ".vtt")
 
 @dataclass(frozen=True)
 class Reading:
-    """A conversation and its emotions.
+    """A conversation and its predicted emotions.
 
     Args:
-        utterances: as the pipeline takes them.
-        whole: with all modalities.
-        shown: with those that are switched on.
-        notes: what was left out, a sentence each.
+        utterances: the input of the pipeline.
+        whole: predictions with all modalities.
+        shown: predictions with the modalities that are switched on.
+        notes: guesses and omissions while reading, one sentence each.
     """
 
     utterances: list[dict[str, Any]]
@@ -34,45 +34,45 @@ class Reading:
 
     @property
     def changed(self) -> list[int]:
-        """Places of the turns whose label is another than with all modalities."""
+        """Indices of the turns whose label differs from that with all modalities."""
         pairs = zip(self.whole, self.shown, strict=True)
         return [place for place, (before, now) in enumerate(pairs) if before.label != now.label]
 
     @property
     def timed(self) -> bool:
-        """Whether every turn has times, which subtitles need."""
+        """Whether every turn has times; subtitles need them."""
         return all(turn.start is not None and turn.end is not None for turn in self.shown)
 
 
 class Reader:
-    """Reads conversations with one model.
+    """Predicts the emotions of conversations with one model.
 
     Args:
-        pipe: the model.
-        limits: of what is handed in.
+        pipe: pipeline with the model.
+        limits: maximum sizes of the input.
 
     Raises:
-        ValueError: the model reads precomputed features, which nobody can paste.
+        ValueError: the model takes precomputed features only, which cannot be typed or uploaded.
     """
 
     def __init__(self, pipe: EmotionRecognitionPipeline, limits: Limits = LIMITS) -> None:
         raw = set(pipe.model.erc_model.encoders)
         if not raw:
-            raise ValueError("the checkpoint reads precomputed features: the page needs one that brings its backbones")
+            raise ValueError("the checkpoint takes precomputed features: the page needs one with backbones")
         self.pipe, self.limits = pipe, limits
         self.modalities: list[str] = [m for m in pipe.model.config.modalities if m in raw]
         self.labels: list[str] = [name for _, name in sorted(pipe.model.config.id2label.items())]
 
     def read(self, script: str, recording: Path | None, modalities: Sequence[str]) -> Reading:
-        """Reads the lines of a page.
+        """Predicts the emotions of a typed conversation.
 
         Args:
-            script: lines, as `read_script` takes them.
-            recording: sound or video of all of the conversation.
-            modalities: those that are switched on.
+            script: lines in the form of `read_script`.
+            recording: audio or video file of the whole conversation.
+            modalities: modalities that are switched on.
 
         Raises:
-            PageError: something is missing, too large, or cannot be read.
+            PageError: the input is empty, too large, or cannot be read.
         """
         self.limits.check_script(script)
         conversation = read_script(script)
@@ -80,22 +80,21 @@ class Reader:
         if recording is not None:
             conversation = with_recording(conversation, recording, self.limits)
         whole = self._turns(conversation.utterances, self.modalities)
-        reading = Reading(
-            conversation.utterances, whole, whole, [*conversation.notes, *self._masked(conversation, whole)]
-        )
+        notes = [*conversation.notes, *self._unusable(conversation.utterances, whole)]
+        reading = Reading(conversation.utterances, whole, whole, notes)
         return self.switch(reading, modalities)
 
     def switch(self, reading: Reading, modalities: Sequence[str]) -> Reading:
-        """Reads the same conversation again, with some modalities.
+        """Predicts the emotions of the same conversation again with a subset of the modalities.
 
         Raises:
-            PageError: none is switched on.
+            PageError: no modality is switched on.
         """
         chosen = [m for m in self.modalities if m in modalities]
         if not chosen:
             raise PageError("Everything is switched off: leave one on.")
         shown = reading.whole if chosen == self.modalities else self._turns(reading.utterances, chosen)
-        return Reading(reading.utterances, reading.whole, shown, reading.notes)
+        return replace(reading, shown=shown)
 
     def _turns(self, utterances: list[dict[str, Any]], modalities: Sequence[str]) -> list[Turn]:
         try:
@@ -103,12 +102,12 @@ class Reader:
         except ValueError as error:
             raise PageError(f"The model cannot read this: {error}") from error
 
-    def _masked(self, conversation: Any, turns: Sequence[Turn]) -> list[str]:
-        """Tells of clips that were handed in and could not be used, such as silent ones."""
+    def _unusable(self, utterances: Sequence[dict[str, Any]], turns: Sequence[Turn]) -> list[str]:
+        """Notes the turns whose clip the model could not use, such as a silent one."""
         notes = []
         for modality in self.modalities:
             source = MODALITIES[modality].raw[0]
-            pairs = zip(conversation.utterances, turns, strict=True)
+            pairs = zip(utterances, turns, strict=True)
             lost = [str(n) for n, (u, t) in enumerate(pairs, 1) if u.get(source) and modality not in t.modalities]
             if lost:
                 more = "" if len(lost) < 9 else f" and {len(lost) - 8} more"
@@ -117,10 +116,10 @@ class Reader:
 
 
 def write_downloads(reading: Reading, folder: Path) -> dict[str, Path | None]:
-    """Writes what is shown as files, `{suffix: path}`; None where the form needs times that are not there."""
-    paths: dict[str, Path | None] = {}
+    """Writes the shown predictions as files, `{suffix: path}`; subtitles without times are None."""
+    paths: dict[str, Path | None] = dict.fromkeys(DOWNLOADS)
     for suffix in DOWNLOADS:
-        paths[suffix] = None if suffix == ".vtt" and not reading.timed else folder / f"emotions{suffix}"
-        if path := paths[suffix]:
+        if suffix != ".vtt" or reading.timed:
+            paths[suffix] = path = folder / f"emotions{suffix}"
             write_timeline(reading.shown, path)
     return paths

@@ -1,4 +1,4 @@
-"""A conversation as people type it: a turn a line, `Name: words`, with times in front where there are any."""
+"""Typed conversations: one turn per line, `Name: words`, with optional times in front."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,10 +9,10 @@ from .limits import PageError
 
 CLOCK = r"\s*((?:(?:\d+:)?\d{1,2}:)?\d+(?:[.,]\d{1,3})?)\s*"
 TIMES = re.compile(rf"\[{CLOCK}(?:-+>?|\u2013|\u2014){CLOCK}\]\s*")
-# A colon inside of a sentence, of a clock or of an address makes no speaker.
+# A colon inside a sentence, a clock time or an address does not end a speaker's name.
 SPEAKER = re.compile(r"([^:?!,;\[\]]{1,40}|\?):(?:\s+|$)")
 NOBODY = "?"
-# Matched line by line: over the whole text it would begin again at every empty line, and read all that follow.
+# Matched line by line: on the whole text, the time would grow with the square of the number of empty lines.
 SUBTITLES = re.compile(r"[\d:.,\s]+-->\s*\d")
 
 
@@ -20,10 +20,10 @@ def read_script(text: str) -> Conversation:
     """Reads lines such as `Ann: We won!`, `[0:01.0 - 0:02.5] Ann: We won!` or `We won!`.
 
     Args:
-        text: empty lines are skipped; `?` as a name means that nobody is named.
+        text: the lines; empty lines are skipped, and the name `?` stands for an unknown speaker.
 
     Raises:
-        PageError: there is no line, a time is wrong, or these are the lines of a subtitle file.
+        PageError: there is no line, a turn ends before it begins, or the text is a subtitle file.
 
     Example:
         >>> read_script("[0:01 - 0:02.5] Ann: We won!").utterances
@@ -35,7 +35,7 @@ def read_script(text: str) -> Conversation:
     numbered = ((number, line.strip()) for number, line in enumerate(lines, start=1))
     utterances = [_utterance(number, line) for number, line in numbered if line]
     if not utterances:
-        raise PageError("Nothing is said yet: write a line like “Ann: We won!”, or open a file.")
+        raise PageError("The conversation is empty: write a line such as “Ann: We won!”, or open a file.")
     return Conversation(utterances)
 
 
@@ -61,7 +61,7 @@ def _seconds(clock: str) -> float:
 
 
 def write_script(utterances: Iterable[Mapping[str, Any]]) -> str:
-    """Utterances as lines that `read_script` reads.
+    """Writes utterances in the form of `read_script`.
 
     Example:
         >>> write_script([{"speaker": "Ann", "text": "We won!", "start": 1.0, "end": 2.5}])
@@ -78,7 +78,7 @@ def _line(utterance: Mapping[str, Any]) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as `minutes:seconds`.
+    """Formats seconds as `minutes:seconds`.
 
     Example:
         >>> clock(62.5)

@@ -1,4 +1,4 @@
-"""How the page looks: system fonts, no file from elsewhere, light and dark by the colours of gradio's theme."""
+"""Theme and style sheet of the page: system fonts, no external files, light and dark colours of gradio's theme."""
 
 import gradio as gr
 
@@ -7,7 +7,7 @@ MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
 
 def theme() -> gr.themes.Base:
-    """Calm colours; the fonts are those that the visitor's machine has."""
+    """Returns the theme: muted colours and the fonts of the visitor's system."""
     return gr.themes.Base(
         primary_hue=gr.themes.colors.slate,
         neutral_hue=gr.themes.colors.slate,

@@ -1,4 +1,4 @@
-"""Files that visitors open: a conversation, or the recording of one."""
+"""Uploaded files: a conversation, or its recording."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,51 +8,45 @@ from .limits import Limits, PageError, without_folder
 from .script import read_script, write_script
 
 SUFFIXES = (*READERS, ".txt")
-# What the file of a conversation may say of recordings that lie on the visitor's machine, or on this one.
-MEDIA = ("audio", "video")
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A conversation from a file: its lines, and what was guessed or left out."""
+    """A conversation from a file: its lines, and the guesses and omissions while reading."""
 
     script: str
     notes: list[str]
 
 
 def open_conversation(path: Path, limits: Limits) -> Opened:
-    """Reads a conversation as lines for the page. Recordings that it names are never opened.
+    """Converts a file to lines for the page. Recordings named in the file are never opened.
 
     Raises:
-        PageError: it is too large, of no known kind, or cannot be read.
+        PageError: the file is too large, of an unknown kind, or cannot be read.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise PageError(f"“{path.name}” is of no known kind: open one of {', '.join(SUFFIXES)}.")
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise PageError(f"“{path.name}” is of an unknown kind: open one of {', '.join(SUFFIXES)}.")
     if path.stat().st_size > limits.conversation_bytes:
         raise PageError(f"“{path.name}” is too large: at most {limits.conversation_bytes // 1000} kB of text.")
     try:
-        conversation = _read(path)
+        text = suffix == ".txt"
+        conversation = read_script(path.read_text(encoding="utf-8-sig")) if text else read_conversation(path)
     except (ValueError, OSError) as error:
         raise PageError(f"The file cannot be read: {without_folder(error, path)}") from error
     notes = list(conversation.notes)
-    named = sum(any(utterance.get(name) for name in MEDIA) for utterance in conversation.utterances)
+    named = sum(bool(turn.get("audio") or turn.get("video")) for turn in conversation.utterances)
     if named:
         notes.append(f"{named} turn(s) name a recording, which this page does not open: attach one recording of all.")
     limits.check_conversation(conversation)
     return Opened(write_script(conversation.utterances), notes)
 
 
-def _read(path: Path) -> Conversation:
-    if path.suffix.lower() == ".txt":
-        return read_script(path.read_text(encoding="utf-8-sig"))
-    return read_conversation(path)
-
-
 def with_recording(conversation: Conversation, path: Path, limits: Limits) -> Conversation:
-    """Gives every turn its part of a recording; a single turn without times takes all of it.
+    """Assigns every turn its part of a recording; a single turn without times gets all of it.
 
     Raises:
-        PageError: the recording cannot be used, or nothing says where to cut it.
+        PageError: the recording cannot be used, or several turns have no times.
     """
     info = limits.check_recording(path)
     if len(conversation.utterances) > 1 and not conversation.timed:

@@ -1,8 +1,10 @@
-"""A reading as HTML: a ribbon of colours, a tile a turn, and a table with all scores. Everything said is escaped."""
+"""HTML of a reading: a colour ribbon, one tile per turn, and a table of all scores. All input text is escaped."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape
+
+from matplotlib.colors import to_rgb
 
 from ..timelines import Turn, emotion_colours
 from .reading import NAMES, Reading
@@ -11,21 +13,23 @@ LIGHT, DARK = "#ffffff", "#000000"
 
 
 def results_view(reading: Reading, off: Sequence[str]) -> str:
-    """Timeline and what changed.
+    """Returns the summary, the label changes and the timeline.
 
     Args:
-        reading: to show.
+        reading: the predictions.
         off: modalities that are switched off.
     """
-    return "".join(
-        [notes_view(reading.notes), _summary(reading, off), _legend(reading), _ribbon(reading), _tiles(reading)]
-    )
+    count = len(reading.shown)
+    turns = f"{count} turn" if count == 1 else f"{count} turns"
+    summary = f'<p class="erc-summary">{turns}, read from {_named(_used(reading))}.</p>'
+    colours = _colours(reading)
+    timeline = _legend(reading, colours) + _ribbon(reading, colours) + _tiles(reading, colours)
+    return notes_view(reading.notes) + summary + _change(reading, off) + timeline
 
 
 def table_view(reading: Reading) -> str:
-    """A row a turn with the scores of all labels; on a narrow screen each row is a card."""
-    colours = emotion_colours(list(reading.shown[0].scores))
-    full = _used(reading)
+    """Returns a table with one row per turn and the scores of all labels; on a narrow screen each row is a card."""
+    colours, full = _colours(reading), _used(reading)
     head = "".join(f'<th scope="col" class="erc-num">{escape(label)}</th>' for label in colours)
     rows = "".join(
         _row(number, turn, before, colours, full)
@@ -39,47 +43,43 @@ def table_view(reading: Reading) -> str:
 
 
 def message_view(message: str) -> str:
-    """Tells what is wrong."""
+    """Returns an error message."""
     return f'<p class="erc-message" role="alert">{escape(message)}</p>'
 
 
 def notes_view(notes: Iterable[str]) -> str:
-    """Tells what was guessed or left out."""
+    """Returns the list of guesses and omissions."""
     items = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return f'<ul class="erc-notes" role="status">{items}</ul>' if items else ""
 
 
 def empty_view(labels: Sequence[str]) -> str:
-    """What stands there before anything was read."""
+    """Returns the content before the first conversation."""
     swatches = "".join(_swatch(label, colour) for label, colour in emotion_colours(labels).items())
     return f'<p class="erc-hint">The emotion of every turn appears here.</p><ul class="erc-legend">{swatches}</ul>'
 
 
 def _used(reading: Reading) -> set[str]:
-    """The modalities that served any turn."""
+    """The modalities used for at least one turn."""
     return {modality for turn in reading.shown for modality in turn.modalities}
 
 
 def _named(modalities: Iterable[str]) -> str:
-    """Modalities in words: `words, voice and face`."""
+    """Formats modalities as a phrase: `words, voice and face`."""
     names = [NAMES[m] for m in NAMES if m in set(modalities)]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names) or "nothing"
 
 
-def _summary(reading: Reading, off: Sequence[str]) -> str:
-    """Of what the emotions were named, and what is different without the rest."""
-    count = len(reading.shown)
-    turns = f"{count} turn" if count == 1 else f"{count} turns"
-    return f'<p class="erc-summary">{turns}, read from {_named(_used(reading))}.</p>{_change(reading, off)}'
+def _colours(reading: Reading) -> dict[str, str]:
+    return emotion_colours(list(reading.shown[0].scores))
 
 
 def _change(reading: Reading, off: Sequence[str]) -> str:
     if not off:
         return ""
-    names = _named(off)
     count, turns = len(reading.changed), len(reading.shown)
-    told = f"{count} of {turns} labels {'changes' if count == 1 else 'change'}" if count else "no label changes"
-    return f'<p class="erc-change" role="status">Without {names}, <b>{told}</b>.</p>'
+    change = f"{count} of {turns} labels {'changes' if count == 1 else 'change'}" if count else "no label changes"
+    return f'<p class="erc-change" role="status">Without {_named(off)}, <b>{change}</b>.</p>'
 
 
 def _swatch(label: str, colour: str, count: int | None = None) -> str:
@@ -87,36 +87,30 @@ def _swatch(label: str, colour: str, count: int | None = None) -> str:
     return f'<li><i style="background:{colour}"></i>{escape(label)}{number}</li>'
 
 
-def _legend(reading: Reading) -> str:
+def _legend(reading: Reading, colours: dict[str, str]) -> str:
     counts = Counter(turn.label for turn in reading.shown)
-    colours = emotion_colours(list(reading.shown[0].scores))
     items = "".join(_swatch(label, colour, counts[label]) for label, colour in colours.items() if counts[label])
     return f'<ul class="erc-legend" aria-label="Turns of each emotion">{items}</ul>'
 
 
-def _ribbon(reading: Reading) -> str:
-    """The whole conversation in one line, to scale where there are times."""
+def _ribbon(reading: Reading, colours: dict[str, str]) -> str:
+    """The whole conversation as one bar, to scale if the turns have times."""
     turns = reading.shown
     spans = [(float(i), i + 1.0) for i in range(len(turns))]
-    ends = ("", "")
     if reading.timed:
         spans = [(turn.start or 0.0, turn.end or 0.0) for turn in turns]
     first, last = min(start for start, _ in spans), max(end for _, end in spans)
     length = max(last - first, 1e-3)
-    if reading.timed:
-        ends = (_minutes(first), _minutes(last))
-    colours = emotion_colours(list(turns[0].scores))
     parts = "".join(
         f'<i style="left:{(start - first) / length:.3%};width:{max(end - start, 0.0) / length:.3%};'
         f'background:{colours[turn.label]}"></i>'
         for turn, (start, end) in zip(turns, spans, strict=True)
     )
-    told = f'<p class="erc-ends"><span>{ends[0]}</span><span>{ends[1]}</span></p>' if reading.timed else ""
-    return f'<div class="erc-ribbon" aria-hidden="true">{parts}</div>{told}'
+    ends = f'<p class="erc-ends"><span>{_minutes(first)}</span><span>{_minutes(last)}</span></p>'
+    return f'<div class="erc-ribbon" aria-hidden="true">{parts}</div>{ends if reading.timed else ""}'
 
 
-def _tiles(reading: Reading) -> str:
-    colours = emotion_colours(list(reading.shown[0].scores))
+def _tiles(reading: Reading, colours: dict[str, str]) -> str:
     changed = set(reading.changed)
     tiles = "".join(
         _tile(place, turn, colours[turn.label], reading.whole[place].label if place in changed else None)
@@ -159,7 +153,7 @@ def _minutes(seconds: float) -> str:
 
 
 def ink(colour: str) -> str:
-    """White or black, whichever is told more easily from a colour (contrast as WCAG 2 defines it).
+    """Returns white or black, whichever has the higher contrast to a colour.
 
     Example:
         >>> ink("#d99a00"), ink("#7b4bb3")
@@ -169,12 +163,11 @@ def ink(colour: str) -> str:
 
 
 def contrast(one: str, other: str) -> float:
-    """Contrast ratio of two colours, 1 to 21; letters want 4.5."""
+    """Contrast ratio of two colours as WCAG 2 defines it, 1 to 21; text needs 4.5."""
     darker, lighter = sorted((_luminance(one), _luminance(other)))
     return (lighter + 0.05) / (darker + 0.05)
 
 
 def _luminance(colour: str) -> float:
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour))
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -1,1 +1,1 @@
-"""Models for places where PyTorch is not: export to ONNX, eight-bit weights."""
+"""Models without PyTorch: export to ONNX and eight-bit weights."""

@@ -1,4 +1,4 @@
-"""The classifier for one dialogue at a time, with a place for every utterance in every input."""
+"""The classifier for one dialogue, with a row for every utterance in every input."""
 
 from collections.abc import Mapping
 
@@ -16,12 +16,12 @@ from .scanned_gru import ScannedGruContext
 class DenseDialogue(nn.Module):
     """An [`ErcForSequenceClassification`] in a form that can be exported.
 
-    The model's own inputs hold only the utterances that have a modality, packed; how many there are depends on the
-    data, which a graph of fixed operations cannot follow. Here every input has a row for every utterance, and what a
-    row of a missing modality holds (zeros, say) does not matter.
+    The model's own inputs are packed: they hold only the utterances that have a modality. Their number depends on the
+    data, which a static graph does not support. Here every input has a row for every utterance, and the values in the
+    row of a missing modality are ignored.
 
     Args:
-        model: in eval mode.
+        model: the model in eval mode.
     """
 
     def __init__(self, model: ErcForSequenceClassification) -> None:
@@ -35,14 +35,14 @@ class DenseDialogue(nn.Module):
         """Classifies the utterances of one dialogue.
 
         Args:
-            modality_mask: boolean `(utterances, modalities)`, what each utterance has.
-            speaker_ids: `(utterances,)`, equal for equal speakers.
-            inputs: by name, those of the model's modalities; T is the longest of the dialogue:
+            modality_mask: boolean `(utterances, modalities)`, True where an utterance has a modality.
+            speaker_ids: `(utterances,)`, one integer per speaker.
+            inputs: the tensors of the model's modalities by name; T is the maximum length in the dialogue:
 
-                - words: `input_ids`, `attention_mask` and `text_token_mask`, `(utterances, T)`;
-                - sound: `audio_values`, `(utterances, mels, T)` or what else the feature extractor makes, and
-                  `audio_attention_mask`, `(utterances, T)`, where it makes one;
-                - pictures: `pixel_values`, `(utterances, frames, channels, height, width)`;
+                - text: `input_ids`, `attention_mask` and `text_token_mask`, `(utterances, T)`;
+                - audio: `audio_values`, `(utterances, mels, T)` or the shape that the feature extractor returns, and
+                  `audio_attention_mask`, `(utterances, T)`, if it returns one;
+                - vision: `pixel_values`, `(utterances, frames, channels, height, width)`;
                 - features: `text_features`, `audio_features` or `visual_features`, `(utterances, T, width)`, and
                   `text_features_mask` ..., boolean `(utterances, T)`.
 
@@ -58,8 +58,8 @@ class DenseDialogue(nn.Module):
             tokens[m] = erc.projection(m)(states)
             token_mask[m] = mask.bool() & present[:, None]
         for index, m in enumerate(modalities if self.context_before else ()):
-            spoken = erc.pools[m](tokens[m], token_mask[m])
-            context = self.context_before[m](spoken[None], modality_mask[None, :, index], speaker_ids[None])[0]
+            pooled = erc.pools[m](tokens[m], token_mask[m])
+            context = self.context_before[m](pooled[None], modality_mask[None, :, index], speaker_ids[None])[0]
             tokens[m] = tokens[m] + context[:, None]
         fused = erc.fusion(tokens, token_mask, modality_mask)
         joint = fused.joint[None]
@@ -70,34 +70,35 @@ class DenseDialogue(nn.Module):
         return self.model.heads(joint, own[None], modality_mask[None])[0][0]
 
     def tokens(self, modality: str, present: Tensor, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Tokens `(utterances, T, width)` of a modality and their mask `(utterances, T)`."""
+        """Returns the tokens `(utterances, T, width)` of a modality and their mask `(utterances, T)`."""
         name = MODALITIES[modality].features
         if name in inputs:
             return inputs[name], inputs[f"{name}_mask"]
         encoder = self.model.erc.encoder(modality)
         raw = {name: inputs[name] for name in MODALITIES[modality].inputs if name in inputs}
-        # A row that masks everything would come out as NaN.
+        # Attention over a fully masked row returns NaN.
         for name in raw.keys() & {"attention_mask", "audio_attention_mask"}:
             raw[name] = torch.where(present[:, None], raw[name], 1)
         if isinstance(encoder, TextEncoder):
-            # Own tokens stay where they are: fusion does not mind where, and how many there are depends on the data.
+            # The utterance's tokens stay in place, because selecting them gives a shape that depends on the data.
+            # Fusion does not depend on token positions.
             own = raw.pop("text_token_mask")
             return encoder.run_backbone(**raw), own
         return encoder.encode(**raw)
 
 
 def exportable(context: nn.Module) -> nn.Module:
-    """The same context in operations that can be exported."""
+    """Returns an equivalent context module that can be exported."""
     return ScannedGruContext(context) if isinstance(context, GruContext) else context
 
 
 def dense_inputs(config: ErcConfig, packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What [`DenseDialogue`] takes, by name, of what `ErcProcessor` makes of one dialogue.
+    """Converts the output of `ErcProcessor` for one dialogue to the inputs of [`DenseDialogue`].
 
     A modality that no utterance of the dialogue has is left out.
 
     Args:
-        config: the model's.
+        config: the model's configuration.
         packed: the processor's tensors.
     """
     mask = packed["modality_mask"][0]
@@ -108,6 +109,3 @@ def dense_inputs(config: ErcConfig, packed: Mapping[str, Tensor]) -> dict[str, T
             if name in packed:
                 dense[name] = scatter_rows(packed[name], mask[:, index])
     return dense
-
-
-__all__ = ["DenseDialogue", "dense_inputs"]

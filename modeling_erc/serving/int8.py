@@ -1,4 +1,4 @@
-"""Eight-bit weights for a model that was exported to ONNX."""
+"""Eight-bit weights for a model exported to ONNX."""
 
 from pathlib import Path
 
@@ -6,19 +6,22 @@ from .onnx_export import quiet, require_onnx
 
 
 def quantize_onnx(source: Path, target: Path) -> None:
-    """Stores the weights of matrix products in eight bits, one scale a column; activations are scaled as they come.
+    """Quantizes the weights of matrix products to eight bits, one scale per column; activations are scaled at run time.
 
     Args:
-        source: an exported model.
-        target: where the smaller one goes.
+        source: the exported model.
+        target: file to write the quantized model to.
+
+    Raises:
+        ImportError: the extra `export` is not installed.
     """
     require_onnx()
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model = onnx.load(source)
-    # Shapes that the exporter noted for its own example would be taken for rules.
+    # The quantizer takes the shapes that the exporter recorded for its example as fixed.
     del model.graph.value_info[:]
-    # Signed ones overflow on processors without VNNI: the difference came out twelve times as large.
+    # Signed weights overflow on processors without VNNI: the difference to PyTorch was twelve times as large.
     with quiet():
         quantize_dynamic(model, target, weight_type=QuantType.QUInt8, per_channel=True)

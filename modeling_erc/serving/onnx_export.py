@@ -1,4 +1,4 @@
-"""ONNX export of a classifier, checked against PyTorch before anybody uses it."""
+"""ONNX export of a classifier and its comparison with PyTorch."""
 
 import json
 import logging
@@ -21,25 +21,25 @@ from .dense_dialogue import DenseDialogue, dense_inputs
 from .trial_dialogues import trial_dialogue
 
 try:
-    import onnx  # noqa: F401 (what writes the file needs it)
+    import onnx  # noqa: F401 (the exporter needs it)
     import onnxruntime
     import onnxscript  # noqa: F401
 except ImportError:
     onnxruntime = None
 
 TOLERANCE = 1e-4
-# Utterances of the dialogues that the export is compared on; the first one is traced.
+# Numbers of utterances of the dialogues used for the comparison; the first dialogue is traced.
 TRIAL_LENGTHS = (5, 1, 2, 12, 31)
 
 
 @dataclass
 class Comparison:
-    """What an exported model says beside what PyTorch says, over all trial dialogues.
+    """An exported model compared with PyTorch on all trial dialogues.
 
     Args:
-        utterances: how many were compared.
-        difference: the largest absolute difference of a logit.
-        agreement: share of utterances with the same most likely class.
+        utterances: number of utterances compared.
+        difference: largest absolute difference of a logit.
+        agreement: fraction of utterances with the same predicted class.
     """
 
     utterances: int
@@ -48,14 +48,14 @@ class Comparison:
 
 
 def require_onnx() -> None:
-    """Says what to install where a library is missing."""
+    """Raises an `ImportError` that names the extra to install if a library is missing."""
     if onnxruntime is None:
         raise ImportError("ONNX export needs onnx, onnxruntime and onnxscript: pip install 'modeling-erc[export]'")
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Mutes what the exporters tell their own developers."""
+    """Mutes the warnings that the exporters write for their own developers."""
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
@@ -66,14 +66,17 @@ def quiet() -> Iterator[None]:
 
 
 class OnnxExport:
-    """Writes a model as ONNX and compares what was written with the model.
+    """Exports a model to ONNX and compares the exported model with PyTorch.
 
-    The graph takes one dialogue; its inputs and their shapes are those of [`DenseDialogue.forward`], its output is
-    `logits` `(utterances, classes)`. Numbers of utterances, of words and of audio frames are free.
+    The graph takes one dialogue. Its inputs are those of [`DenseDialogue.forward`], its output is `logits`
+    `(utterances, classes)`. The numbers of utterances, words and audio frames are dynamic.
 
     Args:
-        model: on the CPU, in eval mode.
-        processor: made for the model.
+        model: the model, on the CPU and in eval mode.
+        processor: the model's processor.
+
+    Raises:
+        ImportError: the extra `export` is not installed.
 
     Example:
         >>> export = OnnxExport(model, processor)  # doctest: +SKIP
@@ -85,7 +88,7 @@ class OnnxExport:
     def __init__(self, model: ErcForSequenceClassification, processor: ErcProcessor) -> None:
         require_onnx()
         self.model, self.processor = model, processor
-        # The first has everything of everybody, so that every input is there to be traced.
+        # Every utterance of the first dialogue has every modality, so that tracing includes every input.
         self.trials = [
             processor(trial_dialogue(model, processor, length, seed, present=0.75 if seed else 1.0))
             for seed, length in enumerate(TRIAL_LENGTHS)
@@ -94,18 +97,18 @@ class OnnxExport:
 
     @property
     def shapes(self) -> dict[str, list[str | int]]:
-        """Each input's shape: a name for an axis of any length, a number for one that is fixed."""
-        found = {}
+        """The shape of each input: a name for a dynamic axis, a number for a fixed one."""
+        shapes = {}
         for name, tensor in self.traced.items():
-            free = {0: "utterances", **_free_axis(name, self.traced)}
-            found[name] = [free.get(axis, size) for axis, size in enumerate(tensor.shape)]
-        return found
+            dynamic = {0: "utterances", **_dynamic_axis(name, self.traced)}
+            shapes[name] = [dynamic.get(axis, size) for axis, size in enumerate(tensor.shape)]
+        return shapes
 
     def write(self, path: Path) -> None:
-        """Exports to `path`.
+        """Exports the model to `path`.
 
         Raises:
-            ValueError: some part of the model cannot be exported.
+            ValueError: a part of the model cannot be exported, or only for dialogues of one length.
         """
         dims = {
             name: torch.export.Dim(name) for shape in self.shapes.values() for name in shape if isinstance(name, str)
@@ -114,13 +117,14 @@ class OnnxExport:
             name: {axis: dims[size] for axis, size in enumerate(shape) if isinstance(size, str)}
             for name, shape in self.shapes.items()
         }
-        masks = ("modality_mask", "speaker_ids")
+        arguments = dict(self.traced)
+        masks = {name: arguments.pop(name) for name in ("modality_mask", "speaker_ids")}
         try:
-            # Of the attention kernels this one has a layout that holds for every length.
+            # The memory layout of the other attention kernels depends on the length.
             with sdpa_kernel([SDPBackend.MATH]), torch.no_grad(), quiet():
                 program = torch.onnx.export(
                     DenseDialogue(self.model).eval(),
-                    kwargs=_nested(self.traced),
+                    kwargs={**masks, "inputs": arguments},
                     dynamic_shapes={**{name: dynamic.pop(name) for name in masks}, "inputs": dynamic},
                     input_names=list(self.traced),
                     output_names=["logits"],
@@ -129,8 +133,8 @@ class OnnxExport:
                 )
         except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
             raise ValueError(
-                f"{_parts(self.model)} cannot be exported: {_reason(error)}. Frozen backbones can be left out: extract "
-                "their features and train on those"
+                f"{_parts(self.model)} cannot be exported: {_reason(error)}. If backbones are frozen, extract their "
+                "features and train on those"
             ) from error
         assert program is not None
         program.save(path)
@@ -139,28 +143,28 @@ class OnnxExport:
         if fixed:
             path.unlink()
             raise ValueError(
-                f"{_parts(self.model)} cannot be exported for dialogues of any length: the graph takes "
-                f"{', '.join(f'{name} {written.get(name)}' for name in fixed)} alone. Use the model in PyTorch instead"
+                f"{_parts(self.model)} cannot be exported for dialogues of any length: the graph only takes "
+                f"{', '.join(f'{name} {written.get(name)}' for name in fixed)}. Use the model in PyTorch instead"
             )
 
     def compare(self, path: Path) -> Comparison:
-        """Runs the written model and PyTorch on dialogues of several lengths, some utterances without some modality."""
+        """Compares the model at `path` with PyTorch on dialogues of several lengths, with missing modalities."""
         session = onnxruntime.InferenceSession(path)
         logits, expected = [], []
         for trial in self.trials:
-            given = {name: tensor.numpy() for name, tensor in dense_inputs(self.model.config, trial).items()}
-            logits.append(session.run(["logits"], given)[0])
+            inputs = {name: tensor.numpy() for name, tensor in dense_inputs(self.model.config, trial).items()}
+            logits.append(session.run(["logits"], inputs)[0])
             with torch.inference_mode():
                 expected.append(self.model(**trial).logits[0].numpy())
-        ours, theirs = np.concatenate(logits), np.concatenate(expected)
+        exported, original = np.concatenate(logits), np.concatenate(expected)
         return Comparison(
-            utterances=len(theirs),
-            difference=float(np.abs(ours - theirs).max()),
-            agreement=float((ours.argmax(axis=1) == theirs.argmax(axis=1)).mean()),
+            utterances=len(original),
+            difference=float(np.abs(exported - original).max()),
+            agreement=float((exported.argmax(axis=1) == original.argmax(axis=1)).mean()),
         )
 
     def describe(self) -> dict[str, Any]:
-        """What a caller without this package has to know, for a JSON file beside the model."""
+        """Describes labels, inputs and output for callers without this package; saved as `model.json`."""
         config = self.model.config
         extractor = self.processor.feature_extractor
         return {
@@ -176,18 +180,12 @@ class OnnxExport:
 
 
 def write_description(path: Path, described: Mapping[str, Any]) -> None:
-    """Writes what `describe` says."""
+    """Writes the output of `OnnxExport.describe` as JSON."""
     path.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _nested(inputs: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Flat inputs as the arguments of [`DenseDialogue.forward`]."""
-    rest = dict(inputs)
-    return {name: rest.pop(name) for name in ("modality_mask", "speaker_ids")} | {"inputs": rest}
-
-
-def _free_axis(name: str, inputs: Mapping[str, Tensor]) -> dict[int, str]:
-    """The axis of an input, beside the utterances, whose length may vary."""
+def _dynamic_axis(name: str, inputs: Mapping[str, Tensor]) -> dict[int, str]:
+    """The dynamic axis of an input besides the utterances, `{axis: name}`."""
     features = {axis: f"{m}_tokens" for m, n in MODALITIES.items() for axis in (n.features, f"{n.features}_mask")}
     if name in features:
         return {1: features[name]}
@@ -203,14 +201,14 @@ def _free_axis(name: str, inputs: Mapping[str, Tensor]) -> dict[int, str]:
 
 
 def _parts(model: ErcForSequenceClassification) -> str:
-    """The model by the names of its parts."""
+    """Names the parts of the model, for messages."""
     config = model.config
     backbones = [f"{m} backbone {config.backbone_config(m).model_type}" for m in model.erc.encoders]
     return ", ".join([*backbones, f"fusion {config.fusion}", f"context {config.context}"])
 
 
 def _reason(error: BaseException) -> str:
-    """The last line of the innermost cause: above it stand pages of advice to the exporter's developers."""
+    """The first line of the innermost cause; the outer errors hold pages of advice to the exporter's developers."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

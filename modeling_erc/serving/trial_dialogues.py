@@ -1,6 +1,5 @@
-"""Dialogues made up for a checkpoint, to compare what two forms of a model say of them."""
+"""Random dialogues for a checkpoint, used to compare two versions of a model."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,43 +8,38 @@ from ..configuration_erc import MODALITIES
 from ..modeling_erc import ErcForSequenceClassification
 from ..processing_erc import ErcProcessor
 
-# How often an utterance has a modality: some have none at all.
-PRESENT = 0.75
 SPEAKERS = 3
-Dialogue = list[dict[str, Any]]
 
 
 def trial_dialogue(
-    model: ErcForSequenceClassification, processor: ErcProcessor, utterances: int, seed: int, present: float = PRESENT
-) -> Dialogue:
-    """A dialogue with everything that a model takes: words of its vocabulary, noise, pictures or features.
+    model: ErcForSequenceClassification, processor: ErcProcessor, utterances: int, seed: int, present: float
+) -> list[dict[str, Any]]:
+    """Generates a dialogue with every input of a model: words of its vocabulary, noise, random images or features.
 
-    Lengths of text, sound and features differ from utterance to utterance; of each modality the dialogue has at least
-    two utterances, or one where it has no more.
+    Texts, sounds and features differ in length. The first two utterances have every modality.
 
     Args:
-        model: whose modalities, and whose features' scale.
-        processor: made for the model.
-        utterances: how many.
-        seed: other dialogues for other seeds.
-        present: chance that an utterance has a modality.
+        model: the model, whose modalities and feature scales are used.
+        processor: the model's processor.
+        utterances: number of utterances.
+        seed: seed of the random generator.
+        present: probability that a later utterance has a modality; an utterance may have none.
     """
     noise = np.random.default_rng(seed)
-    dialogue: Dialogue = [{"speaker": f"speaker {noise.integers(SPEAKERS)}"} for _ in range(utterances)]
-    makers: dict[str, Callable[[], tuple[str, Any]]] = {
-        "text": lambda: ("text", _words(noise, processor)),
-        "audio": lambda: ("audio", _sound(noise, processor)),
-        "vision": lambda: ("video", noise.integers(0, 256, (processor.num_frames, 64, 64, 3), dtype=np.uint8)),
-    }
+    dialogue: list[dict[str, Any]] = [{"speaker": f"speaker {noise.integers(SPEAKERS)}"} for _ in range(utterances)]
     for modality in model.config.modalities:
         for place, utterance in enumerate(dialogue):
             if place >= 2 and noise.random() > present:
                 continue
             if modality in model.config.feature_sizes:
-                name, value = MODALITIES[modality].features, _features(noise, model, modality)
+                utterance[MODALITIES[modality].features] = _features(noise, model, modality)
+            elif modality == "text":
+                utterance["text"] = _words(noise, processor)
+            elif modality == "audio":
+                utterance["audio"] = _sound(noise, processor)
             else:
-                name, value = makers[modality]()
-            utterance[name] = value
+                shape = (processor.num_frames, 64, 64, 3)
+                utterance["video"] = noise.integers(0, 256, shape, dtype=np.uint8)
     return dialogue
 
 
@@ -63,7 +57,7 @@ def _sound(noise: np.random.Generator, processor: ErcProcessor) -> tuple[np.ndar
 
 
 def _features(noise: np.random.Generator, model: ErcForSequenceClassification, modality: str) -> np.ndarray:
-    """Values such as the training split had, for up to four tokens."""
+    """Values distributed like those of the training split, for one to four tokens."""
     projection = model.erc.projection(modality)
     mean, scale = projection.feature_mean.cpu().numpy(), projection.feature_scale.cpu().numpy()
     scale = np.where(np.isfinite(scale), scale, 0.0)

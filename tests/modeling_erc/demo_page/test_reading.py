@@ -1,4 +1,4 @@
-"""A conversation through a model, whole and in part."""
+"""Predictions for a conversation with all modalities and with a subset."""
 
 import csv
 import json
@@ -31,7 +31,7 @@ def scores(turns: list) -> np.ndarray:
     return np.array([list(turn.scores.values()) for turn in turns])
 
 
-def test_a_modality_is_switched_off_and_on_again(reader: Reader, clips: dict[str, Path]) -> None:
+def test_modalities_can_be_switched_off_and_on(reader: Reader, clips: dict[str, Path]) -> None:
     whole = reader.read(SCRIPT, clips["long.wav"], ["text", "audio"])
     assert [turn.modalities for turn in whole.shown] == [("text", "audio")] * 3 and whole.changed == []
     spoken = reader.switch(whole, ["audio"])
@@ -45,7 +45,7 @@ def test_a_modality_is_switched_off_and_on_again(reader: Reader, clips: dict[str
         reader.switch(whole, [])
 
 
-def test_silence_is_told(reader: Reader, tmp_path: Path) -> None:
+def test_silent_clips_are_noted(reader: Reader, tmp_path: Path) -> None:
     import soundfile
 
     path = write_wav(tmp_path / "half.wav", 1.5)
@@ -56,19 +56,19 @@ def test_silence_is_told(reader: Reader, tmp_path: Path) -> None:
     assert reading.notes == ["No usable voice in turn 2, 3."]
 
 
-def test_limits_hold_for_what_is_typed(reader: Reader) -> None:
+def test_limits_apply_to_typed_text(reader: Reader) -> None:
     reader.limits = Limits(turns=2)
     with pytest.raises(PageError, match="3 turns are too many"):
         reader.read(SCRIPT, None, ["text"])
-    # Told before it is read: there is not even a line in it.
+    # Reported before parsing, which would find no turn.
     reader.limits = Limits(script_characters=80)
     with pytest.raises(PageError, match="81 characters are too many for this page: leave at most 80"):
         reader.read("\n" * 81, None, ["text"])
-    with pytest.raises(PageError, match="Nothing is said yet"):
+    with pytest.raises(PageError, match="The conversation is empty"):
         reader.read("\n" * 80, None, ["text"])
 
 
-def test_what_may_be_typed_has_room_for_the_longest_conversation_that_is_read() -> None:
+def test_the_text_box_holds_the_longest_accepted_conversation() -> None:
     limits = Limits()
     longest = [
         {"speaker": "S" * 40, "text": "w" * limits.characters, "start": 3599.125, "end": 3599.625}
@@ -77,12 +77,12 @@ def test_what_may_be_typed_has_room_for_the_longest_conversation_that_is_read() 
     limits.check_script(write_script(longest))
 
 
-def test_nothing_for_the_model_is_told(reader: Reader) -> None:
+def test_a_conversation_without_any_input_is_refused(reader: Reader) -> None:
     with pytest.raises(PageError, match="The model cannot read this"):
         reader.read("Ann:\nBo:", None, ["text", "audio"])
 
 
-def test_downloads_hold_what_is_shown(reader: Reader, tmp_path: Path) -> None:
+def test_downloads_contain_the_shown_predictions(reader: Reader, tmp_path: Path) -> None:
     reading = reader.switch(reader.read(SCRIPT, None, ["text", "audio"]), ["text"])
     paths = write_downloads(reading, tmp_path)
     assert paths[".csv"] and paths[".json"] and paths[".vtt"]
@@ -94,8 +94,8 @@ def test_downloads_hold_what_is_shown(reader: Reader, tmp_path: Path) -> None:
     assert write_downloads(reader.read("Ann: we won", None, ["text", "audio"]), tmp_path)[".vtt"] is None
 
 
-def test_a_model_of_features_is_refused(feature_config: Callable[..., ErcConfig]) -> None:
+def test_a_model_without_backbones_is_refused(feature_config: Callable[..., ErcConfig]) -> None:
     model = ErcForSequenceClassification(feature_config()).eval()
     pipe = EmotionRecognitionPipeline(model=model, processor=ErcProcessor(), device="cpu")
-    with pytest.raises(ValueError, match="the page needs one that brings its backbones"):
+    with pytest.raises(ValueError, match="the page needs one with backbones"):
         Reader(pipe)

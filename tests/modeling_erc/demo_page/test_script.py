@@ -1,4 +1,4 @@
-"""Lines that people type."""
+"""Typed conversations."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from modeling_erc.demo_page.script import read_script, write_script
 from tests.cpu_seconds import cpu_seconds
 
 
-def test_a_line_is_a_turn_with_a_speaker_and_times_where_it_has_them() -> None:
+def test_each_line_is_a_turn_with_optional_speaker_and_times() -> None:
     text = """
     Ann: We won!
 
@@ -31,7 +31,7 @@ def test_a_line_is_a_turn_with_a_speaker_and_times_where_it_has_them() -> None:
     ]
 
 
-def test_what_is_written_is_read_back() -> None:
+def test_written_lines_are_read_back() -> None:
     utterances: list[dict[str, Any]] = [
         {"speaker": "Ann", "text": "We won: hooray!", "start": 59.9996, "end": 3725.25},
         {"speaker": None, "text": "Listen: this is\n it."},
@@ -47,18 +47,18 @@ def test_what_is_written_is_read_back() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (" \n ", "Nothing is said yet"),
+        (" \n ", "The conversation is empty"),
         ("Ann: a\n[0:03 - 0:02] Bo: b", r"Line 2 ends before it begins: correct \[0:03 - 0:02\]"),
         ("1\n00:00:01,000 --> 00:00:02,000\nHi", "a subtitle file: open them as a file"),
     ],
 )
-def test_a_message_says_what_is_wrong(text: str, message: str) -> None:
+def test_messages_name_the_problem(text: str, message: str) -> None:
     with pytest.raises(PageError, match=message):
         read_script(text)
 
 
 @pytest.mark.parametrize("line", ["\n", " ", "1", "1:", "[", "[1", "[1-", "-->", "Ann: ", "\u2028"])
-def test_a_megabyte_of_anything_is_read_in_seconds(line: str) -> None:
+def test_a_megabyte_of_any_input_is_read_in_seconds(line: str) -> None:
     text = line * (1_000_000 // len(line)) + "\nAnn: We won!"
     with cpu_seconds(5):
         assert read_script(text).utterances[-1] == {"speaker": "Ann", "text": "We won!"}

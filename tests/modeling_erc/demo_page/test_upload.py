@@ -1,4 +1,4 @@
-"""Files of visitors: what is read, what is refused, and that nothing of this machine is opened or told."""
+"""Uploaded files: which are read, which are refused, and that no file or path of this machine is disclosed."""
 
 import json
 from pathlib import Path
@@ -29,14 +29,14 @@ def write(path: Path, text: str) -> Path:
         ("a.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Ann>Hi\n\n00:03.000 --> 00:04.000\n<v Bo>Oh\n"),
     ],
 )
-def test_every_kind_of_file_becomes_lines(tmp_path: Path, name: str, text: str) -> None:
+def test_every_format_is_converted_to_lines(tmp_path: Path, name: str, text: str) -> None:
     opened = open_conversation(write(tmp_path / name, text), LIMITS)
     first, second = read_script(opened.script).utterances
     assert first == {"speaker": first["speaker"], "text": "Hi", "start": 1.0, "end": 2.0} and second["text"] == "Oh"
     assert [first["speaker"].lower(), second["speaker"].lower()] == ["ann", "bo"] and opened.notes == []
 
 
-def test_recordings_that_a_file_names_are_not_opened(tmp_path: Path) -> None:
+def test_recordings_named_in_a_file_are_not_opened(tmp_path: Path) -> None:
     secret = write(tmp_path / "secret.wav", "secret")
     rows = [
         {"text": "a", "audio": str(secret)},
@@ -51,21 +51,21 @@ def test_recordings_that_a_file_names_are_not_opened(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.pkl", "x", "“a.pkl” is of no known kind: open one of"),
+        ("a.pkl", "x", "“a.pkl” is of an unknown kind: open one of"),
         ("a.json", "[" * 399, "cannot be read"),
         ("a.json", '[{"text": "a", "start": 1' + "0" * 350 + "}]", "cannot be read"),
         ("a.json", '{"utterances": 3}', "expected a list of utterances"),
         ("a.json", '[{"text": ["a"]}]', "write it as text"),
         ("a.csv", "when,what\n1,2\n", "columns when, what"),
         ("a.srt", "1\n00:00:01 -> 2\nHi\n", "line 1: '1' belongs to no cue"),
-        ("a.txt", "\n", "Nothing is said yet"),
+        ("a.txt", "\n", "The conversation is empty"),
         ("a.txt", "a\n" * 4, "4 turns are too many for this page: leave at most 3"),
         ("a.txt", "a" * 21, "Turn 1 has a text of 21 characters: shorten it to 20"),
         ("a.txt", "[0:01 - 1:01] a", "Turn 1 ends at 61 s: this page takes at most 1 minutes"),
         ("a.txt", "a" * 401, "too large: at most 0 kB"),
     ],
 )
-def test_a_file_that_is_broken_or_too_large_is_told_without_this_machines_folders(
+def test_broken_and_oversized_files_are_refused_without_disclosing_folders(
     tmp_path: Path, name: str, text: str, message: str
 ) -> None:
     with pytest.raises(PageError, match=message) as caught:
@@ -74,13 +74,13 @@ def test_a_file_that_is_broken_or_too_large_is_told_without_this_machines_folder
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.csv", "a.srt", "a.txt"])
-def test_bytes_that_are_no_text_are_told(tmp_path: Path, name: str) -> None:
+def test_binary_files_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(bytes(range(256)))
     with pytest.raises(PageError, match="cannot be read"):
         open_conversation(tmp_path / name, LIMITS)
 
 
-def test_a_recording_is_cut_by_the_times_of_the_lines(clips: dict[str, Path]) -> None:
+def test_a_recording_is_cut_at_the_times_of_the_lines(clips: dict[str, Path]) -> None:
     video, sound = clips["long.mp4"], clips["long.wav"]
     timed = read_script("[0:00 - 0:00.5] Ann: Hi\n[0:00.5 - 0:01] Bo: Oh")
     assert with_recording(timed, sound, LIMITS).utterances[1] == {
@@ -97,7 +97,7 @@ def test_a_recording_is_cut_by_the_times_of_the_lines(clips: dict[str, Path]) ->
     assert whole.utterances == [{"speaker": "Ann", "text": "Hi", "audio": str(video), "video": str(video)}]
 
 
-def test_a_recording_that_cannot_be_used_is_told(tmp_path: Path, clips: dict[str, Path]) -> None:
+def test_unusable_recordings_are_refused(tmp_path: Path, clips: dict[str, Path]) -> None:
     timed: Conversation = read_script("[0:09 - 0:10] Ann: Hi\n[0:10 - 0:11] Bo: Oh")
     video, sound = clips["long.mp4"], clips["long.wav"]
     for conversation, path, limits, message in (
@@ -105,7 +105,7 @@ def test_a_recording_that_cannot_be_used_is_told(tmp_path: Path, clips: dict[str
         (timed, sound, LIMITS, "does not fit: long.wav lasts 1.5 s"),
         (read_script("a\nb"), sound, LIMITS, "cannot be cut: begin every line with its times"),
         (timed, sound, SMALL, "too large: at most 0 MB"),
-        (timed, video, Limits(pixels=1000), "picture of 48 x 32 pixels is too large"),
+        (timed, video, Limits(pixels=1000), "Frames of 48 x 32 pixels are too large"),
         (timed, sound, Limits(seconds=1.2), "lasts 2 s: this page takes at most"),
     ):
         with pytest.raises(PageError, match=message) as caught:

@@ -1,4 +1,4 @@
-"""A reading as HTML."""
+"""HTML of a reading."""
 
 from html.parser import HTMLParser
 
@@ -15,7 +15,7 @@ def turn(label: str, text: str = "Hi", speaker: str | None = "Ann", start: float
 
 
 class Page(HTMLParser):
-    """Counts tags, collects attributes, and checks that what opens is closed."""
+    """Collects tags and text, and checks that every tag is closed and no attribute holds a script."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Page(HTMLParser):
         self.words += data + " "
 
 
-def test_turns_are_shown_with_labels_and_what_changed() -> None:
+def test_turns_are_shown_with_labels_and_changes() -> None:
     whole = [turn("joy", start=0), turn("anger", speaker=None, start=61.25)]
     shown = [turn("joy", start=0), turn("joy", speaker=None, start=61.25)]
     reading = Reading([{}, {}], whole, shown, ["No usable voice in turn 2."])
@@ -50,14 +50,14 @@ def test_turns_are_shown_with_labels_and_what_changed() -> None:
     assert "Without" not in Page(results_view(Reading([{}, {}], whole, whole, []), [])).words
 
 
-def test_what_is_said_is_never_markup() -> None:
+def test_input_text_is_escaped() -> None:
     bad = "<img src=x onerror=alert(1)>\"' onclick='x"
     reading = Reading([{}], [turn("odd <one>", bad, bad)], [turn("odd <one>", bad, bad)], [bad])
     for html in (results_view(reading, []), table_view(reading), message_view(bad)):
         assert "img" not in Page(html).tags and "<img" not in html
 
 
-def test_every_colour_carries_letters_that_are_easy_to_read() -> None:
+def test_text_on_every_colour_has_enough_contrast() -> None:
     assert contrast("#000000", "#ffffff") == 21
     for colour in (*BY_NAME.values(), *OTHERS):
         assert ink(colour) in (LIGHT, DARK) and contrast(colour, ink(colour)) >= 4.5, colour

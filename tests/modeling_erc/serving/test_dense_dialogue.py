@@ -23,7 +23,7 @@ def fresh(config: ErcConfig) -> ErcForSequenceClassification:
 
 @torch.inference_mode()
 def check(model: ErcForSequenceClassification, processor: ErcProcessor, dialogue: list[dict[str, Any]]) -> None:
-    """Also with garbage in the rows of what is missing."""
+    """Compares the logits, with arbitrary values in the rows of missing modalities."""
     packed = processor(dialogue)
     expected = model(**packed).logits[0]
     inputs = dense_inputs(model.config, packed)
@@ -46,7 +46,7 @@ def names_of(modality: str) -> list[str]:
 @pytest.mark.parametrize("fusion", sorted(FUSIONS))
 @pytest.mark.parametrize("context", ["transformer", "gru"])
 @pytest.mark.parametrize("position", ["before", "after", "both"])
-def test_it_equals_the_model_on_features(
+def test_logits_equal_those_of_the_model_on_features(
     fusion: str, context: str, position: str, feature_config: MakeConfig, feature_dialogues: Dialogues
 ) -> None:
     config = feature_config(fusion=fusion, context=context, context_position=position)
@@ -54,7 +54,7 @@ def test_it_equals_the_model_on_features(
 
 
 @pytest.mark.parametrize("settings", [{}, {"text_layer": "mix", "audio_token_stride": 3}], ids=str)
-def test_it_equals_the_model_on_words_and_sound_and_pictures(
+def test_logits_equal_those_of_the_model_on_raw_input(
     settings: dict[str, Any], raw_config: MakeConfig, processor: ErcProcessor, dialogues: Dialogues
 ) -> None:
     processor.text_past = processor.text_future = 1

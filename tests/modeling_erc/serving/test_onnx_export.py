@@ -1,4 +1,4 @@
-"""What was exported runs where PyTorch is not, and says the same."""
+"""Exported models run without PyTorch and return the same logits."""
 
 import json
 import subprocess
@@ -72,7 +72,7 @@ def feature_dialogue(config: ErcConfig, length: int) -> Dialogue:
 def exported(
     feature_config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[tuple[ErcForSequenceClassification, Path, str]]:
-    """By the command, with eight-bit weights too."""
+    """A model exported by the command, also with eight-bit weights."""
     labels = {0: "joy", 1: "anger", 2: "fear"}
     config = feature_config("text", "audio", num_fusion_layers=1, context_position="after", id2label=labels)
     model = fresh(config)
@@ -83,13 +83,13 @@ def exported(
 
 
 @pytest.mark.slow
-def test_features_in_any_number_without_pytorch(
+def test_features_of_any_length_without_pytorch(
     exported: tuple[ErcForSequenceClassification, Path, str], feature_config: MakeConfig
 ) -> None:
-    model, folder, told = exported
+    model, folder, output = exported
     processor = ErcProcessor(modalities=model.config.modalities)
-    assert "text_features          (utterances, text_tokens, 6)" in told
-    assert "largest difference to PyTorch over 51 utterances" in told and "int8" in told
+    assert "text_features          (utterances, text_tokens, 6)" in output
+    assert "largest difference to PyTorch over 51 utterances" in output and "int8" in output
     described = json.loads((folder / "model.json").read_text())
     assert described["labels"] == ["joy", "anger", "fear"] and described["modalities"] == ["text", "audio"]
     for length in (1, 2, 17):
@@ -99,14 +99,14 @@ def test_features_in_any_number_without_pytorch(
         np.testing.assert_allclose(without_torch(folder, "model.onnx", inputs), expected, atol=TOLERANCE, rtol=0)
         rough = without_torch(folder, "model_int8.onnx", inputs)
         assert 0 < np.abs(rough - expected).max() < 0.2 * np.abs(expected).max()
-    # The comparison can fail: another model's file is found out.
+    # The comparison detects the file of another model.
     other = fresh(feature_config("text", "audio", num_fusion_layers=1, num_joint_vectors=3))
     assert OnnxExport(other, processor).compare(folder / "model.onnx").difference > TOLERANCE
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fusion", ["concat", "cross_attention", "tensor", "gated", "joint_vector"])
-def test_every_fusion_and_both_contexts(fusion: str, feature_config: MakeConfig, tmp_path: Path) -> None:
+def test_every_fusion_and_context_is_exported(fusion: str, feature_config: MakeConfig, tmp_path: Path) -> None:
     config = feature_config(fusion=fusion, context="transformer" if fusion == "joint_vector" else "gru")
     model, processor = fresh(config), ErcProcessor(modalities=config.modalities)
     export = OnnxExport(model, processor)
@@ -117,7 +117,7 @@ def test_every_fusion_and_both_contexts(fusion: str, feature_config: MakeConfig,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("context", ["transformer", "gru"])
-def test_words_and_sound_of_any_length_without_pytorch(
+def test_text_and_audio_of_any_length_without_pytorch(
     context: str, raw_config: MakeConfig, processor: ErcProcessor, dialogues: list[Dialogue], tmp_path: Path
 ) -> None:
     config = raw_config("text", "audio", context=context, num_fusion_layers=1)

@@ -11,7 +11,7 @@ from modeling_erc.serving.scanned_gru import ScannedGruContext
 @pytest.mark.parametrize("settings", [{}, {"context_causal": True}, {"num_context_layers": 2}], ids=str)
 @pytest.mark.parametrize("seen", [0.6, 0.0, 1.0])
 @torch.no_grad()
-def test_one_pass_equals_the_recurrence_over_each_speaker(settings: dict[str, Any], seen: float) -> None:
+def test_outputs_equal_those_of_the_context(settings: dict[str, Any], seen: float) -> None:
     torch.manual_seed(0)
     config = ErcConfig(feature_sizes={"text": 4}, hidden_size=8, num_attention_heads=2, context="gru", **settings)
     context = GruContext(config).eval()
