@@ -7,6 +7,8 @@ from .configuration_erc import MODALITIES, ErcConfig
 from .modeling_erc import ErcForSequenceClassification, ErcModel, ErcPreTrainedModel
 from .pipeline_erc import TASK, EmotionRecognitionPipeline
 
+__version__ = "0.2.0.dev0"
+
 AutoConfig.register("erc", ErcConfig)
 AutoModel.register(ErcConfig, ErcModel)
 AutoModelForSequenceClassification.register(ErcConfig, ErcForSequenceClassification)
