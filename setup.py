@@ -5,17 +5,21 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-README = Path(__file__).with_name("README.md")
-INIT = Path(__file__).with_name("modeling_erc") / "__init__.py"
-VERSION = re.findall(r'^__version__ = "(.+?)"', INIT.read_text(encoding="utf-8"), re.MULTILINE)[0]
+ROOT = Path(__file__).parent
+# Read, not imported: building a package must not need torch.
+VERSION = re.findall(
+    r'^__version__ = "(.+)"$', (ROOT / "modeling_erc" / "__init__.py").read_text("utf-8"), re.MULTILINE
+)[0]
 
-# The lower bounds are what the tests run with, or close below it.
+# The lower bounds are the versions that the tests run with, or slightly older ones.
 REQUIRED = [
     "accelerate>=1.15",
     "av>=16",
     "datasets>=5.2",
     "evaluate>=0.4.6",
+    "filelock>=4",
     "huggingface-hub>=2.4",
+    "Jinja2>=3.1",
     "matplotlib>=3.10",
     "numpy>=2.2",
     "pillow>=11",
@@ -24,7 +28,7 @@ REQUIRED = [
     "PyYAML>=6.0.2",
     "safetensors>=0.8",
     "scikit-learn>=1.7",
-    "scipy>=1.15",
+    "scipy>=1.16",
     "soundfile>=0.13",
     "soxr>=1.0",
     "torch>=2.13",
@@ -32,36 +36,46 @@ REQUIRED = [
     "transformers>=5.23,<6",
 ]
 LORA = ["peft>=0.21"]
-# OpenCV 5 has no face detector inside.
+# OpenCV 5 no longer contains a face detector.
 FACES = ["opencv-python-headless>=4.12,<5"]
 EXPORT = ["onnx>=1.22", "onnxruntime>=1.31", "onnxscript>=0.7"]
 HUB_DEMO = ["gradio>=6.31"]
 LOGGING = ["tensorboard>=2.20", "trackio>=0.43"]
-# The browser that playwright drives is the system's own chromium; tests of the page skip where there is none.
-CHECKS = ["mypy>=2", "playwright>=1.60", "pytest>=9", "pytest-xdist>=3.8", "ruff>=0.17", "types-PyYAML>=6.0.12"]
+DOCS = ["mkdocs>=1.6", "mkdocs-jupyter>=0.26", "mkdocs-material>=9.8", "mkdocstrings[python]>=1.0"]
+# playwright drives the system's chromium; the tests of the page are skipped where there is none.
+CHECKS = [
+    "build>=1.3",
+    "import-linter>=2.17",
+    "ipykernel>=7",
+    "mypy>=2",
+    "nbclient>=0.11",
+    "nbformat>=5.11",
+    "playwright>=1.60",
+    "pytest>=9",
+    "pytest-xdist>=3.8",
+    "ruff>=0.17",
+    "types-PyYAML>=6.0.12",
+]
 EXTRAS = {
+    "docs": DOCS,
     "export": EXPORT,
     "faces": FACES,
     "hub-demo": HUB_DEMO,
     "logging": LOGGING,
     "lora": LORA,
-    "test": [*EXPORT, *FACES, *HUB_DEMO, *LOGGING, *LORA, *CHECKS],
+    "test": [*EXPORT, *FACES, *HUB_DEMO, *LOGGING, *LORA, *DOCS, *CHECKS],
 }
 
 setup(
     name="modeling-erc",
     version=VERSION,
     description="Multimodal emotion recognition in conversation with joint vectors and an inter-class contrastive loss",
-    long_description=README.read_text(encoding="utf-8") if README.is_file() else "",
+    long_description=(ROOT / "README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["modeling_erc", "modeling_erc.*", "datasets_scripts", "datasets_scripts.*"]),
-    package_data={
-        "modeling_erc": ["py.typed"],
-        "modeling_erc.configs": ["*.yaml", "*/*.yaml"],
-        "modeling_erc.hub": ["cards/*.md"],
-    },
+    package_data={"modeling_erc": ["py.typed", "**/*.yaml", "**/*.md", "**/*.html", "**/*.jinja"]},
     entry_points={"console_scripts": ["modeling-erc=modeling_erc.__main__:run"]},
     python_requires=">=3.11",
     install_requires=REQUIRED,

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"  # read by setup.py
 
+__version__ = "0.2.0.dev0"
+
 AutoConfig.register("erc", ErcConfig)
 AutoModel.register(ErcConfig, ErcModel)
 AutoModelForSequenceClassification.register(ErcConfig, ErcForSequenceClassification)
