@@ -13,6 +13,7 @@ REQUIRED = [
     "datasets>=5.2",
     "evaluate>=0.4.6",
     "huggingface-hub>=2.4",
+    "Jinja2>=3.1.6",
     "matplotlib>=3.10",
     "numpy>=2.2",
     "pillow>=11",
@@ -21,6 +22,7 @@ REQUIRED = [
     "PyYAML>=6.0.2",
     "safetensors>=0.8",
     "scikit-learn>=1.7",
+    "scipy>=1.15",
     "soundfile>=0.13",
     "soxr>=1.0",
     "torch>=2.13",
@@ -55,6 +57,7 @@ setup(
     packages=find_packages(include=["modeling_erc", "modeling_erc.*", "datasets_scripts", "datasets_scripts.*"]),
     package_data={
         "modeling_erc": ["py.typed"],
+        "modeling_erc.analysis": ["templates/*.html"],
         "modeling_erc.configs": ["*.yaml", "*/*.yaml"],
         "modeling_erc.hub": ["cards/*.md"],
     },
