@@ -138,12 +138,12 @@ def test_split_folder_and_corpus_can_be_named(checkpoint: Path, corpus: Path, tm
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["{run}", "--split", "tset"], "meld has no split 'tset': choose one of train, dev, test"),
         (["{run}/nowhere"], "nowhere: no such folder"),
     ],
 )
-def test_a_wrong_command_is_told_without_a_traceback(checkpoint: Path, words: list[str], told: str) -> None:
-    with pytest.raises(SystemExit, match=told):
+def test_a_wrong_command_is_reported_without_a_traceback(checkpoint: Path, words: list[str], message: str) -> None:
+    with pytest.raises(SystemExit, match=message):
         main(["analyse", *(word.format(run=checkpoint) for word in words)])

@@ -52,7 +52,7 @@ def test_two_checkpoints_are_compared_in_table_and_picture(
 ) -> None:
     words = ["--shares", "1,0,0.5", "--seeds", "2", "--out", str(tmp_path / "out")]
     robustness.main([*map(str, runs), *words])
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     with (tmp_path / "out" / "table.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     # Missing once, words lost and swapped at three rates, each at three shares.
@@ -65,14 +65,14 @@ def test_two_checkpoints_are_compared_in_table_and_picture(
         score = json.loads((folder / "metrics.json").read_text())["test"]["weighted_f1"]
         clean = {float(row["weighted_f1"]) for row in rows if row["checkpoint"] == name and row["share"] == "0"}
         assert clean == {round(score, 6)}
-    assert "text: missing: plain " in told
-    assert "of weighted F1 at p = 0.5" in told
+    assert "text: missing: plain " in printed
+    assert "of weighted F1 at p = 0.5" in printed
     assert "| text: words lost | 30% of words | other |" in (tmp_path / "out" / "table.md").read_text()
     with Image.open(tmp_path / "out" / "curves.png") as picture:
         assert picture.size[0] == 1280
 
 
-def test_results_go_beside_the_checkpoint_unless_told_otherwise(runs: list[Path]) -> None:
+def test_results_are_written_beside_the_checkpoint_by_default(runs: list[Path]) -> None:
     robustness.main([str(runs[0]), "--shares", "0,1", "--seeds", "1"])
     assert {path.name for path in (runs[0] / "robustness").iterdir()} == {"table.md", "table.csv", "curves.png"}
     card = (runs[0] / "README.md").read_text()
@@ -88,7 +88,7 @@ def test_results_go_beside_the_checkpoint_unless_told_otherwise(runs: list[Path]
         (["--seeds", "0"], "'0': expected a number from 1"),
     ],
 )
-def test_options_that_cannot_be_are_refused(
+def test_invalid_options_are_refused(
     words: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     with pytest.raises(SystemExit):
@@ -96,7 +96,7 @@ def test_options_that_cannot_be_are_refused(
     assert message in capsys.readouterr().err
 
 
-def test_what_cannot_be_is_refused_before_anything_is_written(runs: list[Path], home: Path, tmp_path: Path) -> None:
+def test_invalid_runs_are_refused_before_anything_is_written(runs: list[Path], home: Path, tmp_path: Path) -> None:
     shutil.copytree(home / "meld", tmp_path / "meld")
     table = tmp_path / "meld" / "test_sent_emo.csv"
     table.write_text(table.read_text().replace(",1,", ",9,"))
