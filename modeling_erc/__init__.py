@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
     from .training import ErcTrainer
 
-__version__ = "0.1.0"  # read by setup.py
-
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0.dev0"  # read by setup.py
 
 AutoConfig.register("erc", ErcConfig)
 AutoModel.register(ErcConfig, ErcModel)

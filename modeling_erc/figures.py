@@ -1,40 +1,54 @@
-"""Pictures of results."""
+"""The common style of all figures, the confusion matrix and the cells of a grid."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")  # no screen is needed to write a file
-import matplotlib.pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+# Width in inches; at 100 dots per inch a figure is 1280 pixels wide.
+WIDTH, DPI = 12.8, 100
+INK = "#1f2d3d"
+
+
+def new_figure(width: float = WIDTH, height: float = 6.4) -> Figure:
+    """Returns an empty figure. pyplot does not know it, so it needs no screen and nobody has to close it.
+
+    Args:
+        width: in inches.
+        height: in inches.
+    """
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def plain(text: str) -> str:
+    """Escapes dollars, between which matplotlib would read a formula."""
+    return text.replace("$", r"\$")
 
 
 def plot_confusion(matrix: np.ndarray, label_names: list[str], path: Path, *, title: str) -> None:
     """Writes a [`confusion_figure`] as PNG to `path`."""
-    figure = confusion_figure(matrix, label_names, title=title)
-    figure.savefig(path, dpi=140)
-    plt.close(figure)
+    confusion_figure(matrix, label_names, title=title).savefig(path, dpi=140)
 
 
 def confusion_figure(matrix: np.ndarray, label_names: list[str], *, title: str) -> Figure:
-    """A confusion matrix: shades are shares of each true class, numbers are utterances.
+    """Draws a confusion matrix: shades are shares of each true class, numbers are utterances.
 
     Args:
         matrix: `(classes, classes)` counts, rows are true classes.
         label_names: in the order of the rows.
-        title: what the numbers are of, e.g. the split.
-
-    Returns:
-        a figure of pyplot, which whoever asked for it closes.
+        title: what was evaluated, e.g. the split.
     """
     shares = matrix / matrix.sum(axis=1, keepdims=True).clip(min=1)
     size = 1.8 + 0.75 * len(label_names)
-    figure, axes = plt.subplots(figsize=(size + 0.6, size), layout="constrained")
+    figure = new_figure(size + 0.6, size)
+    axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(matrix):
-        colour = "white" if shares[row, column] > 0.55 else "#1f2d3d"
+        colour = "white" if shares[row, column] > 0.55 else INK
         axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=9)
     axes.set_xticks(range(len(label_names)), label_names, rotation=40, ha="right")
     axes.set_yticks(range(len(label_names)), label_names)
@@ -56,15 +70,15 @@ def plot_cells(
     axis: str,
     baseline: int,
 ) -> None:
-    """A dot with a bar for each cell of a grid: mean and standard deviation over seeds.
+    """Draws the mean of each cell of a grid over seeds, with a bar for its standard deviation.
 
     Args:
-        groups: of each cell; cells of a group stand together under its name, `""` is no group.
-        names: of each cell.
-        means: of each cell; NaN where there is none.
-        deviations: likewise.
+        groups: group of each cell; cells of a group are listed under its name, those of `""` under none.
+        names: name of each cell.
+        means: mean of each cell; NaN where there is none.
+        deviations: standard deviation of each cell; NaN where there is none.
         path: PNG to write, 1280 pixels wide.
-        axis: what the means are of.
+        axis: the metric.
         baseline: index of the cell whose mean is marked by a line.
     """
     headings = list(dict.fromkeys(groups))
@@ -72,7 +86,8 @@ def plot_cells(
     for heading in headings:
         lines += [(heading, None)] if heading else []
         lines += [(name, index) for index, name in enumerate(names) if groups[index] == heading]
-    figure, axes = plt.subplots(figsize=(1280 / 140, 1.2 + 0.28 * len(lines)), layout="constrained")
+    figure = new_figure(1280 / 140, 1.2 + 0.28 * len(lines))
+    axes = figure.subplots()
     axes.axvline(means[baseline], color="#8a8f98", linestyle="--", linewidth=1, zorder=0)
     for place, (_, cell) in enumerate(lines):
         if cell is not None:
@@ -89,4 +104,3 @@ def plot_cells(
     axes.set_xlabel(f"{axis}, mean ± standard deviation over seeds; the line is the baseline", fontsize=9)
     axes.spines[["top", "right", "left"]].set_visible(False)
     figure.savefig(path, dpi=140)
-    plt.close(figure)

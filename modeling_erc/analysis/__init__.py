@@ -1,1 +1,1 @@
-"""Analysis of finished runs: pictures, tables and the model card. Reads results, never trains."""
+"""Analysis of finished runs: scores, intervals, figures and reports. Nothing here trains, but `cross` on request."""

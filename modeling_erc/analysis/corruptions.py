@@ -1,4 +1,4 @@
-"""What goes wrong with an utterance: missing, misheard, noisy, blurred. One registry: `CORRUPTIONS`."""
+"""Corruptions of an utterance: a missing modality, lost words, noise, blur. Registry: `CORRUPTIONS`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ class Corruption(ABC):
 
     Args:
         modality: text, audio, vision, or any.
-        strength: how much, in the unit of the corruption.
+        strength: in the unit of the corruption.
     """
 
-    # What it acts on: text, audio, vision (raw inputs) or features (precomputed ones).
+    # Inputs that it applies to: text, audio, vision (raw inputs) or features (precomputed ones).
     inputs: ClassVar[tuple[str, ...]]
     title: ClassVar[str]
     strengths: ClassVar[tuple[float, ...]]
-    # It needs samples or frames, not a file's path: it is applied when the clip is encoded.
+    # Whether it needs samples or frames and is therefore applied when the clip is encoded.
     decodes: ClassVar[bool] = False
 
     modality: str
@@ -38,21 +38,21 @@ class Corruption(ABC):
 
     @abstractmethod
     def __call__(self, utterance: Utterance, random: np.random.Generator) -> dict[str, Any]:
-        """A corrupted copy; an utterance without the modality stays as it is.
+        """Returns a corrupted copy; an utterance without the modality stays unchanged.
 
         Args:
-            utterance: of the schema; for one that `decodes`, with `audio` as `(samples, rate)` or `video` as frames.
-            random: where chance comes from.
+            utterance: of the schema; where `decodes`, with `audio` as `(samples, rate)` or `video` as frames.
+            random: source of randomness.
         """
 
     @property
-    @abstractmethod
     def label(self) -> str:
-        """The strength with its unit; empty where there is only one."""
+        """The strength with its unit; empty where there is only one strength."""
+        return ""
 
     @classmethod
     def for_model(cls, modality: str, strength: float, model: ErcPreTrainedModel) -> "Corruption":
-        """The corruption of a modality of a model."""
+        """Returns the corruption of a modality of a model."""
         return cls(modality, strength)
 
 
@@ -60,11 +60,12 @@ CORRUPTIONS: Registry[type[Corruption]] = Registry("corruption")
 
 
 def corruptions_of(model: ErcPreTrainedModel, modalities: list[str] | None = None) -> dict[str, list[Corruption]]:
-    """Every corruption that fits a model's inputs, at each of its strengths, by `modality/name`.
+    """Returns the corruptions that fit a model's inputs, by `modality/name`, at each of their strengths.
 
     Args:
-        model: its config says which modalities come raw and which as features.
-        modalities: of these; `any` stands for one of them at a time. Default: all, and `any` where there are several.
+        model: its config determines which modalities are raw and which are precomputed features.
+        modalities: restricts them to these; `any` drops one random modality of an utterance. Default: all, and `any`
+            where the model has several.
 
     Raises:
         ValueError: the model lacks one of `modalities`.
@@ -74,16 +75,16 @@ def corruptions_of(model: ErcPreTrainedModel, modalities: list[str] | None = Non
     unknown = set(modalities or []) - set(allowed)
     if unknown:
         raise ValueError(f"--modality {' '.join(sorted(unknown))}: the model has {', '.join(allowed)}")
-    found: dict[str, list[Corruption]] = {}
+    result: dict[str, list[Corruption]] = {}
     for modality in modalities or allowed:
         if modality == ANY:
-            found[f"{ANY}/drop"] = [Drop(ANY, 1.0, tuple(known))]
+            result[f"{ANY}/drop"] = [Drop(ANY, 1.0, tuple(known))]
             continue
         given = "features" if modality in (model.config.feature_sizes or {}) else modality
         for name, kind in CORRUPTIONS.items():
             if given in kind.inputs:
-                found[f"{modality}/{name}"] = [kind.for_model(modality, s, model) for s in kind.strengths]
-    return found
+                result[f"{modality}/{name}"] = [kind.for_model(modality, s, model) for s in kind.strengths]
+    return result
 
 
 @CORRUPTIONS.register("drop")
@@ -92,7 +93,8 @@ class Drop(Corruption):
     """The modality is missing.
 
     Args:
-        choices: the modalities of which one that the utterance has is dropped, drawn at random; default: `modality`.
+        choices: one of these modalities, drawn at random among those that the utterance has, is dropped; default:
+            `modality`.
     """
 
     inputs = ("text", "audio", "vision", "features")
@@ -108,10 +110,6 @@ class Drop(Corruption):
             return dict(utterance)
         return {**utterance, **dict.fromkeys(MODALITIES[present[random.integers(len(present))]].keys)}
 
-    @property
-    def label(self) -> str:
-        return ""
-
 
 class _WordCorruption(Corruption):
     inputs = ("text",)
@@ -125,7 +123,7 @@ class _WordCorruption(Corruption):
 
     @abstractmethod
     def change(self, words: list[str], chance: np.ndarray, random: np.random.Generator) -> list[str]:
-        """The words of an utterance, corrupted; `chance` is uniform in 0..1 for each of them."""
+        """Corrupts the words of an utterance; `chance` is uniform in 0..1 for each word."""
 
     @property
     def label(self) -> str:
@@ -134,7 +132,7 @@ class _WordCorruption(Corruption):
 
 @CORRUPTIONS.register("word_drop")
 class WordDrop(_WordCorruption):
-    """Each word is lost with the probability `strength`, as by a recogniser; without any word there is no text."""
+    """Each word is lost with probability `strength`, as by a speech recogniser; without words there is no text."""
 
     title = "words lost"
 
@@ -144,14 +142,14 @@ class WordDrop(_WordCorruption):
 
 @CORRUPTIONS.register("word_swap")
 class WordSwap(_WordCorruption):
-    """Each word is taken with the probability `strength`; those that are taken go to one another's places."""
+    """Each word is selected with probability `strength`; the selected words exchange their places."""
 
     title = "words swapped"
 
     def change(self, words: list[str], chance: np.ndarray, random: np.random.Generator) -> list[str]:
         taken = random.permutation(np.flatnonzero(chance < self.strength))
         changed = list(words)
-        # One cycle, so that none stays where it was.
+        # One cycle, so that none keeps its place.
         for place, origin in zip(taken, np.roll(taken, 1), strict=True):
             changed[place] = words[origin]
         return changed
@@ -159,7 +157,7 @@ class WordSwap(_WordCorruption):
 
 @CORRUPTIONS.register("noise")
 class WhiteNoise(Corruption):
-    """White noise is added to the sound; `strength` is the signal-to-noise ratio in dB over the clip."""
+    """White noise is added to the sound; `strength` is the signal-to-noise ratio of the clip in dB."""
 
     inputs = ("audio",)
     title = "white noise"
@@ -186,9 +184,7 @@ class _FrameCorruption(Corruption):
 
     def __call__(self, utterance: Utterance, random: np.random.Generator) -> dict[str, Any]:
         frames = utterance.get("video")
-        if not isinstance(frames, np.ndarray):
-            return dict(utterance)
-        return {**utterance, "video": self.change(frames)}
+        return {**utterance, "video": self.change(frames)} if isinstance(frames, np.ndarray) else dict(utterance)
 
     @abstractmethod
     def change(self, frames: np.ndarray) -> np.ndarray:
@@ -197,7 +193,7 @@ class _FrameCorruption(Corruption):
 
 @CORRUPTIONS.register("blur")
 class Blur(_FrameCorruption):
-    """Gaussian blur; `strength` is its standard deviation in pixels of the frames as they are stored."""
+    """Gaussian blur; `strength` is its standard deviation in pixels of the stored frames."""
 
     title = "blur"
     strengths = (2.0, 4.0, 8.0)
@@ -213,7 +209,7 @@ class Blur(_FrameCorruption):
 
 @CORRUPTIONS.register("black")
 class BlackFrames(_FrameCorruption):
-    """The picture is black, and the model is not told."""
+    """All frames are black, but the modality mask still marks them as present."""
 
     title = "black frames"
     strengths = (1.0,)
@@ -221,19 +217,15 @@ class BlackFrames(_FrameCorruption):
     def change(self, frames: np.ndarray) -> np.ndarray:
         return np.zeros_like(frames)
 
-    @property
-    def label(self) -> str:
-        return ""
-
 
 @CORRUPTIONS.register("gaussian")
 @dataclass(frozen=True)
 class FeatureNoise(Corruption):
-    """Gaussian noise on precomputed features.
+    """Gaussian noise is added to precomputed features.
 
     Args:
-        strength: ratio of the noise's standard deviation to the feature's own over the training split.
-        scale: the latter, `(width,)`.
+        strength: ratio of the noise's standard deviation to that of the feature over the training split.
+        scale: `(width,)`, the standard deviation of the feature over the training split.
     """
 
     inputs = ("features",)
@@ -244,9 +236,9 @@ class FeatureNoise(Corruption):
 
     @classmethod
     def for_model(cls, modality: str, strength: float, model: ErcPreTrainedModel) -> "FeatureNoise":
-        """With the deviations that the model was trained with."""
+        """Returns the corruption with the standard deviations that the model was trained with."""
         scale = model.erc_model.projection(modality).feature_scale.float().cpu().numpy()
-        # The model ignores a feature that was constant, and its scale is no number.
+        # The model ignores constant features, whose scale is not finite.
         return cls(modality, strength, np.where(np.isfinite(scale), scale, 0.0))
 
     def __call__(self, utterance: Utterance, random: np.random.Generator) -> dict[str, Any]:

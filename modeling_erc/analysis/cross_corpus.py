@@ -1,28 +1,115 @@
-"""From the classes of two corpora to the emotions that both know."""
+"""Scores a model on another corpus, over the emotions that both corpora have."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from scipy.special import softmax
 
+from datasets_scripts import erc_builder
 from datasets_scripts.labels import SHARED_EMOTIONS, LabelSet
+from datasets_scripts.publishing.markdown import markdown_table
 
+from ..configs import find_config
 from ..configuration_erc import MODALITIES, ErcConfig
+from ..hub.model_card import refresh_limits
+from ..hub.run_facts import METRIC_TITLES
+from ..training.arguments import ErcArgumentParser
 from ..training.metrics import ErcMetric
-from .finished_run import Run, predict
+from ..training.train import main as train
+from .finished_run import Run, load_run, predict
+
+
+def score_across(
+    source: Path,
+    test: str,
+    out: Path,
+    *,
+    train_dir: Path | None = None,
+    test_dir: Path | None = None,
+    test_options: Mapping[str, Any] | None = None,
+    split: str = "test",
+    options: Sequence[str] = (),
+) -> str:
+    """Scores a run on another corpus and on its own, over the same emotions; writes `cross.md` and `cross.json`.
+
+    Everything that can be refused is refused before a recipe is trained.
+
+    Args:
+        source: folder of a finished run, or a recipe, which is trained into `out/run` first.
+        test: name of the other corpus.
+        out: folder of the results.
+        train_dir: folder of the corpus to train on; default: the one that the run or the recipe names.
+        test_dir: folder of the other corpus.
+        test_options: options of the other corpus.
+        split: evaluated split of both corpora.
+        options: further options of `train_hf.py`, for a recipe.
+
+    Returns:
+        the text of `cross.md`.
+
+    Raises:
+        FileNotFoundError: there is no such recipe or run, or a corpus is not there.
+        ValueError: the corpora share fewer than two emotions, or no modality, or a corpus lacks the split.
+    """
+    builder = erc_builder(test, test_dir, **(test_options or {}))
+    run = load_run(source, data_dir=train_dir) if source.is_dir() else None
+    recipe = [str(source), *([] if train_dir is None else ["--data_dir", str(train_dir)]), *options]
+    if run:
+        data_args = run.data_args
+    else:
+        find_config(source)
+        _, data_args, _, _ = ErcArgumentParser().parse(recipe, default_config=source)
+    own = erc_builder(data_args.dataset, data_args.data_dir, **data_args.corpus_options)
+    mapping = LabelMapping.between(own.label_set, builder.label_set)
+    builder.download_and_prepare()
+    other = builder.as_dataset()
+    if split not in other:
+        raise ValueError(f"--split {split}: {test} has {', '.join(other)}")
+    if run is None:
+        train([*recipe, "--output_dir", str(out / "run")])
+        run = load_run(out / "run")
+    if split not in run.splits:
+        raise ValueError(f"--split {split}: {data_args.dataset} has {', '.join(run.splits)}")
+    config = run.model.config
+    common = common_modalities(config, other[split])
+    if not common:
+        raise ValueError(
+            f"{run.folder} takes {', '.join(config.modalities)}, of which {test} has nothing "
+            "(precomputed features count only with the width that the model was trained on)"
+        )
+    within = score(run, list(run.splits[split]), run.label_names, mapping, mapping.train)
+    across = score(run, usable(other[split], config), list(builder.label_set.names), mapping, mapping.test)
+    report = {
+        "run": str(run.folder),
+        "train": data_args.dataset,
+        "test": test,
+        "split": split,
+        "modalities": common,
+        "masked_modalities": [m for m in config.modalities if m not in common],
+        "emotions": list(mapping.emotions),
+        "mapping": {"train": mapping.train, "test": mapping.test},
+        "scores": {"within": within, "across": across},
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "cross.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    text = markdown(report, mapping)
+    (out / "cross.md").write_text(text, encoding="utf-8")
+    refresh_limits(run.folder)
+    return text
 
 
 @dataclass(frozen=True)
 class LabelMapping:
-    """The emotions that two label sets share, and the classes that stand for them.
+    """The emotions that two label sets share, and the emotion of each class.
 
     Args:
         emotions: in the order of `SHARED_EMOTIONS`.
-        train: the emotion of each class of the corpus that was trained on; None for a class that is left out.
-        test: likewise, of the corpus that is scored.
+        train: emotion of each class of the training corpus; None for a class without a counterpart.
+        test: emotion of each class of the scored corpus; None for a class without a counterpart.
     """
 
     emotions: tuple[str, ...]
@@ -31,10 +118,10 @@ class LabelMapping:
 
     @classmethod
     def between(cls, train: LabelSet, test: LabelSet) -> "LabelMapping":
-        """The mapping between two label sets.
+        """Returns the mapping between two label sets.
 
         Raises:
-            ValueError: they share fewer than two emotions, so that there is nothing to tell apart.
+            ValueError: they share fewer than two emotions.
 
         Example:
             >>> from datasets_scripts import LABEL_SETS
@@ -44,32 +131,33 @@ class LabelMapping:
         both = set(train.shared.values()) & set(test.shared.values())
         emotions = tuple(emotion for emotion in SHARED_EMOTIONS if emotion in both)
         if len(emotions) < 2:
+            first, second = (f"{labels.name} ({', '.join(labels.names)})" for labels in (train, test))
             raise ValueError(
-                f"{_told(train)} and {_told(test)} share {', '.join(emotions) or 'no emotion'}: at least two are "
-                f"needed. Classes are matched as datasets_scripts/labels.py says, those of a table where they are "
-                f"called {', '.join(SHARED_EMOTIONS)}"
+                f"{first} and {second} share {', '.join(emotions) or 'no emotion'}: at least two are needed. "
+                "Classes are matched by datasets_scripts/labels.py; those of a table are matched where they are named "
+                f"{', '.join(SHARED_EMOTIONS)}"
             )
         maps = [{name: s if s in emotions else None for name, s in known.shared.items()} for known in (train, test)]
         return cls(emotions, *maps)
 
     def probabilities(self, probabilities: np.ndarray, names: Sequence[str]) -> np.ndarray:
-        """Probabilities of the shared emotions, those of classes that stand for one emotion summed.
+        """Returns the probabilities of the shared emotions, summed over the classes of each.
 
-        Classes without a counterpart have no part in the decision: what is left sums to 1.
+        Classes without a counterpart are ignored, and the others are renormalised.
 
         Args:
-            probabilities: `(n, classes)` of the corpus that was trained on.
+            probabilities: `(n, classes)` of the training corpus.
             names: its classes, in the order of the columns.
 
         Returns:
-            `(n, emotions)`.
+            `(n, emotions)`; rows sum to 1.
         """
         columns = [[self.train[name] == emotion for name in names] for emotion in self.emotions]
         summed = probabilities @ np.array(columns, dtype=probabilities.dtype).T
         return np.asarray(summed / summed.sum(axis=1, keepdims=True))
 
     def describe(self) -> list[str]:
-        """A line for each emotion: the classes of either corpus that stand for it."""
+        """Returns a line for each emotion with its classes in both corpora."""
         lines = []
         for emotion in self.emotions:
             sides = [", ".join(n for n, e in side.items() if e == emotion) for side in (self.train, self.test)]
@@ -77,43 +165,26 @@ class LabelMapping:
         return lines
 
 
-def _told(labels: LabelSet) -> str:
-    return f"{labels.name} ({', '.join(labels.names)})"
-
-
-def emotions_of(labels: Sequence[str | None], classes: dict[str, str | None]) -> list[str | None]:
-    """The shared emotion of each label; None for one without, which is not scored."""
-    return [None if label is None else classes[label] for label in labels]
-
-
-def left_out(labels: Sequence[str | None], classes: dict[str, str | None]) -> dict[str, int]:
-    """Classes without a counterpart, and how many of the labels are of each."""
-    return {name: sum(label == name for label in labels) for name, emotion in classes.items() if emotion is None}
-
-
-SCORES = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1"}
-
-
 def common_modalities(config: ErcConfig, rows: Any) -> list[str]:
-    """The model's modalities of which a split has something that the model can read.
+    """Returns the model's modalities for which a split has inputs that the model can read.
 
     Args:
-        config: the model's.
+        config: the model's config.
         rows: dialogues of another corpus.
     """
     columns = rows.features["utterances"].feature
-    found = []
+    common = []
     for modality in config.modalities:
         width = (config.feature_sizes or {}).get(modality)
         name = MODALITIES[modality].column if width is None else MODALITIES[modality].features
         fits = name in columns and (width is None or columns[name].length == width)
         if fits and any(utterance[name] is not None for row in rows for utterance in row["utterances"]):
-            found.append(modality)
-    return found
+            common.append(modality)
+    return common
 
 
 def usable(rows: Any, config: ErcConfig) -> list[dict[str, Any]]:
-    """Dialogues without the feature columns that the model was not made for, which would take the raw inputs' place."""
+    """Returns dialogues without feature columns of another width, which would replace the raw inputs."""
     columns = rows.features["utterances"].feature
     sizes = config.feature_sizes or {}
     unfit = {
@@ -134,76 +205,75 @@ def score(
     mapping: LabelMapping,
     classes: dict[str, str | None],
 ) -> dict[str, Any]:
-    """Metrics over the shared emotions.
+    """Computes metrics over the shared emotions.
 
     Args:
-        run: the model.
+        run: a finished run.
         rows: dialogues.
-        names: the classes of the rows' label indices.
+        names: classes of the rows' label indices.
         mapping: to the shared emotions.
-        classes: of these rows, its `train` or its `test`.
+        classes: `train` or `test` of the mapping, whichever these rows are of.
 
     Returns:
-        what [`ErcMetric`] gives, with `utterances`, `left_out`, and as `majority` the scores of always naming the
-        emotion that is most frequent in these very rows.
+        the result of [`ErcMetric`], with the number of scored `utterances`, the counts of classes that are `left_out`,
+        and the scores of always predicting the most frequent emotion of these rows as `majority`.
 
     Raises:
         ValueError: no utterance has one of the shared emotions.
     """
-    given = [None if u["label"] is None else names[u["label"]] for row in rows for u in row["utterances"]]
-    # The classes may be none of the model's.
+    labels = [None if u["label"] is None else names[u["label"]] for row in rows for u in row["utterances"]]
+    # The model may lack these classes.
     unlabelled = [{**row, "utterances": [{**u, "label": None} for u in row["utterances"]]} for row in rows]
-    logits = torch.from_numpy(predict(run, unlabelled).logits).double()
-    probabilities = mapping.probabilities(logits.softmax(dim=-1).numpy(), run.model_labels)
-    true = emotions_of(given, classes)
-    scored = np.array([emotion is not None for emotion in true])
+    logits = predict(run, unlabelled).logits.astype(np.float64)
+    emotions = [None if label is None else classes[label] for label in labels]
+    scored = np.array([emotion is not None for emotion in emotions])
     if not scored.any():
         raise ValueError(f"no utterance to score is {' or '.join(mapping.emotions)}")
-    references = np.array([mapping.emotions.index(emotion) for emotion in true if emotion is not None])
+    predictions = mapping.probabilities(softmax(logits, axis=1), run.model_labels).argmax(axis=1)[scored]
+    references = np.array([mapping.emotions.index(emotion) for emotion in emotions if emotion is not None])
     metric = ErcMetric(list(mapping.emotions))
-    predictions = probabilities.argmax(axis=1)[scored]
     majority = np.full_like(references, np.bincount(references).argmax())
     floor = metric.compute(predictions=majority, references=references)
     return {
         "utterances": len(references),
-        "left_out": left_out(given, classes),
+        "left_out": {name: labels.count(name) for name, emotion in classes.items() if emotion is None},
         **metric.compute(predictions=predictions, references=references),
-        "majority": {name: floor[name] for name in SCORES},
+        "majority": {name: floor[name] for name in METRIC_TITLES},
     }
 
 
 def markdown(report: Mapping[str, Any], mapping: LabelMapping) -> str:
-    """What `cross.json` holds, for a reader."""
-    train, test, scores = report["train"], report["test"], report["scores"]
+    """Formats the content of `cross.json` for a reader."""
+    train, test, columns = report["train"], report["test"], list(report["scores"].values())
+    left = [", ".join(f"{n} ({count})" for n, count in c["left_out"].items()) or "none" for c in columns]
     masked = ", ".join(report["masked_modalities"])
-    columns = {f"{train}, its own": scores["within"], f"{test}, never seen": scores["across"]}
-    lines = [
-        f"# {train} to {test}",
-        "",
-        f"Trained on {train} (`{Path(report['run']).name}`), scored on {report['split']} of both over the emotions "
-        f"that they share. Modalities: {', '.join(report['modalities'])}"
-        + (f"; masked on {test}, which has none of it: {masked}." if masked else "."),
-        "",
-        *(f"- {line}" for line in mapping.describe()),
-        f"- without counterpart in {test}, left out of every decision: {_counts(scores['within']['left_out'])}",
-        f"- without counterpart in {train}, not scored: {_counts(scores['across']['left_out'])}",
-        "",
-        "| | " + " | ".join(columns) + " |",
-        "| --- " * (1 + len(columns)) + "|",
-        "| utterances | " + " | ".join(str(column["utterances"]) for column in columns.values()) + " |",
+    items = [
+        *mapping.describe(),
+        f"without counterpart in {test}, never predicted: {left[0]}",
+        f"without counterpart in {train}, not scored: {left[1]}",
     ]
-    for name, told in SCORES.items():
-        lines.append(f"| {told} | " + " | ".join(f"{column[name]:.4f}" for column in columns.values()) + " |")
-    lines.append(
-        "| weighted F1 of its most frequent emotion alone | "
-        + " | ".join(f"{column['majority']['weighted_f1']:.4f}" for column in columns.values())
-        + " |"
-    )
+    rows = [
+        ["utterances", *(column["utterances"] for column in columns)],
+        *([title, *(f"{column[name]:.4f}" for column in columns)] for name, title in METRIC_TITLES.items()),
+        [
+            "weighted F1 of its most frequent emotion alone",
+            *(f"{column['majority']['weighted_f1']:.4f}" for column in columns),
+        ],
+    ]
     for emotion in mapping.emotions:
-        rows = [column["per_class"][emotion] for column in columns.values()]
-        lines.append(f"| F1 of {emotion} | " + " | ".join(f"{r['f1']:.3f} (of {r['support']})" for r in rows) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def _counts(left: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} ({count})" for name, count in left.items()) or "none"
+        classes = [column["per_class"][emotion] for column in columns]
+        rows.append([f"F1 of {emotion}", *(f"{c['f1']:.3f} (of {c['support']})" for c in classes)])
+    return "\n".join(
+        [
+            f"# {train} to {test}",
+            "",
+            f"Trained on {train} (`{Path(report['run']).name}`), scored on {report['split']} of both corpora over the "
+            f"emotions that they share. Modalities: {', '.join(report['modalities'])}"
+            + (f"; masked on {test}, which lacks them: {masked}." if masked else "."),
+            "",
+            *(f"- {item}" for item in items),
+            "",
+            markdown_table(["", f"{train} (trained on)", f"{test} (unseen)"], rows),
+            "",
+        ]
+    )

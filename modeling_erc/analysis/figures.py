@@ -1,29 +1,27 @@
-"""Pictures of where a model errs: rare classes, false confidence, neighbourhoods, attention."""
+"""Figures of an analysis: rare classes, calibration, embeddings, attention, robustness."""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
+from ..figures import DPI, INK, WIDTH, new_figure, plain
 from .robustness import Curve
 from .scores import Reliability
 
-matplotlib.use("Agg")  # no screen is needed to write a file
-
-
-WIDTH, HEIGHT, DPI = 12.8, 6.4, 100  # inches, 1280 pixels wide
-INK = "#1f2d3d"
-# Where a point's name may stand, in points from it; the first place where it covers nothing is taken.
+# Where the name of a point may be, in points from it; the first position without overlap is used.
 NAME_PLACES = [(right, up) for up in (0, 15, -15, 30, -30, 45, -45) for right in (9, -9)]
+# One for each of three strengths; they differ in greyscale and for colour-blind readers.
+COLOURS = ("#e0912f", "#b8336a", "#3b1f8c")
+STYLES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
+COLUMNS = 3
 
 
 def plot_f1_against_frequency(
@@ -36,18 +34,19 @@ def plot_f1_against_frequency(
     *,
     title: str,
 ) -> None:
-    """A point for each class: how often it was seen in training, and its F1 with its interval.
+    """Draws a point for each class: its F1 with an interval, against its number of training utterances.
 
     Args:
         counts: `(classes,)` training utterances.
         f1: `(classes,)`.
-        low: `(classes,)`, lower bounds of the intervals; NaN for none.
-        high: `(classes,)`, upper bounds.
+        low: `(classes,)` lower bounds of the intervals; NaN for none.
+        high: `(classes,)` upper bounds.
         names: of the classes.
         path: PNG to write.
-        title: what stands above.
+        title: of the figure.
     """
-    figure, axes = plt.subplots(figsize=(WIDTH, HEIGHT), layout="constrained")
+    figure = new_figure()
+    axes = figure.subplots()
     axes.vlines(counts, low, high, color="#8fb3d9", linewidth=2.5, zorder=1)
     axes.scatter(counts, f1, s=60, color="#1f5fa8", zorder=2)
     axes.set_xscale("symlog" if (counts == 0).any() else "log")
@@ -58,133 +57,11 @@ def plot_f1_against_frequency(
     axes.margins(x=0.12)
     axes.set_ylim(-0.03, 1.03)
     axes.grid(alpha=0.25)
-    axes.set_xlabel("utterances of the class in training (log scale)", fontsize=12)
-    axes.set_ylabel("F1, with its 95 % interval", fontsize=12)
+    axes.set_xlabel("training utterances of the class (log scale)", fontsize=12)
+    axes.set_ylabel("F1 with its 95 % interval", fontsize=12)
     axes.set_title(plain(title), fontsize=14)
     _name_points(axes, counts, f1, names)
-    _save(figure, path)
-
-
-def plot_reliability(found: Reliability, path: Path, *, title: str) -> None:
-    """Bars of the share that is right in each bin of confidence, against the diagonal, over the bins' sizes.
-
-    Args:
-        found: the bins.
-        path: PNG to write.
-        title: what stands above.
-    """
-    figure, (upper, lower) = plt.subplots(
-        2, figsize=(WIDTH, 8.4), layout="constrained", sharex=True, height_ratios=(3, 1)
-    )
-    middles, width = (found.edges[:-1] + found.edges[1:]) / 2, np.diff(found.edges) * 0.94
-    filled = found.counts > 0
-    upper.bar(
-        middles[filled], found.accuracy[filled], width=width[filled], color="#5b8fc7", label="share that is right"
-    )
-    upper.plot([0, 1], [0, 1], color=INK, linestyle="--", linewidth=1.2, label="right as often as sure")
-    upper.scatter(
-        found.confidence[filled],
-        found.accuracy[filled],
-        s=34,
-        color="#c2512f",
-        zorder=3,
-        label="the same, at the bin's mean probability",
-    )
-    upper.set_xlim(0, 1)
-    upper.set_ylim(0, 1.02)
-    upper.set_ylabel("share that is right", fontsize=12)
-    upper.grid(alpha=0.25)
-    upper.legend(loc="upper left", fontsize=11)
-    upper.set_title(plain(f"{title}: expected calibration error {found.error:.3f}"), fontsize=14)
-    lower.bar(middles, found.counts, width=width, color="#a9b4c0")
-    lower.set_ylabel("utterances", fontsize=12)
-    lower.set_xlabel("probability of the predicted class", fontsize=12)
-    lower.grid(alpha=0.25)
-    _save(figure, path)
-
-
-def plot_map(points: np.ndarray, labels: np.ndarray, names: Sequence[str], path: Path, *, title: str) -> None:
-    """Utterances on a plane, coloured by their class.
-
-    Args:
-        points: `(n, 2)`.
-        labels: `(n,)` class indices.
-        names: of the classes.
-        path: PNG to write.
-        title: what stands above.
-    """
-    figure, axes = plt.subplots(figsize=(WIDTH, 8.4), layout="constrained")
-    colours = class_colours(len(names))
-    # Large classes first, so that they do not hide the small ones.
-    order = np.argsort(-np.bincount(labels, minlength=len(names)), kind="stable")
-    handles = {}
-    for label in order.tolist():
-        members = points[labels == label]
-        handles[label] = axes.scatter(
-            members[:, 0], members[:, 1], s=22, color=colours[label], alpha=0.75, linewidths=0,
-            label=plain(f"{names[label]} ({len(members)})"),
-        )  # fmt: skip
-    legend = axes.legend(
-        handles=[handles[label] for label in range(len(names))],
-        loc="center left",
-        bbox_to_anchor=(1.01, 0.5),
-        fontsize=12,
-        markerscale=2,
-        frameon=False,
-        ncols=1 + (len(names) - 1) // 24,
-    )
-    for handle in legend.legend_handles:
-        if handle is not None:
-            handle.set_alpha(1)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.set_title(plain(title), fontsize=14)
-    _save(figure, path)
-
-
-def plot_joint_attention(
-    shares: np.ndarray, even: np.ndarray, modalities: Sequence[str], path: Path, *, title: str
-) -> None:
-    """A field for each layer, joint vector and modality: the share of attention, and whether that is much.
-
-    Args:
-        shares: `(layers, joint vectors, modalities)`, NaN where unknown.
-        even: `(modalities,)`, what looking at everything alike would give.
-        modalities: their names.
-        path: PNG to write.
-        title: what stands above.
-    """
-    layers, vectors, _ = shares.shape
-    figure, grid = plt.subplots(
-        1, layers, squeeze=False, sharey=True, layout="constrained",
-        figsize=(max(WIDTH, 1.5 + layers * (1 + 0.9 * len(modalities))), max(4.0, 1.8 + 0.55 * vectors)),
-    )  # fmt: skip
-    surplus = shares - even
-    largest = max(0.05, *np.abs(surplus[~np.isnan(surplus)]).tolist(), 0.0)
-    for number, axes in enumerate(grid[0]):
-        image = axes.imshow(surplus[number], cmap="RdBu", vmin=-largest, vmax=largest, aspect="auto")
-        for (row, column), share in np.ndenumerate(shares[number]):
-            colour = "white" if abs(surplus[number, row, column]) > 0.55 * largest else INK
-            axes.text(column, row, f"{share:.2f}", ha="center", va="center", color=colour, fontsize=12)
-        axes.set_xticks(range(len(modalities)), modalities, fontsize=12)
-        axes.set_yticks(range(vectors), [f"joint vector {i + 1}" for i in range(vectors)], fontsize=12)
-        axes.set_title(f"layer {number + 1}", fontsize=13)
-        axes.spines[:].set_visible(False)
-    figure.colorbar(image, ax=grid[0].tolist(), label="more (blue) or less (red) than\nan even look would give")
-    figure.suptitle(plain(title), fontsize=14)
-    _save(figure, path)
-
-
-def class_colours(count: int) -> list[tuple[float, ...]]:
-    """As many colours, all different."""
-    if count <= 20:
-        return [tuple(colour) for colour in plt.get_cmap("tab10" if count <= 10 else "tab20")(range(count))]
-    return [tuple(colour) for colour in plt.get_cmap("turbo")(np.linspace(0.02, 0.98, count))]
-
-
-def plain(text: str) -> str:
-    """Text that matplotlib shows as it is: between two dollars it would read a formula."""
-    return text.replace("$", r"\$")
+    figure.savefig(path, dpi=DPI)
 
 
 def _name_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[str]) -> None:
@@ -205,44 +82,137 @@ def _name_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[str])
             text.remove()
 
 
-def _save(figure: Figure, path: Path) -> None:
+def plot_reliability(bins: Reliability, path: Path, *, title: str) -> None:
+    """Draws a reliability diagram above the number of utterances in each bin.
+
+    Args:
+        bins: the result of `reliability`.
+        path: PNG to write.
+        title: of the figure.
+    """
+    figure = new_figure(height=8.4)
+    upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+    middles, width = (bins.edges[:-1] + bins.edges[1:]) / 2, np.diff(bins.edges) * 0.94
+    filled = bins.counts > 0
+    accuracy = bins.accuracy[filled]
+    upper.bar(middles[filled], accuracy, width=width[filled], color="#5b8fc7", label="accuracy")
+    upper.plot([0, 1], [0, 1], color=INK, linestyle="--", linewidth=1.2, label="perfect calibration")
+    upper.scatter(
+        bins.confidence[filled], accuracy, s=34, color="#c2512f", zorder=3, label="accuracy at the mean probability"
+    )
+    upper.set_xlim(0, 1)
+    upper.set_ylim(0, 1.02)
+    upper.set_ylabel("accuracy", fontsize=12)
+    upper.grid(alpha=0.25)
+    upper.legend(loc="upper left", fontsize=11)
+    upper.set_title(plain(f"{title}: expected calibration error {bins.error:.3f}"), fontsize=14)
+    lower.bar(middles, bins.counts, width=width, color="#a9b4c0")
+    lower.set_ylabel("utterances", fontsize=12)
+    lower.set_xlabel("probability of the predicted class", fontsize=12)
+    lower.grid(alpha=0.25)
     figure.savefig(path, dpi=DPI)
-    plt.close(figure)
 
 
-matplotlib.use("Agg")  # no screen is needed to write a file
+def plot_map(points: np.ndarray, labels: np.ndarray, names: Sequence[str], path: Path, *, title: str) -> None:
+    """Draws utterances on a plane, coloured by class.
+
+    Args:
+        points: `(n, 2)`.
+        labels: `(n,)` class indices.
+        names: of the classes.
+        path: PNG to write.
+        title: of the figure.
+    """
+    figure = new_figure(height=8.4)
+    axes = figure.subplots()
+    colours, counts = class_colours(len(names)), np.bincount(labels, minlength=len(names))
+    handles = {}
+    # Large classes first, so that they do not hide the small ones.
+    for label in np.argsort(-counts, kind="stable").tolist():
+        members = points[labels == label]
+        handles[label] = axes.scatter(
+            members[:, 0], members[:, 1], s=22, color=colours[label], alpha=0.75, linewidths=0,
+            label=plain(f"{names[label]} ({counts[label]})"),
+        )  # fmt: skip
+    legend = axes.legend(
+        handles=[handles[label] for label in range(len(names))],
+        loc="center left",
+        bbox_to_anchor=(1.01, 0.5),
+        fontsize=12,
+        markerscale=2,
+        frameon=False,
+        ncols=1 + (len(names) - 1) // 24,
+    )
+    for handle in legend.legend_handles:
+        if handle is not None:
+            handle.set_alpha(1)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_title(plain(title), fontsize=14)
+    figure.savefig(path, dpi=DPI)
 
 
-# Of three strengths; told apart in print and by the colour-blind.
-COLOURS = ("#e0912f", "#b8336a", "#3b1f8c")
-STYLES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
-COLUMNS = 3
+def class_colours(count: int) -> list[tuple[float, ...]]:
+    """Returns `count` different colours."""
+    if count <= 20:
+        return [tuple(colour) for colour in colormaps["tab10" if count <= 10 else "tab20"](range(count))]
+    return [tuple(colour) for colour in colormaps["turbo"](np.linspace(0.02, 0.98, count))]
+
+
+def plot_joint_attention(
+    shares: np.ndarray, even: np.ndarray, modalities: Sequence[str], path: Path, *, title: str
+) -> None:
+    """Draws the share of attention of each layer, joint vector and modality, coloured by its distance from `even`.
+
+    Args:
+        shares: `(layers, joint vectors, modalities)`, NaN where unknown.
+        even: `(modalities,)` shares under uniform attention.
+        modalities: their names.
+        path: PNG to write.
+        title: of the figure.
+    """
+    layers, vectors, _ = shares.shape
+    figure = new_figure(max(WIDTH, 1.5 + layers * (1 + 0.9 * len(modalities))), max(4.0, 1.8 + 0.55 * vectors))
+    panels = figure.subplots(1, layers, squeeze=False, sharey=True)[0]
+    surplus = shares - even
+    largest = max(0.05, *np.abs(surplus[~np.isnan(surplus)]).tolist(), 0.0)
+    for number, axes in enumerate(panels):
+        image = axes.imshow(surplus[number], cmap="RdBu", vmin=-largest, vmax=largest, aspect="auto")
+        for (row, column), share in np.ndenumerate(shares[number]):
+            colour = "white" if abs(surplus[number, row, column]) > 0.55 * largest else INK
+            axes.text(column, row, f"{share:.2f}", ha="center", va="center", color=colour, fontsize=12)
+        axes.set_xticks(range(len(modalities)), modalities, fontsize=12)
+        axes.set_yticks(range(vectors), [f"joint vector {i + 1}" for i in range(vectors)], fontsize=12)
+        axes.set_title(f"layer {number + 1}", fontsize=13)
+        axes.spines[:].set_visible(False)
+    figure.colorbar(image, ax=panels.tolist(), label="more (blue) or less (red)\nthan uniform attention")
+    figure.suptitle(plain(title), fontsize=14)
+    figure.savefig(path, dpi=DPI)
 
 
 def plot_curves(curves: Sequence[Curve], path: Path, *, split: str) -> None:
-    """A panel for each corruption: weighted F1 against the share of corrupted utterances.
+    """Draws a panel for each corruption: weighted F1 against the share of corrupted utterances.
 
-    Lines are strengths (colours) and checkpoints (dashes), bands a standard deviation over the draws of which
-    utterances are corrupted. The picture is 1280 pixels wide at least.
+    Colours are strengths, line styles are checkpoints, and bands are one standard deviation over the draws of corrupted
+    utterances.
 
     Args:
         curves: of one or several checkpoints.
         path: PNG to write.
-        split: what was scored.
+        split: the split that was evaluated.
     """
     panels = list(dict.fromkeys(curve.panel for curve in curves))
     checkpoints = list(dict.fromkeys(curve.checkpoint for curve in curves))
     columns = min(COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure, grid = plt.subplots(
-        rows, columns, figsize=(12.8, 0.9 + 3.1 * rows), sharex=True, sharey=True, squeeze=False, layout="constrained"
-    )
+    figure = new_figure(height=0.9 + 3.1 * rows)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes, panel in zip(grid.flat, panels, strict=False):
         strengths = list(dict.fromkeys(curve.strength for curve in curves if curve.panel == panel))
+        # The hardest is the darkest, also where it is the only one.
+        colours = dict(zip(strengths, COLOURS[len(COLOURS) - len(strengths) :], strict=True))
         for curve in (curve for curve in curves if curve.panel == panel):
-            # The hardest is the darkest, also where it is the only one.
-            colour = COLOURS[len(COLOURS) - len(strengths) + strengths.index(curve.strength)]
-            style = STYLES[checkpoints.index(curve.checkpoint) % len(STYLES)]
+            colour, style = colours[curve.strength], STYLES[checkpoints.index(curve.checkpoint) % len(STYLES)]
             axes.plot(curve.shares, curve.mean, style, color=colour, marker="o", markersize=4, linewidth=1.8)
             low, high = curve.mean - curve.deviation, curve.mean + curve.deviation
             axes.fill_between(curve.shares, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -252,8 +222,7 @@ def plot_curves(curves: Sequence[Curve], path: Path, *, split: str) -> None:
         axes.tick_params(labelbottom=True, labelsize=10)
         axes.spines[["top", "right"]].set_visible(False)
         if len(strengths) > 1:
-            shown = COLOURS[len(COLOURS) - len(strengths) :]
-            handles = [Line2D([], [], color=c, label=s) for c, s in zip(shown, strengths, strict=True)]
+            handles = [Line2D([], [], color=colour, label=strength) for strength, colour in colours.items()]
             axes.legend(handles=handles, fontsize=9, frameon=False, loc="lower left")
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_visible(False)
@@ -265,5 +234,4 @@ def plot_curves(curves: Sequence[Curve], path: Path, *, split: str) -> None:
             for i, name in enumerate(checkpoints)
         ]
         figure.legend(handles=lines, loc="outside upper center", ncols=min(4, len(lines)), fontsize=11, frameon=False)
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+    figure.savefig(path, dpi=DPI)

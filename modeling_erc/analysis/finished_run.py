@@ -1,4 +1,4 @@
-"""A finished run, opened again: its corpus, its model, and what the model says of dialogues."""
+"""Reopens a finished run: its corpus, its model, and the model's predictions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from datasets_scripts import DialogueRows, label_names
 
-from ..features.feature_cache import cache_frozen_features
+from ..features.feature_cache import CachedFeatures, cache_frozen_features
 from ..modeling_erc import ErcForSequenceClassification
 from ..processing_erc import ErcProcessor
 from ..training.arguments import DataArguments, ErcArgumentParser, ErcTrainingArguments
@@ -23,13 +23,13 @@ class Run:
     """A finished run.
 
     Args:
-        folder: where it is.
-        model: the checkpoint that dev chose, in eval mode, on the device of `args`.
-        processor: made for the model.
+        folder: the run's folder.
+        model: the checkpoint with the best dev score, in eval mode, on the device of `args`.
+        processor: the model's processor.
         splits: the corpus that it was trained on, with the same dev dialogues.
-        label_names: the corpus' classes, in the order of the rows' label indices.
-        data_args: the run's, or with the folder that was given instead.
-        args: the run's.
+        label_names: classes of the corpus, in the order of the rows' label indices.
+        data_args: the run's data arguments, with the corpus folder in use now.
+        args: the run's training arguments.
     """
 
     folder: Path
@@ -48,18 +48,18 @@ class Run:
 
 @dataclass
 class Prediction:
-    """What a model says of n utterances: all of the rows' dialogues, in their order, none padded.
+    """The model's output for the n utterances of all dialogues, in order and without padding.
 
     Args:
         logits: `(n, classes)`, in the order of the model's classes.
         labels: `(n,)` indices of the model's classes, -100 where an utterance has none.
-        dialogue: `(n,)`, the number of its row.
-        position: `(n,)`, its place in the dialogue, from 0.
+        dialogue: `(n,)` index of the utterance's dialogue.
+        position: `(n,)` index of the utterance in its dialogue, from 0.
         hidden: `(n, hidden)`, the joint feature that the classifier reads.
         embeddings: `(n, contrastive_size)`, unit norm; `None` without a contrastive loss.
-        modality_logits: `(n, modalities, classes)`, each modality's own head; zero where the modality is absent.
+        modality_logits: `(n, modalities, classes)` of each modality's own head; zero where the modality is absent.
         modality_mask: boolean `(n, modalities)`.
-        problems: a line for each clip that could not be used; it was masked.
+        problems: a line for each clip that could not be read and was masked.
     """
 
     logits: np.ndarray
@@ -74,11 +74,11 @@ class Prediction:
 
 
 def load_run(folder: str | Path, *, data_dir: str | Path | None = None) -> Run:
-    """Opens the folder that `train_hf.py` left.
+    """Opens a folder that `train_hf.py` wrote.
 
     Args:
-        folder: of the run.
-        data_dir: where the corpus is now; default: where it was when the run was made.
+        folder: the run's folder.
+        data_dir: folder of the corpus; default: the one that the run recorded.
 
     Raises:
         FileNotFoundError: the folder is not that of a finished run, or the corpus is not there.
@@ -106,64 +106,52 @@ def load_run(folder: str | Path, *, data_dir: str | Path | None = None) -> Run:
         splits = load_corpus(data_args, args.seed)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{error}\n{settings} says where the corpus was: --data_dir says where it is"
+            f"{error}\n{settings} records where the corpus was: give its folder with --data_dir"
         ) from error
     model = ErcForSequenceClassification.from_pretrained(folder)
     processor = ErcProcessor.from_pretrained(folder)
     return Run(folder, model.to(args.device).eval(), processor, splits, label_names(splits), data_args, args)
 
 
-def frozen_features(run: Run, rows: Any) -> tuple[list[DialogueTransform], list[str]]:
-    """What frozen backbones say of rows, from the feature cache; what it lacks is computed and put there.
+def frozen_features(run: Run, rows: Any) -> tuple[list[CachedFeatures], list[str]]:
+    """Reads the features of frozen backbones from the feature cache; missing ones are extracted and stored there.
 
     Args:
-        run: whose model and cache.
+        run: its model and its cache are used.
         rows: dialogues.
 
     Returns:
-        transforms for [`predict`], one for each frozen backbone, and a line for each clip that could not be used.
+        a transform for each frozen backbone, and a line for each clip that could not be read.
     """
-    transforms, problems = cache_frozen_features(
-        {"rows": rows}, run.model, run.processor, run.data_args.feature_folder, run.args.dataloader_num_workers
-    )
-    return list(transforms), problems
+    workers = run.args.dataloader_num_workers
+    return cache_frozen_features({"rows": rows}, run.model, run.processor, run.data_args.feature_folder, workers)
 
 
 @torch.inference_mode()
-def predict(
-    run: Run,
-    rows: Any,
-    *,
-    transforms: Sequence[DialogueTransform] | None = None,
-    corpus_labels: Sequence[str] | None = None,
-) -> Prediction:
+def predict(run: Run, rows: Any, *, transforms: Sequence[DialogueTransform] | None = None) -> Prediction:
     """Runs the model over dialogues.
 
     Args:
-        run: the model, and with it the batch size and the processes that decode.
+        run: its model, batch size and number of data workers are used.
         rows: dialogues of the schema: a dataset, or a list of rows.
-        transforms: applied to each dialogue's utterances in turn before they are encoded; default: those of
+        transforms: applied in turn to the utterances of each dialogue before they are encoded; default: those of
             [`frozen_features`].
-        corpus_labels: the classes of the rows' label indices; default: the run's.
 
     Raises:
-        ValueError: a class of the rows is none of the model's, or there is no row.
+        ValueError: the model lacks one of the corpus' classes, or there is no row.
     """
     if not len(rows):
         raise ValueError("no dialogue to predict: is the split empty?")
-    broken: list[str] = []
+    problems: list[str] = []
     if transforms is None:
-        transforms, broken = frozen_features(run, rows)
-    names = run.label_names if corpus_labels is None else corpus_labels
-    collator = ErcCollator(run.processor, names, run.model.config.label2id, transforms)
+        transforms, problems = frozen_features(run, rows)
     loader: DataLoader[Any] = DataLoader(
         rows,
         batch_size=run.args.per_device_eval_batch_size,
-        collate_fn=collator,
+        collate_fn=ErcCollator(run.processor, run.label_names, run.model.config.label2id, transforms),
         num_workers=run.args.dataloader_num_workers,
     )
     parts: dict[str, list[np.ndarray]] = {}
-    problems = list(broken)
     first = 0
     for batch in loader:
         problems += batch.pop("media_problems")
@@ -176,11 +164,11 @@ def predict(
             "modality_logits": output.modality_logits,
         }
         # NumPy has no bfloat16.
-        found = {name: value.cpu()[mask].float().numpy() for name, value in tensors.items() if value is not None}
-        found["modality_mask"] = output.modality_mask.cpu()[mask].numpy()
+        arrays = {name: value.cpu()[mask].float().numpy() for name, value in tensors.items() if value is not None}
+        arrays["modality_mask"] = output.modality_mask.cpu()[mask].numpy()
         dialogue, position = mask.nonzero(as_tuple=True)
-        found |= {"labels": labels[mask].numpy(), "dialogue": dialogue.numpy() + first, "position": position.numpy()}
-        for name, array in found.items():
+        arrays |= {"labels": labels[mask].numpy(), "dialogue": dialogue.numpy() + first, "position": position.numpy()}
+        for name, array in arrays.items():
             parts.setdefault(name, []).append(array)
         first += len(mask)
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}

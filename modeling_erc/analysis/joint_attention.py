@@ -1,4 +1,4 @@
-"""How much each joint vector attends to each modality, measured while a model runs."""
+"""How much each joint vector attends to each modality, measured during prediction."""
 
 from collections import defaultdict
 from functools import partial
@@ -13,13 +13,13 @@ from ..layers_erc import TransformerLayer
 
 
 class JointAttentionMeter:
-    """Watches a fusion's layers and adds up the attention of its joint vectors.
+    """A context manager that accumulates the attention of a fusion's joint vectors over all forward passes inside it.
 
-    In each layer each modality has its own copy of the joint vectors, which attend to that modality's tokens and to
-    each other. The layers never form these weights, so they are computed again from the same inputs.
+    In each layer each modality has its own copy of the joint vectors, which attend to the tokens of that modality and
+    to each other. The layers' `scaled_dot_product_attention` returns no weights, so forward hooks recompute them.
 
     Args:
-        fusion: the model's.
+        fusion: the model's fusion.
 
     Example:
         >>> with JointAttentionMeter(model.erc_model.fusion) as meter:  # doctest: +SKIP
@@ -48,30 +48,24 @@ class JointAttentionMeter:
             hook.remove()
 
     def shares(self) -> np.ndarray:
-        """The share of each joint vector's attention that is on a modality's tokens.
+        """Returns the share of each joint vector's attention that is on the tokens of each modality.
 
         Returns:
             `(layers, joint vectors, modalities)`, means over heads and over the utterances that have the modality; NaN
-            where none has. The rest of 1 is on the joint vectors themselves.
+            where none has. The rest, up to 1, is on the joint vectors themselves.
         """
-        empty = torch.full((self.joint_vectors,), torch.nan)
-        return np.stack(
-            [
-                np.stack(
-                    [self._mean(number, m) if self._utterances[m] else empty for m in self.fusion.modalities], axis=1
-                )
-                for number in range(len(self.fusion.layers))
-            ]
-        )
+        shares = np.full((len(self.fusion.layers), self.joint_vectors, len(self.fusion.modalities)), np.nan)
+        for (layer, modality), total in self._sums.items():
+            if self._utterances[modality]:
+                index = list(self.fusion.modalities).index(modality)
+                shares[layer, :, index] = total.numpy() / self._utterances[modality]
+        return shares
 
     def even_shares(self) -> np.ndarray:
-        """`(modalities,)`: the share if a joint vector looked at all tokens and joint vectors alike."""
+        """Returns the shares `(modalities,)` under uniform attention to all tokens and joint vectors."""
         return np.array(
             [self._even[m] / self._utterances[m] if self._utterances[m] else np.nan for m in self.fusion.modalities]
         )
-
-    def _mean(self, number: int, modality: str) -> np.ndarray:
-        return (self._sums[number, modality] / self._utterances[modality]).numpy()
 
     def _watch(
         self, number: int, modality: str, layer: TransformerLayer, inputs: tuple[Tensor, Tensor], _: Tensor
@@ -91,19 +85,19 @@ class JointAttentionMeter:
 
 @torch.no_grad()
 def attention_weights(layer: TransformerLayer, hidden_states: Tensor, seen: Tensor) -> Tensor:
-    """The attention weights that a layer applies.
+    """Computes the attention weights that a layer applies.
 
     Args:
-        layer: one layer.
+        layer: the layer.
         hidden_states: `(N, length, hidden)`, its input.
-        seen: boolean, broadcastable to `(N, heads, length, length)`.
+        seen: boolean attention mask, broadcastable to `(N, heads, length, length)`.
 
     Returns:
-        `(N, heads, length, length)`; each row sums to 1, with nothing on positions that are not seen.
+        `(N, heads, length, length)`; each row sums to 1, with zeros at masked positions.
     """
     batch, length, hidden = hidden_states.shape
     qkv = layer.qkv(layer.attention_norm(hidden_states)).float()
-    # Its size is not left to be inferred: there may be no rows.
+    # The head size is explicit since it cannot be inferred from zero rows.
     heads = qkv.view(batch, length, 3, layer.num_heads, hidden // layer.num_heads)
     query, key, _ = heads.permute(2, 0, 3, 1, 4)
     scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5

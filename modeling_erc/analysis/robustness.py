@@ -1,11 +1,13 @@
-"""What a model loses when a share of the utterances is corrupted: curves, and the tables of them."""
+"""Robustness curves: weighted F1 against the share of corrupted utterances, and their tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .corruptions import CORRUPTIONS
+from datasets_scripts.publishing.markdown import markdown_table
+
+from .corruptions import ANY, CORRUPTIONS
 
 REFERENCE_SHARE = 0.5
 
@@ -16,12 +18,12 @@ class Curve:
 
     Args:
         checkpoint: its name.
-        modality: what was corrupted.
-        corruption: how, a key of `CORRUPTIONS`.
-        strength: how much, with its unit; empty where there is only one.
-        shares: rising, from 0 to 1.
-        scores: `(seeds, shares)`, each seed corrupting other utterances.
-        clean: weighted F1 without any corruption.
+        modality: the corrupted modality.
+        corruption: a key of `CORRUPTIONS`.
+        strength: with its unit; empty where there is only one strength.
+        shares: ascending, from 0 to 1.
+        scores: `(seeds, shares)`; each seed corrupts other utterances.
+        clean: weighted F1 without corruption.
     """
 
     checkpoint: str
@@ -34,13 +36,13 @@ class Curve:
 
     @property
     def panel(self) -> str:
-        """What was corrupted and how, in words."""
-        what = "one modality at a time" if self.modality == "any" else self.modality
-        return f"{what}: {CORRUPTIONS[self.corruption].title}"
+        """Modality and corruption in words."""
+        subject = "one modality at a time" if self.modality == ANY else self.modality
+        return f"{subject}: {CORRUPTIONS[self.corruption].title}"
 
     @property
     def mean(self) -> np.ndarray:
-        """Over the seeds, `(shares,)`."""
+        """Mean over the seeds, `(shares,)`."""
         return np.asarray(self.scores.mean(axis=0))
 
     @property
@@ -49,21 +51,21 @@ class Curve:
         return np.asarray(self.scores.std(axis=0, ddof=1 if len(self.scores) > 1 else 0))
 
     def loss(self, share: float) -> float | None:
-        """Weighted F1 lost at a share, interpolated between those measured; `None` outside of them."""
+        """Returns the loss of weighted F1 at a share, interpolated; `None` outside of the measured shares."""
         if not self.shares[0] <= share <= self.shares[-1]:
             return None
         return self.clean - float(np.interp(share, self.shares, self.mean))
 
     @property
     def area(self) -> float:
-        """Mean of the weighted F1 lost over the shares (trapezoids)."""
+        """Loss of weighted F1 averaged over the shares (trapezoidal rule)."""
         if len(self.shares) == 1:
             return self.clean - float(self.mean[0])
         return self.clean - float(np.trapezoid(self.mean, self.shares)) / (self.shares[-1] - self.shares[0])
 
 
 def csv_rows(curves: Sequence[Curve]) -> list[list[str]]:
-    """Header and a row a point, for a spreadsheet."""
+    """Returns a header and a row for each point of the curves."""
     rows = [["checkpoint", "modality", "corruption", "strength", "share", "weighted_f1", "deviation", "lost", "seeds"]]
     for curve in curves:
         for share, mean, deviation in zip(curve.shares, curve.mean, curve.deviation, strict=True):
@@ -74,48 +76,38 @@ def csv_rows(curves: Sequence[Curve]) -> list[list[str]]:
 
 
 def markdown(curves: Sequence[Curve], split: str) -> str:
-    """A table with a row a curve: weighted F1 at each share, and what is lost.
+    """Returns a table with a row for each curve: weighted F1 at each share, and the loss.
 
     Args:
-        curves: all over the same shares.
-        split: what was scored.
+        curves: all with the same shares.
+        split: the split that was evaluated.
     """
     shares = curves[0].shares
-    head = [
-        "corruption",
-        "strength",
-        "checkpoint",
-        *(f"p = {s:g}" for s in shares),
-        f"lost at p = {REFERENCE_SHARE:g}",
-        "lost, mean",
-    ]
-    scores = {curve.checkpoint: curve.clean for curve in curves}
-    clean = ", ".join(f"{name} {score:.4f}" for name, score in scores.items())
-    lines = [
-        f"Weighted F1 on {split} with a share p of the utterances corrupted, mean ± standard deviation over "
-        f"{len(curves[0].scores)} draws of which ones (at p = 1 there is one way). Clean: {clean}. "
-        "The last column is the loss averaged over p.",
-        "",
-        "| " + " | ".join(head) + " |",
-        "| " + " | ".join("---" for _ in head) + " |",
-    ]
+    points = [f"p = {share:g}" for share in shares]
+    header = ["corruption", "strength", "checkpoint", *points, f"lost at p = {REFERENCE_SHARE:g}", "lost, mean"]
+    rows = []
     for curve in curves:
-        points = zip(shares, curve.mean, curve.deviation, strict=True)
-        cells = [f"{mean:.3f}" + (f" ± {sd:.3f}" if 0 < share < 1 else "") for share, mean, sd in points]
+        values = zip(shares, curve.mean, curve.deviation, strict=True)
+        cells = [f"{mean:.3f}" + (f" ± {sd:.3f}" if 0 < share < 1 else "") for share, mean, sd in values]
         at_half = curve.loss(REFERENCE_SHARE)
-        # Adding 0 makes a rounded -0 a 0.
+        # Adding 0 turns a rounded -0 into 0.
         lost = ["" if at_half is None else f"{round(at_half, 3) + 0:.3f}", f"{round(curve.area, 3) + 0:.3f}"]
-        lines.append("| " + " | ".join([curve.panel, curve.strength, curve.checkpoint, *cells, *lost]) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append([curve.panel, curve.strength, curve.checkpoint, *cells, *lost])
+    clean = ", ".join(dict.fromkeys(f"{curve.checkpoint} {curve.clean:.4f}" for curve in curves))
+    return (
+        f"Weighted F1 on {split} with a share p of the utterances corrupted, mean ± standard deviation over "
+        f"{len(curves[0].scores)} draws of the corrupted utterances (at p = 1 there is only one). Clean: {clean}. "
+        f"The last column is the loss averaged over p.\n\n{markdown_table(header, rows)}\n"
+    )
 
 
 def sentences(curves: Sequence[Curve]) -> list[str]:
-    """A line for each corruption and strength: what each checkpoint loses at p = 0.5."""
-    told: dict[str, list[str]] = {}
+    """Returns a line for each corruption and strength: the loss of each checkpoint at p = 0.5."""
+    lines: dict[str, list[str]] = {}
     for curve in curves:
         lost = curve.loss(REFERENCE_SHARE)
         if lost is not None:
             verb = "loses" if lost >= 0 else "gains"
             name = f"{curve.panel}, {curve.strength}" if curve.strength else curve.panel
-            told.setdefault(name, []).append(f"{curve.checkpoint} {verb} {abs(lost):.3f}")
-    return [f"{name}: {', '.join(parts)} of weighted F1 at p = {REFERENCE_SHARE:g}" for name, parts in told.items()]
+            lines.setdefault(name, []).append(f"{curve.checkpoint} {verb} {abs(lost):.3f}")
+    return [f"{name}: {', '.join(parts)} of weighted F1 at p = {REFERENCE_SHARE:g}" for name, parts in lines.items()]

@@ -1,122 +1,34 @@
-"""Precision, recall and F1 from confusion matrices, and how far they would move with other dialogues."""
+"""Scores of a model's predictions: per class, by confusion matrix, by bootstrap, and calibration."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
+from sklearn.calibration import calibration_curve
+
+from .intervals import bootstrap_weights
 
 BINS = 15
 
 
 @dataclass
-class Reliability:
-    """Utterances in bins of equal width of the probability that the model gives its answer.
-
-    Args:
-        edges: `(bins + 1,)`, from 0 to 1.
-        counts: `(bins,)` utterances.
-        confidence: `(bins,)`, their mean probability, NaN in an empty bin.
-        accuracy: `(bins,)`, the share of them that is right, NaN likewise.
-    """
-
-    edges: np.ndarray
-    counts: np.ndarray
-    confidence: np.ndarray
-    accuracy: np.ndarray
-
-    @property
-    def error(self) -> float:
-        """Expected calibration error: the mean over utterances of their bin's |accuracy - confidence|."""
-        filled = self.counts > 0
-        gaps = np.abs(self.accuracy[filled] - self.confidence[filled])
-        return float((gaps * self.counts[filled]).sum() / self.counts.sum())
-
-
-def reliability(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> Reliability:
-    """Bins utterances by confidence, after Guo et al. 2017 (arXiv 1706.04599); a bin has its upper edge.
-
-    Args:
-        confidence: `(n,)`, the probability of the predicted class.
-        right: boolean `(n,)`, whether it is the true one.
-        bins: of equal width.
-
-    Example:
-        >>> round(reliability(np.array([0.9, 0.9]), np.array([True, False])).error, 6)
-        0.4
-    """
-    edges = np.linspace(0, 1, bins + 1)
-    places = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
-    counts = np.bincount(places, minlength=bins)
-    sums = (np.bincount(places, weights=values, minlength=bins) for values in (confidence, right))
-    mean_confidence, accuracy = (
-        np.divide(total, counts, out=np.full(bins, np.nan), where=counts > 0) for total in sums
-    )
-    return Reliability(edges=edges, counts=counts, confidence=mean_confidence, accuracy=accuracy)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of logits `(..., classes)`."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
-
-
-@dataclass
-class ConfusedPair:
-    """Utterances of one class that were taken for another.
-
-    Args:
-        true: index of their class.
-        predicted: index of what they were taken for.
-        count: how many.
-        share: of the utterances of their class.
-        examples: indices of those of which the model was surest, the surest first.
-    """
-
-    true: int
-    predicted: int
-    count: int
-    share: float
-    examples: list[int]
-
-
-def most_confused(
-    labels: np.ndarray, probabilities: np.ndarray, *, pairs: int = 5, examples: int = 3
-) -> list[ConfusedPair]:
-    """The pairs with the most utterances, in that order.
-
-    Args:
-        labels: `(n,)` class indices, negative where an utterance has none.
-        probabilities: `(n, classes)`.
-        pairs: how many at most.
-        examples: of each, at most.
-    """
-    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.flatnonzero((labels >= 0) & (labels != predicted))
-    kinds, counts = np.unique(np.stack([labels[wrong], predicted[wrong]], axis=1), axis=0, return_counts=True)
-    found = []
-    for place in np.argsort(-counts, kind="stable")[:pairs]:
-        true, taken_for = (int(index) for index in kinds[place])
-        members = wrong[(labels[wrong] == true) & (predicted[wrong] == taken_for)]
-        surest = members[np.argsort(-confidence[members], kind="stable")][:examples]
-        share = float(counts[place] / (labels == true).sum())
-        found.append(ConfusedPair(true, taken_for, int(counts[place]), share, surest.tolist()))
-    return found
-
-
-@dataclass
 class Evaluated:
-    """A model's answers on one split: n utterances, dialogues in order and utterances as spoken.
+    """Predictions of a model for the n utterances of a split, dialogue by dialogue in spoken order.
 
     Args:
-        name: of the split.
+        name: the split.
         class_names: in the order of the logits.
         logits: `(n, classes)`.
         labels: `(n,)` class indices, -100 where an utterance has none.
-        dialogue: `(n,)`, the number of its dialogue.
-        position: `(n,)`, its place in the dialogue, from 0.
-        vectors: `(n, width)`, the embeddings.
-        utterances: n of the schema's, each with its `dialogue_id` as well.
+        dialogue: `(n,)` index of the utterance's dialogue.
+        position: `(n,)` index of the utterance in its dialogue, from 0.
+        vectors: `(n, width)` embeddings.
+        utterances: n utterances of the schema, each with its `dialogue_id`.
         train_counts: `(classes,)` labelled utterances in training.
+
+    Raises:
+        ValueError: no utterance has a label.
     """
 
     name: str
@@ -134,21 +46,22 @@ class Evaluated:
         if not self.scored.any():
             raise ValueError(f"no utterance of {self.name} has a label, so there is nothing to analyse")
         self.predicted = self.logits.argmax(axis=1)
-        self.probabilities = softmax(self.logits)
+        self.probabilities = softmax(self.logits, axis=1)
 
     def by_dialogue(self, chosen: np.ndarray | None = None) -> np.ndarray:
-        """Confusion matrices `(dialogues, classes, classes)` of what is labelled, or of the `chosen` `(n,)` of it."""
+        """Returns confusion matrices `(dialogues, classes, classes)` of the labelled utterances.
+
+        Args:
+            chosen: boolean `(n,)`, restricts them to these utterances.
+        """
         rows = self.scored if chosen is None else self.scored & chosen
         true, predicted = self.labels[rows], self.predicted[rows]
         return confusion_by_dialogue(true, predicted, self.dialogue[rows], len(self.class_names))
 
 
-RESAMPLES = 1000
-
-
 @dataclass
 class Scores:
-    """What a confusion matrix says; every array may have leading axes, one matrix each.
+    """Scores of confusion matrices; leading axes are those of the matrices.
 
     Args:
         accuracy: `(...)`.
@@ -156,7 +69,7 @@ class Scores:
         macro_f1: `(...)`, mean F1 over all classes, present or not.
         precision: `(..., classes)`, zero for a class that is never predicted.
         recall: `(..., classes)`, zero for a class without utterances.
-        f1: `(..., classes)`, zero likewise.
+        f1: `(..., classes)`, zero for a class that is neither present nor predicted.
         support: `(..., classes)`, true utterances.
     """
 
@@ -170,7 +83,7 @@ class Scores:
 
 
 def scores_of(confusion: np.ndarray) -> Scores:
-    """The scores of confusion matrices, as scikit-learn computes them with `zero_division=0`.
+    """Returns the scores of confusion matrices, as scikit-learn computes them with `zero_division=0`.
 
     Args:
         confusion: `(..., classes, classes)` counts, rows are true classes.
@@ -195,13 +108,13 @@ def scores_of(confusion: np.ndarray) -> Scores:
 
 
 def confusion_by_dialogue(true: np.ndarray, predicted: np.ndarray, dialogue: np.ndarray, classes: int) -> np.ndarray:
-    """A confusion matrix for each dialogue; their sum is that of all.
+    """Returns a confusion matrix for each dialogue.
 
     Args:
         true: `(n,)` class indices.
         predicted: `(n,)` class indices.
-        dialogue: `(n,)`, which dialogue an utterance is of, any numbers.
-        classes: how many there are.
+        dialogue: `(n,)` name or number of the utterance's dialogue.
+        classes: number of classes.
 
     Returns:
         `(dialogues, classes, classes)` counts, rows are true classes.
@@ -211,31 +124,101 @@ def confusion_by_dialogue(true: np.ndarray, predicted: np.ndarray, dialogue: np.
     return np.bincount(cells, minlength=len(names) * classes**2).reshape(len(names), classes, classes)
 
 
-def resampled_scores(by_dialogue: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0) -> Scores:
-    """Scores of as many dialogues drawn with replacement, again and again (bootstrap, Efron 1979).
+def bootstrap_scores(by_dialogue: np.ndarray) -> Scores:
+    """Returns the scores of bootstrap draws of dialogues, with the draws as the leading axis.
 
-    Whole dialogues are drawn, since utterances of one dialogue are alike. In a draw without utterances of a class, the
-    precision, recall and F1 of that class are NaN: such a draw says nothing of it.
+    In a draw without utterances of a class, the precision, recall and F1 of that class are NaN: they are undefined.
 
     Args:
-        by_dialogue: `(dialogues, classes, classes)`, as [`confusion_by_dialogue`] makes it.
-        resamples: draws.
-        seed: of the draws.
-
-    Returns:
-        the scores, with `resamples` as the leading axis.
+        by_dialogue: `(dialogues, classes, classes)`, the result of [`confusion_by_dialogue`].
     """
-    dialogues = len(by_dialogue)
-    times = np.random.default_rng(seed).multinomial(dialogues, np.full(dialogues, 1 / dialogues), size=resamples)
-    scores = scores_of(np.tensordot(times, by_dialogue, axes=1))
+    (weights,) = bootstrap_weights(len(by_dialogue))
+    scores = scores_of(np.tensordot(weights, by_dialogue, axes=1))
     for values in (scores.precision, scores.recall, scores.f1):
         values[scores.support == 0] = np.nan
     return scores
 
 
-def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The middle 95 % of resampled values `(resamples, ...)`: lower and upper bound, NaN where every value is."""
-    known = np.where(np.isnan(values).all(axis=0), 0.0, values)
-    low, high = np.nanpercentile(known, [2.5, 97.5], axis=0)
-    empty = np.isnan(values).all(axis=0)
-    return np.where(empty, np.nan, low), np.where(empty, np.nan, high)
+@dataclass
+class ConfusedPair:
+    """Utterances of one class that were predicted as another.
+
+    Args:
+        true: index of their class.
+        predicted: index of the predicted class.
+        count: number of utterances.
+        share: share of the utterances of the true class.
+        examples: indices of the utterances with the highest confidence, highest first.
+    """
+
+    true: int
+    predicted: int
+    count: int
+    share: float
+    examples: list[int]
+
+
+def most_confused(
+    labels: np.ndarray, probabilities: np.ndarray, *, pairs: int = 5, examples: int = 3
+) -> list[ConfusedPair]:
+    """Returns the pairs of classes with the most confused utterances, most frequent first.
+
+    Args:
+        labels: `(n,)` class indices, negative where an utterance has none.
+        probabilities: `(n, classes)`.
+        pairs: maximum number of pairs.
+        examples: maximum number of examples of a pair.
+    """
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero((labels >= 0) & (labels != predicted))
+    kinds, counts = np.unique(np.stack([labels[wrong], predicted[wrong]], axis=1), axis=0, return_counts=True)
+    result = []
+    for place in np.argsort(-counts, kind="stable")[:pairs]:
+        pair = (int(kinds[place, 0]), int(kinds[place, 1]))
+        members = wrong[(labels[wrong] == pair[0]) & (predicted[wrong] == pair[1])]
+        confident = members[np.argsort(-confidence[members], kind="stable")][:examples]
+        share = float(len(members) / (labels == pair[0]).sum())
+        result.append(ConfusedPair(*pair, len(members), share, confident.tolist()))
+    return result
+
+
+@dataclass
+class Reliability:
+    """Utterances in bins of equal width of the probability of the predicted class.
+
+    Args:
+        edges: `(bins + 1,)`, from 0 to 1.
+        counts: `(bins,)` utterances.
+        confidence: `(bins,)` mean probability, NaN in an empty bin.
+        accuracy: `(bins,)` share of correct predictions, NaN in an empty bin.
+    """
+
+    edges: np.ndarray
+    counts: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error (ECE): the mean over utterances of |accuracy - confidence| of their bin."""
+        filled = self.counts > 0
+        return float(np.average(np.abs(self.accuracy - self.confidence)[filled], weights=self.counts[filled]))
+
+
+def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> Reliability:
+    """Bins utterances by confidence (Guo et al. 2017, arXiv 1706.04599); a bin includes its upper edge.
+
+    Args:
+        confidence: `(n,)` probability of the predicted class.
+        correct: boolean `(n,)`, whether the prediction is correct.
+        bins: number of bins.
+
+    Example:
+        >>> round(reliability(np.array([0.9, 0.9]), np.array([True, False])).error, 6)
+        0.4
+    """
+    edges = np.linspace(0, 1, bins + 1)
+    counts = np.bincount(np.searchsorted(edges[1:-1], confidence), minlength=bins)
+    result = Reliability(edges, counts, np.full(bins, np.nan), np.full(bins, np.nan))
+    result.accuracy[counts > 0], result.confidence[counts > 0] = calibration_curve(correct, confidence, n_bins=bins)
+    return result

@@ -1,12 +1,9 @@
 """The commands of `modeling-erc`, one file each."""
 
 import argparse
-import sys
-from pathlib import Path
 from typing import Any
 
-# As the user typed it.
-PROGRAM = "python -m modeling_erc" if Path(sys.argv[0]).name == "__main__.py" else "modeling-erc"
+from ..program import program_name
 
 
 def command_parser(command: str, description: str, epilog: str, **settings: Any) -> argparse.ArgumentParser:
@@ -19,7 +16,7 @@ def command_parser(command: str, description: str, epilog: str, **settings: Any)
         **settings: further arguments of `argparse.ArgumentParser`.
     """
     return argparse.ArgumentParser(
-        f"{PROGRAM} {command}",
+        program_name(command),
         description=description,
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,

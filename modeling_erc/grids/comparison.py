@@ -1,4 +1,4 @@
-"""Cells of a grid against each other: means over seeds, and differences with paired bootstrap intervals."""
+"""Compares the cells of a grid: means over seeds, and paired differences with intervals over dialogues and seeds."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -7,27 +7,23 @@ from pathlib import Path
 
 import numpy as np
 
-METRICS = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1", "classes_f1": "F1 of"}
-DRAWS = 2000
+from ..analysis.intervals import bootstrap_weights, percentile_interval
+from ..analysis.scores import Scores, confusion_by_dialogue, scores_of
+from ..hub.run_facts import METRIC_TITLES
+from .spec import Cell, cell_name
 
-# A combination of values of the varied fields, as pairs of field and value.
-Cell = tuple[tuple[str, str], ...]
-
-
-def cell_name(cell: Cell) -> str:
-    """`fusion=concat contrastive=none`."""
-    return " ".join(f"{field}={value}" for field, value in cell)
+METRICS = {**METRIC_TITLES, "classes_f1": "F1 of"}
 
 
 @dataclass
 class Predictions:
-    """Labelled utterances of a split, in the order of the corpus.
+    """Predictions for the labelled utterances of a split, in the order of the corpus.
 
     Args:
-        places: dialogue, utterance and label of each.
+        places: dialogue, utterance and label of each utterance.
         classes: names of the classes.
         true: `(utterances,)` class indices.
-        predicted: the same, of what a run predicts.
+        predicted: `(utterances,)` class indices.
     """
 
     places: list[tuple[str, str, str]]
@@ -37,7 +33,7 @@ class Predictions:
 
 
 def read_predictions(path: Path, split: str = "test") -> Predictions:
-    """Reads a run's `predictions.csv`; what carries no label is left out."""
+    """Reads the labelled utterances of a split from a run's `predictions.csv`."""
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
         header = next(reader)
@@ -55,32 +51,33 @@ def read_predictions(path: Path, split: str = "test") -> Predictions:
 
 @dataclass
 class Estimate:
-    """A difference with its 95 % interval."""
+    """A difference with its 95 % interval; printed in bold where the interval excludes zero."""
 
     value: float
     low: float
     high: float
 
     def __str__(self) -> str:
-        told = f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
-        return f"**{told}**" if self.low > 0 or self.high < 0 else told
+        text = f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+        return f"**{text}**" if self.low > 0 or self.high < 0 else text
 
 
 @dataclass
 class Comparison:
-    """What [`compare`] finds.
+    """The result of [`compare`].
 
     Args:
         cells: in the order of the grid.
-        baseline: one of them.
+        baseline: one of the cells.
         seeds: of the grid.
-        metric: that differences are in.
-        classes: whose mean F1 is `classes_f1`, if any.
-        utterances: labelled ones of the test split.
+        metric: metric of the differences.
+        classes: classes of the metric `classes_f1`, if any.
+        utterances: number of labelled test utterances.
+        dialogues: number of their dialogues.
         scores: for each metric `(cells, seeds)`, NaN where a run is missing.
-        differences: of each cell to the baseline; none for the baseline and where no seed has both.
-        effects: for each field and each of its values but the baseline's, the mean difference between cells that
-            differ in this field alone.
+        differences: of each cell to the baseline, where at least one seed has both.
+        effects: for each field and each of its values other than the baseline's, the mean difference between cells
+            that differ in this field only.
     """
 
     cells: list[Cell]
@@ -89,16 +86,17 @@ class Comparison:
     metric: str
     classes: list[str]
     utterances: int
+    dialogues: int
     scores: dict[str, np.ndarray]
     differences: dict[Cell, Estimate]
     effects: dict[tuple[str, str], Estimate]
 
     def title(self, metric: str) -> str:
-        """A metric's name for a reader."""
+        """Returns the readable name of a metric."""
         return METRICS[metric] + (f" {', '.join(self.classes)}" if metric == "classes_f1" else "")
 
     def summary(self, metric: str) -> list[tuple[int, float, float]]:
-        """For each cell how many seeds it has, and their mean and standard deviation (NaN where it has too few)."""
+        """Returns the number of seeds, mean and standard deviation of each cell (NaN where there are too few seeds)."""
         rows = [row[np.isfinite(row)] for row in self.scores[metric]]
         return [
             (len(r), float(r.mean()) if len(r) else np.nan, float(r.std(ddof=1)) if len(r) > 1 else np.nan)
@@ -117,20 +115,20 @@ def compare(
 ) -> Comparison:
     """Compares cells on the test utterances that they all predict.
 
-    The interval is that of the paired bootstrap (Efron & Tibshirani 1993) over two crossed factors: each draw takes
-    seeds and, apart from them, utterances with replacement, the same ones for every cell and seed. So it covers another
-    draw of the initial weights as well as another test split of the same kind.
+    The interval is that of a paired bootstrap over two crossed factors: each draw takes dialogues and, independently,
+    seeds with replacement, the same ones for all cells. So it covers another draw of the initial weights as well as
+    another test split of the same kind.
 
     Args:
         runs: by cell and seed; some may be missing.
         cells: in the order of the grid.
-        baseline: one of them.
+        baseline: one of the cells.
         seeds: of the grid.
-        metric: key of `METRICS` that differences are in.
-        classes: whose mean F1 is `classes_f1`.
+        metric: key of `METRICS`, metric of the differences.
+        classes: classes of the metric `classes_f1`.
 
     Raises:
-        ValueError: two runs were not tested on the same utterances (names the cell), there is no run, or a class is
+        ValueError: two runs have different test utterances (the message names the cell), there is no run, or a class is
             unknown.
     """
     if not runs:
@@ -146,166 +144,60 @@ def compare(
     if unknown:
         raise ValueError(f"unknown class {', '.join(unknown)}: the corpus has {', '.join(first.classes)}")
     chosen = [first.classes.index(name) for name in classes]
-    weights, seed_weights = _draws(len(first.true), len(seeds))
-    once = np.ones((1, len(first.true)), dtype=np.float32)
+    dialogue = np.array([place[0] for place in first.places])
+    weights, seed_weights = bootstrap_weights(len(np.unique(dialogue)), len(seeds))
+
+    def value(scores: Scores, name: str) -> np.ndarray:
+        return np.asarray(scores.f1[..., chosen].mean(axis=-1) if name == "classes_f1" else getattr(scores, name))
 
     names = [name for name in METRICS if chosen or name != "classes_f1"]
     scores = {name: np.full((len(cells), len(seeds)), np.nan) for name in names}
     drawn = np.full((len(cells), len(seeds), len(weights)), np.nan)
-    for row, cell in enumerate(cells):
-        present = [column for column, seed in enumerate(seeds) if (cell, seed) in runs]
-        if not present:
-            continue
-        predicted = np.stack([runs[cell, seeds[column]].predicted for column in present])
+    row_of = {cell: row for row, cell in enumerate(cells)}
+    for (cell, seed), run in runs.items():
+        place = row_of[cell], list(seeds).index(seed)
+        by_dialogue = confusion_by_dialogue(run.true, run.predicted, dialogue, len(first.classes))
+        observed = scores_of(by_dialogue.sum(axis=0))
         for name in names:
-            scores[name][row, present] = _scores(once, first.true, predicted, len(first.classes), name, chosen)[:, 0]
-        drawn[row, present] = _scores(weights, first.true, predicted, len(first.classes), metric, chosen)
+            scores[name][place] = value(observed, name)
+        drawn[place] = value(scores_of(np.tensordot(weights, by_dialogue, axes=1)), metric)
 
-    def estimate(pairs: list[tuple[int, int]]) -> Estimate | None:
-        """The mean difference of pairs of rows over the seeds that all of them have."""
-        observed = np.mean([scores[metric][a] - scores[metric][b] for a, b in pairs], axis=0)
+    def estimate(pairs: Sequence[tuple[Cell, Cell]]) -> Estimate | None:
+        """Returns the mean difference of pairs of cells over the seeds that all of them have."""
+        rows = [(row_of[a], row_of[b]) for a, b in pairs]
+        observed = np.mean([scores[metric][a] - scores[metric][b] for a, b in rows], axis=0)
         both = np.isfinite(observed)
         if not both.any():
             return None
         shares = seed_weights[:, both].T
-        # Where runs are missing a draw may hold none of these seeds: it says nothing.
-        told = shares.sum(axis=0) > 0
-        repeated = np.mean([drawn[a][both] - drawn[b][both] for a, b in pairs], axis=0)
-        means = (repeated * shares)[:, told].sum(axis=0) / shares[:, told].sum(axis=0)
-        low, high = np.percentile(means, [2.5, 97.5])
+        repeated = np.mean([drawn[a][both] - drawn[b][both] for a, b in rows], axis=0)
+        # Where runs are missing, a draw may hold none of these seeds: it is undefined.
+        with np.errstate(invalid="ignore"):
+            means = (repeated * shares).sum(axis=0) / shares.sum(axis=0)
+        low, high = percentile_interval(means)
         return Estimate(float(observed[both].mean()), float(low), float(high))
 
-    place = {cell: row for row, cell in enumerate(cells)}
     finished = {cell for cell, _ in runs}
-    differences, effects = {}, {}
+    differences = {}
     for cell in cells:
-        if cell != baseline and {cell, baseline} <= finished and (found := estimate([(place[cell], place[baseline])])):
-            differences[cell] = found
+        if cell != baseline and {cell, baseline} <= finished and (result := estimate([(cell, baseline)])):
+            differences[cell] = result
+    effects = {}
     for number, (field, usual) in enumerate(baseline):
-        for value in dict.fromkeys(cell[number][1] for cell in cells if cell[number][1] != usual):
+        for changed in dict.fromkeys(cell[number][1] for cell in cells if cell[number][1] != usual):
             partners = {cell: (*cell[:number], (field, usual), *cell[number + 1 :]) for cell in cells}
-            pairs = [
-                (place[cell], place[partner])
-                for cell, partner in partners.items()
-                if cell[number][1] == value and {cell, partner} <= finished
-            ]
-            if pairs and (found := estimate(pairs)):
-                effects[field, value] = found
+            pairs = [(a, b) for a, b in partners.items() if a[number][1] == changed and {a, b} <= finished]
+            if pairs and (result := estimate(pairs)):
+                effects[field, changed] = result
     return Comparison(
-        list(cells), baseline, list(seeds), metric, list(classes), len(first.true), scores, differences, effects
+        list(cells),
+        baseline,
+        list(seeds),
+        metric,
+        list(classes),
+        len(first.true),
+        len(np.unique(dialogue)),
+        scores,
+        differences,
+        effects,
     )
-
-
-def write_csv(comparison: Comparison, path: Path, facts: Mapping[Cell, Mapping[str, float]]) -> None:
-    """Writes a row for each cell.
-
-    Args:
-        comparison: what was found.
-        path: of the file.
-        facts: what else there is to say of a cell, e.g. `{"parameters": 12345}`; the same names for all.
-    """
-    summaries = {name: comparison.summary(name) for name in comparison.scores}
-    names = list(next(iter(facts.values()), {}))
-    fields = [field for field, _ in comparison.baseline]
-    figures = [f"{name}_{kind}" for name in summaries for kind in ("mean", "sd")]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([*fields, "seeds", *figures, "metric", "difference", "low", "high", *names])
-        for row, cell in enumerate(comparison.cells):
-            values = [value for summary in summaries.values() for value in summary[row][1:]]
-            found = comparison.differences.get(cell)
-            values += [found.value, found.low, found.high] if found else [np.nan] * 3
-            told = ["" if np.isnan(value) else f"{value:.6f}" for value in values]
-            told.insert(-3, comparison.metric)
-            others = [facts.get(cell, {}).get(name, "") for name in names]
-            writer.writerow([*(value for _, value in cell), summaries["accuracy"][row][0], *told, *others])
-
-
-def markdown(comparison: Comparison, facts: Mapping[Cell, Mapping[str, float]]) -> str:
-    """The table of the cells, that of the fields' effects where there are several fields, and what they say.
-
-    Args:
-        comparison: what was found.
-        facts: as for [`write_csv`].
-    """
-    summaries = {comparison.title(name): comparison.summary(name) for name in comparison.scores}
-    names = list(next(iter(facts.values()), {}))
-    metric = comparison.title(comparison.metric)
-    rows = [
-        [*(field for field, _ in comparison.baseline), "seeds", *summaries, f"difference in {metric} [95 %]", *names]
-    ]
-    for row, cell in enumerate(comparison.cells):
-        told = [_mean_and_deviation(*summary[row][1:]) for summary in summaries.values()]
-        change = "baseline" if cell == comparison.baseline else str(comparison.differences.get(cell, "-"))
-        others = [f"{facts[cell][name]:,.0f}" if cell in facts else "-" for name in names]
-        seeds = str(next(iter(summaries.values()))[row][0])
-        rows.append([*(value for _, value in cell), seeds, *told, change, *others])
-    text = _table(rows)
-    text += (
-        f"\nTest split, {comparison.utterances} labelled utterances, which have chosen nothing. Mean ± sample "
-        f"standard deviation over seeds {', '.join(map(str, comparison.seeds))}. Difference: to the baseline "
-        f"({cell_name(comparison.baseline)}), over the seeds that both have. 95 % interval: paired bootstrap, "
-        f"{DRAWS:,} draws of seeds and of utterances with replacement, the same ones for all cells; bold where it "
-        "leaves zero out. No correction for the number of comparisons.\n"
-    )
-    if len(comparison.baseline) > 1 and comparison.effects:
-        usual = dict(comparison.baseline)
-        rows = [["field", "value", "instead of", f"mean difference in {metric} [95 %]"]]
-        rows += [[field, value, usual[field], str(found)] for (field, value), found in comparison.effects.items()]
-        text += f"\n{_table(rows)}\nEach value against the baseline's, averaged over all values of the other fields.\n"
-    return text
-
-
-def _table(rows: list[list[str]]) -> str:
-    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _mean_and_deviation(mean: float, deviation: float) -> str:
-    if np.isnan(mean):
-        return "-"
-    return f"{mean:.3f}" if np.isnan(deviation) else f"{mean:.3f} ± {deviation:.3f}"
-
-
-def _draws(utterances: int, seeds: int) -> tuple[np.ndarray, np.ndarray]:
-    """How often each draw takes each utterance `(draws, utterances)` and each seed `(draws, seeds)`."""
-    random = np.random.default_rng(0)
-
-    def counts(of: int) -> np.ndarray:
-        taken = random.integers(of, size=(DRAWS, of)) + np.arange(DRAWS)[:, None] * of
-        return np.bincount(taken.ravel(), minlength=DRAWS * of).reshape(DRAWS, of).astype(np.float32)
-
-    return counts(utterances), counts(seeds)
-
-
-def _scores(
-    weights: np.ndarray, true: np.ndarray, predicted: np.ndarray, count: int, metric: str, chosen: list[int]
-) -> np.ndarray:
-    """A metric of each run under each weighting of the utterances, `(runs, draws)`.
-
-    Args:
-        weights: `(draws, utterances)`; whole numbers, which float32 sums exactly.
-        true: `(utterances,)`.
-        predicted: `(runs, utterances)`.
-        count: of classes.
-        metric: key of `METRICS`.
-        chosen: classes of `classes_f1`.
-    """
-    one_hot = np.eye(count, dtype=np.float32)
-    support = weights @ one_hot[true]
-    guesses = one_hot[predicted]
-    hits = guesses * (predicted == true)[..., None]
-    # One product for all runs: this is where the time goes.
-    both = np.concatenate([hits, guesses], axis=2).transpose(1, 0, 2).reshape(len(true), -1)
-    sums = (weights @ both).reshape(len(weights), len(predicted), 2, count).transpose(2, 1, 0, 3)
-    right, guessed = sums[0], sums[1]
-    if metric == "accuracy":
-        accuracy: np.ndarray = right.sum(axis=-1) / weights.sum(axis=1)
-        return accuracy
-    # F1 of a class that is neither there nor predicted is zero, as scikit-learn has it.
-    f1 = 2 * right / np.maximum(guessed + support, 1)
-    if metric == "weighted_f1":
-        weighted: np.ndarray = (f1 * support).sum(axis=-1) / weights.sum(axis=1)
-        return weighted
-    mean: np.ndarray = (f1[..., chosen] if metric == "classes_f1" else f1).mean(axis=-1)
-    return mean

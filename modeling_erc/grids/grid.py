@@ -1,118 +1,109 @@
-"""A grid of runs: every combination of the varied fields with every seed, each trained once and written down."""
+"""Runs a grid: trains the missing runs in worker processes, records them, and compares the cells."""
 
 import contextlib
-import difflib
 import fcntl
-import functools
-import hashlib
-import itertools
 import json
 import os
-import re
+import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from datasets_scripts import CORPORA, known_options
-
-from ..training.arguments import ErcArgumentParser, changed_settings
-from .comparison import Cell, cell_name
+from .report import report
+from .spec import Cell, Run, cell_name, plan
 from .worker import KEPT, Worker
 
-# What the grid itself sets.
-_OWN = {
-    "seed": "--seeds sets it",
-    "output_dir": "--out sets it",
-    "resume": "a grid goes on by itself",
-    "overwrite": "name another --out",
-}
 
-
-@dataclass(frozen=True)
-class Run:
-    """One training of a grid.
-
-    Args:
-        cell: the values of the varied fields.
-        seed: of the run.
-        words: the command line of `train_hf.py`, without the recipe and where the run goes.
-        key: hash of all settings and of the corpus' files; equal keys are equal runs.
-        caches: whether it computes features of frozen backbones, which other runs may want too.
-    """
-
-    cell: Cell
-    seed: int
-    words: tuple[str, ...]
-    key: str
-    caches: bool
-
-    @property
-    def name(self) -> str:
-        """Of its folder."""
-        told = re.sub(r"[^\w.=+-]+", "_", f"{cell_name(self.cell)} seed={self.seed}".strip())
-        return f"{told[:120]}-{self.key[:8]}"
-
-
-def plan(config: Path, varied: Mapping[str, Sequence[str]], seeds: Sequence[int], extra: Sequence[str]) -> list[Run]:
-    """All runs of a grid, cell after cell.
+def run_ablation(
+    config: Path,
+    varied: Mapping[str, Sequence[str]],
+    seeds: Sequence[int],
+    out: Path,
+    *,
+    baseline: Cell,
+    jobs: int,
+    command: str,
+    metric: str = "weighted_f1",
+    classes: Sequence[str] = (),
+    extra: Sequence[str] = (),
+    keep_models: bool = False,
+) -> tuple[str, list[str]]:
+    """Trains the runs of a grid that are missing, and writes `table.md`, `table.csv` and `picture.png`.
 
     Args:
         config: YAML file of the recipe.
-        varied: values of each varied field as the command line takes them; those of a list are joined by `+`.
+        varied: values of each varied field.
         seeds: of each cell.
-        extra: further words of `train_hf.py`'s command line.
+        out: folder of the grid.
+        baseline: the cell that the others are compared with.
+        jobs: number of runs at a time.
+        command: the command of the grid, for the report.
+        metric: metric of the differences.
+        classes: classes whose mean F1 is reported as well.
+        extra: further options for `train_hf.py`.
+        keep_models: whether models stay on disk; runs that were trained without it are repeated.
+
+    Returns:
+        the text of `table.md` (empty if no run is finished) and a line for each run that failed.
 
     Raises:
-        ValueError: a field is unknown, or it is one that the grid sets.
-        SystemExit: the recipe or a value does not fit.
-
-    Example:
-        >>> runs = plan(Path("configs/mosi.yaml"), {"fusion": ["joint_vector", "concat"]}, [0, 1], [])
-        >>> [(run.cell, run.seed) for run in runs]  # doctest: +SKIP
+        ValueError: a field is unknown, or the grid controls it.
+        FileExistsError: another grid is running in the same folder.
     """
-    known = {action.dest: action.nargs for action in reversed(ErcArgumentParser()._actions)}
-    for field in varied:
-        if field not in known:
-            near = difflib.get_close_matches(field, known, n=1)
-            raise ValueError(f"--vary {field}: unknown field" + (f" (did you mean {near[0]!r}?)" if near else ""))
-    for field in [*varied, *(word[2:].partition("=")[0] for word in extra if word.startswith("--"))]:
-        if field in _OWN:
-            raise ValueError(f"{field} is not for a grid's recipe: {_OWN[field]}")
-    runs = []
-    for values in itertools.product(*varied.values()):
-        cell = tuple(zip(varied, values, strict=True))
-        words = [*extra]
-        for field, value in cell:
-            words += [f"--{field}", *value.split("+")] if known[field] == "+" else [f"--{field}={value}"]
-        model, data, training, _ = ErcArgumentParser().parse([str(config), *words], default_config=config)
-        settings = changed_settings(model, data, training)
-        settings.pop("data_dir", None)
-        files = _files(data.dataset, data.data_dir, json.dumps(data.corpus_options, sort_keys=True))
-        for seed in seeds:
-            what = json.dumps([{**settings, "seed": seed}, files], sort_keys=True, default=str)
-            key = hashlib.sha256(what.encode()).hexdigest()[:16]
-            caches = bool(model.frozen_modalities)
-            runs.append(Run(cell, seed, (*words, "--seed", str(seed)), key, caches))
-    return runs
+    runs = plan(config, varied, seeds, extra)
+    with locked(out):
+        # The recipe may be edited while the grid runs, so all runs read a copy.
+        recipe = out / config.name
+        if not recipe.exists() or not recipe.samefile(config):
+            shutil.copyfile(config, recipe)
+        done = finished(out, with_models=keep_models)
+        # Two cells may have the same settings.
+        missing = list({run.key: run for run in runs if run.key not in done}.values())
+        print(f"{len(runs)} runs, {len(missing)} of them still to do; all goes to {out}", flush=True)
+        progress = Progress(len(missing))
+        run_grid(missing, recipe, out, jobs=jobs, keep_models=keep_models, on_result=progress)
+        done = finished(out)
+        rows = {(run.cell, run.seed): done[run.key] for run in runs if run.key in done}
+        cells = list(dict.fromkeys(run.cell for run in runs))
+        text = report(rows, out, cells, baseline, seeds, metric, classes, command) if rows else ""
+    return text, progress.failed
 
 
-@functools.cache
-def _files(dataset: str, data_dir: str | None, options: str) -> str:
-    """Hash of the names, sizes and times of the corpus' files: where they lie is no matter."""
-    known_options(dataset)
-    builder = CORPORA[dataset](data_dir=data_dir, **json.loads(options))
-    stats = sorted((str(path.name), path.stat().st_size, path.stat().st_mtime_ns) for path in builder.files_behind())
-    return hashlib.sha256(repr(stats).encode(errors="surrogateescape")).hexdigest()
+class Progress:
+    """Prints a line for each run that ends, and collects the failed ones.
+
+    Args:
+        total: number of runs.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done, self.start = total, 0, time.monotonic()
+        self.failed: list[str] = []
+
+    def __call__(self, run: Run, row: Mapping[str, Any]) -> None:
+        self.done += 1
+        left = (time.monotonic() - self.start) / self.done * (self.total - self.done)
+        name = f"{cell_name(run.cell)} seed={run.seed}".strip()
+        if "error" in row:
+            self.failed.append(f"{name}: {row['error']}")
+            text = f"failed: {row['error']}"
+        else:
+            text = "  ".join(
+                f"{split} accuracy {row[split]['accuracy']:.4f} weighted F1 {row[split]['weighted_f1']:.4f}"
+                for split in ("dev", "test")
+            )
+        clock = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
+        print(f"[{self.done}/{self.total}] {name}: {text}; about {clock} left", flush=True)
 
 
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Holds a grid's folder for this process.
+    """Reserves a grid's folder for this process.
 
     Raises:
-        FileExistsError: another process holds it.
+        FileExistsError: another process has reserved it.
     """
     out.mkdir(parents=True, exist_ok=True)
     with (out / ".lock").open("w") as file:
@@ -124,11 +115,11 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def finished(out: Path, *, with_models: bool = False) -> dict[str, dict[str, Any]]:
-    """The rows of `results.jsonl` by key, of runs whose predictions (and models) are still there."""
+    """Returns the rows of `results.jsonl`, by key, of runs whose predictions (and models) are still there."""
     file = out / "results.jsonl"
     rows: dict[str, dict[str, Any]] = {}
     for line in file.read_bytes().splitlines() if file.exists() else []:
-        with contextlib.suppress(json.JSONDecodeError):  # a line that a crash of the machine cut short
+        with contextlib.suppress(json.JSONDecodeError):  # a crash may have cut the line short
             row = json.loads(line)
             rows[row["key"]] = row
     needed = [*KEPT, *(["config.json"] if with_models else [])]
@@ -140,7 +131,7 @@ def finished(out: Path, *, with_models: bool = False) -> dict[str, dict[str, Any
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """Returns the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -150,20 +141,18 @@ def run_grid(
     out: Path,
     *,
     jobs: int,
+    on_result: Callable[[Run, dict[str, Any]], None],
     keep_models: bool = False,
-    told: Callable[[Run, dict[str, Any]], None] = lambda run, row: None,
 ) -> None:
-    """Trains in `jobs` long-lived processes, and appends a row to `results.jsonl` for each run.
-
-    Where frozen backbones are cached no two cells begin at once: the second finds the features of the first.
+    """Trains runs in long-lived worker processes, and appends a row to `results.jsonl` for each.
 
     Args:
-        runs: that have no row yet.
+        runs: runs without a row.
         config: the recipe that they were planned with.
-        out: the grid's folder, held by this process.
-        jobs: how many at a time, each with its share of the cores.
+        out: the grid's folder, reserved by this process.
+        jobs: number of workers, among which the cores are divided.
+        on_result: called with each run and its row; the row of a failed run has an `error`.
         keep_models: whether models stay on disk.
-        told: is called with each row; that of a run that failed has an `error`.
     """
     for folder in ("runs", "logs"):
         (out / folder).mkdir(exist_ok=True)
@@ -179,18 +168,17 @@ def run_grid(
                 worker.start(words, out / "runs" / run.name, out / "logs" / f"{run.name}.log", keep_models)
                 pending.remove(run)
                 busy[worker.pipe] = (worker, run)
-            ready = wait(list(busy))
-            for pipe in [pipe for pipe in busy if pipe in ready]:
-                worker, run = busy.pop(pipe)
+            for pipe in wait(list(busy)):
+                worker, run = busy.pop(pipe)  # type: ignore[call-overload]
                 result = worker.result()
                 if "error" not in result:
                     result["predictions"] = f"runs/{run.name}/predictions.csv"
                 started.add(run.cell)
-                # What a failure leaves behind in its process must not touch the next run.
+                # The state that a failure leaves in its process must not affect the next run.
                 worker.end() if "error" in result else idle.append(worker)
                 row = {"key": run.key, "name": run.name, "overrides": dict(run.cell), "seed": run.seed, **result}
                 _append(out / "results.jsonl", json.dumps(row))
-                told(run, row)
+                on_result(run, row)
     finally:
         for worker in idle:
             worker.end()
@@ -198,15 +186,19 @@ def run_grid(
             worker.process.kill()
 
 
+def next_run(pending: Sequence[Run], running: Sequence[Run], started: set[Cell]) -> Run | None:
+    """Returns the first run that may start.
+
+    While the first run of a cell stores features of frozen backbones, no other run starts that would store some: the
+    next one finds the features of the first.
+    """
+    filling = any(run.caches and run.cell not in started for run in running)
+    return next((run for run in pending if not (filling and run.caches and run.cell not in started)), None)
+
+
 def _append(file: Path, line: str) -> None:
-    """Adds a line in one piece, below one that a crash may have cut short."""
+    """Appends a line with one write call, on a new line even if a crash has cut the last one short."""
     cut = file.exists() and not file.read_bytes().endswith(b"\n")
     with file.open("ab", buffering=0) as rows:
         rows.write(b"\n" * cut + line.encode() + b"\n")
         os.fsync(rows.fileno())
-
-
-def next_run(pending: Sequence[Run], running: Sequence[Run], started: set[Cell]) -> Run | None:
-    """The first run that may start: while one that caches fills its cell's features, no other new cell does."""
-    filling = any(run.caches and run.cell not in started for run in running)
-    return next((run for run in pending if not (filling and run.caches and run.cell not in started)), None)

@@ -1,11 +1,18 @@
 """Writes the tables and the figure of a grid."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from datasets_scripts.publishing.markdown import markdown_table
+
+from ..analysis.intervals import DRAWS
 from ..figures import plot_cells
-from .comparison import Cell, cell_name, compare, markdown, read_predictions, write_csv
+from .comparison import Comparison, compare, read_predictions
+from .spec import Cell, cell_name
 
 
 def report(
@@ -18,26 +25,21 @@ def report(
     classes: Sequence[str],
     command: str,
 ) -> str:
-    """Writes tables and picture; returns `table.md`.
+    """Writes `table.csv`, `table.md` and `picture.png`; returns the text of `table.md`.
 
     Args:
-        rows: of `results.jsonl`, by cell and seed.
-        out: the grid's folder.
-        cells: in order.
-        baseline: one of them.
+        rows: rows of `results.jsonl`, by cell and seed.
+        out: folder of the grid.
+        cells: in the order of the grid.
+        baseline: one of the cells.
         seeds: of the grid.
-        metric: that differences are in.
-        classes: whose mean F1 is told too.
-        command: that made the runs.
+        metric: metric of the differences.
+        classes: classes whose mean F1 is reported as well.
+        command: the command of the grid.
     """
     runs = {key: read_predictions(out / row["predictions"]) for key, row in rows.items()}
     comparison = compare(runs, cells, baseline, seeds, metric=metric, classes=classes)
-    facts: dict[Cell, dict[str, float]] = {}
-    for cell in cells:
-        own = [row for (of, _), row in rows.items() if of == cell]
-        if own:
-            seconds = sum(row["seconds"] for row in own) / len(own)
-            facts[cell] = {"parameters": own[0]["parameters"], "seconds a run": round(seconds, 1)}
+    facts = cell_facts(rows)
     write_csv(comparison, out / "table.csv", facts)
     missing = len(cells) * len(seeds) - len(rows)
     gaps = f"\n{missing} of {len(cells) * len(seeds)} runs are missing.\n" if missing else ""
@@ -55,3 +57,83 @@ def report(
     )
     (out / "table.md").write_text(f"{text}\n![cells](picture.png)\n", encoding="utf-8")
     return text
+
+
+def cell_facts(rows: Mapping[tuple[Cell, int], Mapping[str, Any]]) -> dict[Cell, dict[str, float]]:
+    """Returns the number of parameters and the mean seconds of a run of each cell."""
+    own: dict[Cell, list[Mapping[str, Any]]] = {}
+    for (cell, _), row in rows.items():
+        own.setdefault(cell, []).append(row)
+    return {
+        cell: {
+            "parameters": runs[0]["parameters"],
+            "seconds a run": round(float(np.mean([run["seconds"] for run in runs])), 1),
+        }
+        for cell, runs in own.items()
+    }
+
+
+def write_csv(comparison: Comparison, path: Path, facts: Mapping[Cell, Mapping[str, float]]) -> None:
+    """Writes a row for each cell.
+
+    Args:
+        comparison: the compared cells.
+        path: of the file.
+        facts: further columns of each cell, e.g. `{"parameters": 12345}`; the same names for all cells.
+    """
+    summaries = {name: comparison.summary(name) for name in comparison.scores}
+    names = list(next(iter(facts.values()), {}))
+    fields = [field for field, _ in comparison.baseline]
+    figures = [f"{name}_{kind}" for name in summaries for kind in ("mean", "sd")]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*fields, "seeds", *figures, "metric", "difference", "low", "high", *names])
+        for row, cell in enumerate(comparison.cells):
+            scores = [value for summary in summaries.values() for value in summary[row][1:]]
+            change = comparison.differences.get(cell)
+            bounds = [change.value, change.low, change.high] if change else [np.nan] * 3
+            numbers = ["" if np.isnan(value) else f"{value:.6f}" for value in (*scores, *bounds)]
+            numbers.insert(-3, comparison.metric)
+            others = [facts.get(cell, {}).get(name, "") for name in names]
+            writer.writerow([*(value for _, value in cell), summaries["accuracy"][row][0], *numbers, *others])
+
+
+def markdown(comparison: Comparison, facts: Mapping[Cell, Mapping[str, float]]) -> str:
+    """Returns the table of the cells, that of the fields' effects where there are several fields, and their notes.
+
+    Args:
+        comparison: the compared cells.
+        facts: further columns, as for [`write_csv`].
+    """
+    summaries = {comparison.title(name): comparison.summary(name) for name in comparison.scores}
+    names = list(next(iter(facts.values()), {}))
+    metric = comparison.title(comparison.metric)
+    fields = [field for field, _ in comparison.baseline]
+    header = [*fields, "seeds", *summaries, f"difference in {metric} [95 %]", *names]
+    rows = []
+    for row, cell in enumerate(comparison.cells):
+        scores = [_mean_and_deviation(*summary[row][1:]) for summary in summaries.values()]
+        change = "baseline" if cell == comparison.baseline else comparison.differences.get(cell, "-")
+        others = [f"{facts[cell][name]:,.0f}" if cell in facts else "-" for name in names]
+        seeds = next(iter(summaries.values()))[row][0]
+        rows.append([*(value for _, value in cell), seeds, *scores, change, *others])
+    text = (
+        f"{markdown_table(header, rows)}\n\n"
+        f"Test split, {comparison.utterances} labelled utterances in {comparison.dialogues} dialogues, used for no "
+        f"choice. Mean ± sample standard deviation over seeds {', '.join(map(str, comparison.seeds))}. Difference: to "
+        f"the baseline ({cell_name(comparison.baseline)}), over the seeds that both have. 95 % interval: paired "
+        f"bootstrap, {DRAWS:,} draws of dialogues and of seeds with replacement, the same ones for all cells; bold "
+        "where it excludes zero. No correction for the number of comparisons.\n"
+    )
+    if len(fields) > 1 and comparison.effects:
+        usual = dict(comparison.baseline)
+        changes = [[field, value, usual[field], change] for (field, value), change in comparison.effects.items()]
+        table = markdown_table(["field", "value", "instead of", f"mean difference in {metric} [95 %]"], changes)
+        text += f"\n{table}\n\nEach value against the baseline's, averaged over all values of the other fields.\n"
+    return text
+
+
+def _mean_and_deviation(mean: float, deviation: float) -> str:
+    if np.isnan(mean):
+        return "-"
+    return f"{mean:.3f}" if np.isnan(deviation) else f"{mean:.3f} ± {deviation:.3f}"

@@ -1,30 +1,55 @@
-"""What a grid varies: ready grids and the fields and seeds of a command line."""
+"""The runs of a grid: ready grids, the fields and seeds of a command line, and the plan of all runs."""
 
+import difflib
+import functools
+import hashlib
+import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from datasets_scripts import CORPORA, known_options
+
 from ..configs import GRIDS, find_config
+from ..training.arguments import ErcArgumentParser, changed_settings
+
+# A combination of values of the varied fields, as pairs of field and value.
+Cell = tuple[tuple[str, str], ...]
+
+# Settings that the grid controls, and what to use in their place.
+_OWN = {
+    "seed": "--seeds sets it",
+    "output_dir": "--out sets it",
+    "resume": "a grid resumes automatically",
+    "overwrite": "name another --out",
+}
+
+
+def cell_name(cell: Cell) -> str:
+    """Returns a readable name: `fusion=concat contrastive=none`."""
+    return " ".join(f"{field}={value}" for field, value in cell)
 
 
 def names_of(text: str) -> list[str]:
-    """The names in a list with commas between them."""
+    """Splits a comma-separated list."""
     return [name for name in text.split(",") if name]
 
 
 def grid_of(name: str | None, vary: Sequence[str], given_seeds: str | None) -> tuple[dict[str, list[str]], list[int]]:
-    """The values of each varied field, as the command line takes them, and the seeds.
+    """Returns the values of each varied field, as the command line takes them, and the seeds.
 
     Args:
-        name: of a ready grid, or its file.
-        vary: `FIELD=V1,V2` each; takes the place of the same field of the ready grid.
-        given_seeds: how many, or which with commas between them; in place of the ready grid's.
+        name: name or file of a ready grid.
+        vary: `FIELD=V1,V2` each; overrides the field of the ready grid.
+        given_seeds: number of seeds, or comma-separated seeds; overrides those of the ready grid.
 
     Raises:
-        ValueError: there is nothing to vary, or something cannot be read.
+        ValueError: nothing is varied, or an argument is malformed.
         FileNotFoundError: there is no such grid.
 
     Example:
@@ -39,7 +64,7 @@ def grid_of(name: str | None, vary: Sequence[str], given_seeds: str | None) -> t
         seeds = ready.get("seeds", seeds)
     for given in vary:
         field, _, text = given.partition("=")
-        # Not at the commas of a JSON mapping.
+        # Commas inside a JSON mapping do not separate values.
         values = [value for value in re.split(r",(?![^{]*})", text) if value]
         if not values:
             raise ValueError(f"--vary {given}: expected FIELD=VALUE,VALUE,...")
@@ -75,3 +100,95 @@ def _as_word(value: Any) -> str:
     if isinstance(value, list):
         return "+".join(map(str, value))
     return json.dumps(value) if isinstance(value, dict | bool) else str(value)
+
+
+def baseline_cell(text: str, varied: Mapping[str, Sequence[str]]) -> Cell:
+    """Returns the cell of each field's first value, changed by `FIELD=VALUE,...`.
+
+    Raises:
+        ValueError: no cell of the grid has such a value.
+    """
+    chosen = {field: values[0] for field, values in varied.items()}
+    for pair in names_of(text):
+        field, _, value = pair.partition("=")
+        if value not in varied.get(field, ()):
+            known = "; ".join(f"{name}={','.join(values)}" for name, values in varied.items())
+            raise ValueError(f"--baseline {pair}: no cell of this grid has it ({known})")
+        chosen[field] = value
+    return tuple(chosen.items())
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run of a grid.
+
+    Args:
+        cell: the values of the varied fields.
+        seed: its seed.
+        words: its command line for `train_hf.py`, without recipe and output folder.
+        key: hash of all settings and of the corpus files; runs with equal keys are equal.
+        caches: whether it stores features of frozen backbones that other runs can reuse.
+    """
+
+    cell: Cell
+    seed: int
+    words: tuple[str, ...]
+    key: str
+    caches: bool
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        text = re.sub(r"[^\w.=+-]+", "_", f"{cell_name(self.cell)} seed={self.seed}".strip())
+        return f"{text[:120]}-{self.key[:8]}"
+
+
+def plan(config: Path, varied: Mapping[str, Sequence[str]], seeds: Sequence[int], extra: Sequence[str]) -> list[Run]:
+    """Returns all runs of a grid, cell by cell.
+
+    Args:
+        config: YAML file of the recipe.
+        varied: values of each varied field as the command line takes them; the items of a list are joined by `+`.
+        seeds: of each cell.
+        extra: further options for `train_hf.py`.
+
+    Raises:
+        ValueError: a field is unknown, or the grid controls it.
+        SystemExit: the recipe or a value is invalid.
+
+    Example:
+        >>> runs = plan(Path("mosi.yaml"), {"fusion": ["joint_vector", "concat"]}, [0, 1], [])  # doctest: +SKIP
+        >>> [(run.cell, run.seed) for run in runs]  # doctest: +SKIP
+    """
+    known = {action.dest: action.nargs for action in reversed(ErcArgumentParser()._actions)}
+    for field in varied:
+        if field not in known:
+            near = difflib.get_close_matches(field, known, n=1)
+            raise ValueError(f"--vary {field}: unknown field" + (f" (did you mean {near[0]!r}?)" if near else ""))
+    for field in [*varied, *(word[2:].partition("=")[0] for word in extra if word.startswith("--"))]:
+        if field in _OWN:
+            raise ValueError(f"{field} is not for a grid's recipe: {_OWN[field]}")
+    runs = []
+    for values in itertools.product(*varied.values()):
+        cell = tuple(zip(varied, values, strict=True))
+        words = [*extra]
+        for field, value in cell:
+            words += [f"--{field}", *value.split("+")] if known[field] == "+" else [f"--{field}={value}"]
+        model, data, training, _ = ErcArgumentParser().parse([str(config), *words], default_config=config)
+        settings = changed_settings(model, data, training)
+        settings.pop("data_dir", None)
+        files = _files(data.dataset, data.data_dir, json.dumps(data.corpus_options, sort_keys=True))
+        for seed in seeds:
+            content = json.dumps([{**settings, "seed": seed}, files], sort_keys=True, default=str)
+            key = hashlib.sha256(content.encode()).hexdigest()[:16]
+            runs.append(Run(cell, seed, (*words, "--seed", str(seed)), key, bool(model.frozen_modalities)))
+    return runs
+
+
+@functools.cache
+def _files(dataset: str, data_dir: str | None, options: str) -> str:
+    """Hashes the names, sizes and times of the corpus files, but not their location."""
+    known_options(dataset)
+    builder = CORPORA[dataset](data_dir=data_dir, **json.loads(options))
+    stats = sorted((str(path.name), path.stat().st_size, path.stat().st_mtime_ns) for path in builder.files_behind())
+    return hashlib.sha256(repr(stats).encode(errors="surrogateescape")).hexdigest()

@@ -1,4 +1,4 @@
-"""The processes of a grid: each trains one run after the other with `train_hf.py`."""
+"""The worker processes of a grid: each trains one run after another with `train_hf.py`."""
 
 import contextlib
 import gc
@@ -17,14 +17,19 @@ from typing import Any
 
 import torch
 
-from ..hub.run_facts import RunFacts
+from ..hub.run_facts import METRIC_TITLES, RunFacts
+from ..training import train
 
-# What is left of a run whose model is not kept.
+# Files of a run that stay when its model is deleted.
 KEPT = {"metrics.json", "predictions.csv", "run_config.yaml"}
 
 
 class Worker:
-    """A process that trains one run after the other: importing takes longer than a small run."""
+    """A process that trains one run after another: starting a process takes longer than a small run.
+
+    Args:
+        threads: maximum number of torch threads.
+    """
 
     def __init__(self, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -34,18 +39,18 @@ class Worker:
         theirs.close()
 
     def start(self, words: list[str], folder: Path, log: Path, keep_model: bool) -> None:
-        """Sets it to work.
+        """Starts a run.
 
         Args:
-            words: the command line of `train_hf.py` but for where the run goes.
-            folder: of the run; what a run that was cut off has left there is deleted.
-            log: file for all that is printed.
+            words: command line for `train_hf.py`, without the output folder.
+            folder: folder of the run; leftovers of an interrupted run are deleted.
+            log: file for everything that is printed.
             keep_model: whether the model stays on disk.
         """
         self.pipe.send((words, folder, log, keep_model))
 
     def result(self) -> dict[str, Any]:
-        """Waits for the run: its figures, or its `error`."""
+        """Waits for the run and returns its results, or its `error`."""
         try:
             result: dict[str, Any] = self.pipe.recv()
         except (EOFError, ConnectionResetError):
@@ -54,17 +59,17 @@ class Worker:
         return result
 
     def end(self) -> None:
-        """Lets the process go, after a run."""
+        """Ends the process after a run."""
         self.pipe.close()
         self.process.join()
 
 
 def _work(pipe: Connection, threads: int) -> None:
-    """What a worker does until its parent lets it go or is gone."""
+    """Trains what the parent sends until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # An orphan would go on writing into a folder that the next grid takes for its own.
+    # An orphan would go on writing into a folder that the next grid uses.
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    # Fewer where OMP_NUM_THREADS says so.
+    # OMP_NUM_THREADS may ask for fewer.
     torch.set_num_threads(min(threads, torch.get_num_threads()))
     while True:
         try:
@@ -73,7 +78,7 @@ def _work(pipe: Connection, threads: int) -> None:
             return
         with _output_into(log):
             try:
-                result = _train(words, folder, keep_model)
+                result = train_run(words, folder, keep_model)
             except (Exception, SystemExit) as error:
                 traceback.print_exc()
                 result = {"error": f"{type(error).__name__}: {error}"}
@@ -87,26 +92,36 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
-def _train(words: list[str], folder: Path, keep_model: bool) -> dict[str, Any]:
-    """Trains a run; returns what its row says of it."""
-    from ..training.train import main
+def train_run(words: list[str], folder: Path, keep_model: bool) -> dict[str, Any]:
+    """Trains a run and deletes what is not kept.
 
+    Args:
+        words: command line for `train_hf.py`, without the output folder.
+        folder: folder of the run.
+        keep_model: whether the model stays on disk.
+
+    Returns:
+        for each split the scores, then `parameters`, `train_seconds` of the training loop and `seconds` of everything.
+    """
     if folder.exists():
         shutil.rmtree(folder)
-    began = time.perf_counter()
-    metrics: dict[str, Any] = main([*words, "--output_dir", str(folder), "--disable_tqdm", "true"])
+    start = time.perf_counter()
+    metrics: dict[str, Any] = train.main([*words, "--output_dir", str(folder), "--disable_tqdm", "true"])
     gc.collect()
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     facts = RunFacts.load(folder)
     result: dict[str, Any] = {
         split: {
-            **{name: scores[name] for name in ("accuracy", "weighted_f1", "macro_f1")},
+            **{name: scores[name] for name in METRIC_TITLES},
             "per_class_f1": {name: row["f1"] for name, row in scores["per_class"].items()},
         }
         for split, scores in metrics.items()
     }
-    result["parameters"] = facts.parameters
-    result["train_seconds"], result["seconds"] = round(facts.seconds, 2), round(seconds, 2)
+    result |= {
+        "parameters": facts.parameters,
+        "train_seconds": round(facts.seconds, 2),
+        "seconds": round(seconds, 2),
+    }
     for path in folder.iterdir():
         if path.name.startswith("checkpoint-") or not (keep_model or path.name in KEPT):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -115,7 +130,7 @@ def _train(words: list[str], folder: Path, keep_model: bool) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _output_into(log: Path) -> Iterator[None]:
-    """Sends all that this process and its children print into a file."""
+    """Redirects everything that this process and its children print into a file."""
     with log.open("wb") as file:
         sys.stdout.flush(), sys.stderr.flush()
         kept = [os.dup(1), os.dup(2)]

@@ -18,7 +18,8 @@ from transformers.trainer_utils import HubStrategy
 
 from ..configs import find_config
 from ..hub.redaction import public
-from .command_help import grouped_help, program_name
+from ..program import program_name
+from .command_help import grouped_help
 from .model_arguments import BackboneArguments, FusionArguments, LossArguments, ModelArguments
 
 

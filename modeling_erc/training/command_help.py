@@ -1,23 +1,13 @@
 """The `--help` of commands that take a recipe: options in groups, one or two lines each."""
 
-import sys
 from argparse import SUPPRESS, Action, HelpFormatter
 from collections.abc import Mapping
-from pathlib import Path
 
 from transformers.hf_argparser import string_to_bool
 
 from ..configs import ready_names
 
 _TYPES = {int: "INT", float: "FLOAT", string_to_bool: "BOOL"}
-
-
-def program_name(command: str) -> str:
-    """Returns the program as the user typed it, such as `train_hf.py` or `modeling-erc train`."""
-    script = Path(sys.argv[0]).name
-    if script == "train_hf.py":
-        return script
-    return f"python -m modeling_erc {command}" if script == "__main__.py" else f"modeling-erc {command}"
 
 
 def grouped_help(prog: str, description: str, options: Mapping[str, Action], groups: Mapping[str, str]) -> str:

@@ -1,6 +1,5 @@
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
@@ -52,9 +51,3 @@ def test_more_classes_give_a_larger_picture(tmp_path: Path) -> None:
         names = [f"class {i}" for i in range(count)]
         plot_confusion(np.eye(count, dtype=int), names, tmp_path / f"{count}.png", title="x")
     assert pixels(tmp_path / "9.png").shape[0] > pixels(tmp_path / "2.png").shape[0]
-
-
-def test_figures_are_closed(tmp_path: Path) -> None:
-    before = plt.get_fignums()
-    plot_confusion(np.eye(2, dtype=int), ["a", "b"], tmp_path / "c.png", title="x")
-    assert plt.get_fignums() == before

@@ -97,7 +97,7 @@ def test_reused_features_give_what_raw_inputs_give(
     assert np.abs(found - clean).max() > 1e-2
 
 
-def test_noise_is_heard_in_the_chosen_utterances(open_run: Open, scratch: Path, rows: list[dict[str, Any]]) -> None:
+def test_noise_changes_only_the_chosen_utterances(open_run: Open, scratch: Path, rows: list[dict[str, Any]]) -> None:
     split = CorruptedSplit(open_run("audio"), "test", scratch)
     chosen = np.array([True, False, False, False, False])
     clean = split.predict(rows)

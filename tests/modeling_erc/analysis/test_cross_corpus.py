@@ -1,8 +1,10 @@
+import datasets
 import numpy as np
 import pytest
 
-from datasets_scripts import LABEL_SETS, LabelSet
-from modeling_erc.analysis.cross_corpus import LabelMapping, emotions_of, left_out
+from datasets_scripts import LABEL_SETS, LabelSet, dialogue_features
+from modeling_erc import ErcConfig
+from modeling_erc.analysis.cross_corpus import LabelMapping, common_modalities, usable
 
 
 def test_shared_emotions_are_those_that_both_corpora_have() -> None:
@@ -31,15 +33,28 @@ def test_mapping_is_described_by_the_names_of_both_sides() -> None:
     assert lines[1:3] == ["sadness: sad -> sad", "joy: happy, excited -> joyful"]
 
 
-def test_labels_without_counterpart_are_not_scored_but_counted() -> None:
-    mapping = LabelMapping.between(LABEL_SETS["meld"], LABEL_SETS["emorynlp"])
-    labels = ["mad", None, "peaceful", "peaceful", "joyful"]
-    assert emotions_of(labels, mapping.test) == ["anger", None, None, None, "joy"]
-    assert left_out(labels, mapping.test) == {"peaceful": 2, "powerful": 0}
-
-
 @pytest.mark.parametrize("names", [("glad", "calm"), ("joy", "calm")])
 def test_fewer_than_two_shared_emotions_are_refused(names: tuple[str, ...]) -> None:
     own = LabelSet("table", names, {name: "joy" if name == "joy" else None for name in names})
     with pytest.raises(ValueError, match=r"table \((glad|joy), calm\) share (no emotion|joy): at least two"):
         LabelMapping.between(LABEL_SETS["meld"], own)
+
+
+def test_features_of_another_width_count_as_missing() -> None:
+    utterance = {"utterance_id": "0", "speaker": "Ann", "text": "Hi.", "audio_path": None, "video_path": None}
+    given = {
+        **utterance,
+        "start": None,
+        "end": None,
+        "label": 0,
+        "text_features": [0.0] * 4,
+        "audio_features": [1.0] * 3,
+    }
+    rows = datasets.Dataset.from_list(
+        [{"dialogue_id": "a", "utterances": [given]}], features=dialogue_features(["joy"], {"text": 4, "audio": 3})
+    )
+    config = ErcConfig(feature_sizes={"text": 5, "audio": 3}, hidden_size=32)
+    assert common_modalities(config, rows) == ["audio"]
+    (dialogue,) = usable(rows, config)
+    assert "text_features" not in dialogue["utterances"][0]
+    assert dialogue["utterances"][0]["audio_features"] == [1.0] * 3

@@ -1,43 +1,38 @@
-from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 
-from modeling_erc.analysis import figures as error_plots
+from modeling_erc.analysis import figures as module
 from modeling_erc.analysis.figures import (
+    COLOURS,
     class_colours,
+    plot_curves,
     plot_f1_against_frequency,
     plot_joint_attention,
     plot_map,
     plot_reliability,
 )
+from modeling_erc.analysis.robustness import Curve
 from modeling_erc.analysis.scores import reliability
-
-
-@pytest.fixture(autouse=True)
-def no_figure_is_left() -> Iterator[None]:
-    before = plt.get_fignums()
-    yield
-    assert plt.get_fignums() == before
+from modeling_erc.figures import WIDTH, new_figure
 
 
 @pytest.fixture
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """What was saved; a figure can be read after it is closed."""
-    saved: list[Figure] = []
-    save = error_plots._save
+    """The figures that were drawn."""
+    drawn: list[Figure] = []
 
-    def record(figure: Figure, path: Path) -> None:
-        saved.append(figure)
-        save(figure, path)
+    def record(width: float = WIDTH, height: float = 6.4) -> Figure:
+        drawn.append(new_figure(width, height))
+        return drawn[-1]
 
-    monkeypatch.setattr(error_plots, "_save", record)
-    return saved
+    monkeypatch.setattr(module, "new_figure", record)
+    return drawn
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -56,7 +51,7 @@ def near(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("counts", [[5, 50, 500, 5000], [0, 3, 4, 9]])
-def test_frequency_shows_a_point_a_class_the_frequent_to_the_right(tmp_path: Path, counts: list[int]) -> None:
+def test_each_class_has_a_point_and_frequent_ones_are_on_the_right(tmp_path: Path, counts: list[int]) -> None:
     f1 = np.array([0.1, 0.3, 0.6, 0.9])
     names = ["fear", "$joy", "anger$", "neutral"]
     plot_f1_against_frequency(np.array(counts), f1, f1 - 0.05, f1 + 0.05, names, tmp_path / "f.png", title="x")
@@ -67,7 +62,7 @@ def test_frequency_shows_a_point_a_class_the_frequent_to_the_right(tmp_path: Pat
     assert np.corrcoef(rows, columns)[0, 1] < -0.8
 
 
-def test_names_of_points_at_one_place_do_not_cover_each_other(tmp_path: Path, figures: list[Figure]) -> None:
+def test_names_of_coinciding_points_do_not_overlap(tmp_path: Path, figures: list[Figure]) -> None:
     names = [f"class {i}" for i in range(6)]
     zeros, unknown = np.zeros(6), np.full(6, np.nan)
     plot_f1_against_frequency(np.full(6, 40), zeros, unknown, unknown, names, tmp_path / "f.png", title="x")
@@ -104,7 +99,7 @@ def test_colours_differ(count: int) -> None:
     assert len(set(class_colours(count))) == count
 
 
-def test_attention_above_the_even_share_is_blue_and_below_it_red(tmp_path: Path, figures: list[Figure]) -> None:
+def test_attention_above_uniform_is_blue_and_below_it_red(tmp_path: Path, figures: list[Figure]) -> None:
     shares = np.array([[[0.9, 0.1], [0.5, np.nan]]])
     plot_joint_attention(shares, np.array([0.5, 0.5]), ["text", "audio"], tmp_path / "a.png", title="x")
     image = figures[0].axes[0].images[0]
@@ -121,3 +116,52 @@ def test_many_layers_make_a_wider_picture(tmp_path: Path) -> None:
             np.full((layers, 2, 3), 0.2), np.full(3, 0.2), "tav", tmp_path / f"{layers}.png", title="x"
         )
     assert pixels(tmp_path / "8.png").shape[1] > pixels(tmp_path / "1.png").shape[1] == 1280
+
+
+def curve(checkpoint: str, corruption: str, strength: str, scores: list[list[float]]) -> Curve:
+    return Curve(checkpoint, "audio", corruption, strength, (0.0, 1.0), np.array(scores), clean=0.8)
+
+
+def has_colour(path: Path, colour: str) -> np.ndarray:
+    """Where the picture has a colour, `(height, width)`."""
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("RGB"), dtype=int)
+    return np.asarray(np.abs(pixels - np.array(to_rgb(colour)) * 255).max(axis=-1) < 3)
+
+
+def test_each_strength_has_its_own_line_and_a_lower_score_is_lower(tmp_path: Path) -> None:
+    curves = [
+        curve("a", "noise", strength, [[0.8, 0.8 - lost]])
+        for strength, lost in (("20 dB", 0.0), ("10 dB", 0.2), ("0 dB", 0.6))
+    ]
+    plot_curves(curves, tmp_path / "curves.png", split="test")
+    lines = [has_colour(tmp_path / "curves.png", colour) for colour in COLOURS]
+    width = lines[0].shape[1]
+    assert width == 1280
+    # At three quarters of the width, far from the legend.
+    heights = [np.nonzero(line[:, width * 3 // 4])[0].mean() for line in lines]
+    assert heights[0] < heights[1] < heights[2]
+
+
+def test_a_band_shows_how_much_the_draw_matters(tmp_path: Path) -> None:
+    for name, spread in (("certain", 0.0), ("uncertain", 0.2)):
+        scores = [[0.8, 0.5 + spread], [0.8, 0.5 - spread]]
+        plot_curves([curve("a", "drop", "", scores)], tmp_path / f"{name}.png", split="test")
+    shaded = []
+    for name in ("certain", "uncertain"):
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            pixels = np.asarray(picture.convert("RGB"), dtype=int)
+        # The line's colour at 15 % on white.
+        band = 255 - 0.15 * (255 - np.array(to_rgb(COLOURS[-1])) * 255)
+        shaded.append((np.abs(pixels - band).max(axis=-1) < 4).sum())
+    assert shaded[1] > shaded[0] + 5000
+
+
+def test_panels_fill_rows_of_three(tmp_path: Path) -> None:
+    kinds = ["drop", "noise", "blur", "black"]
+    for count in (3, 4):
+        curves = [curve(name, kind, "", [[0.8, 0.5]]) for kind in kinds[:count] for name in ("a", "b")]
+        plot_curves(curves, tmp_path / f"{count}.png", split="test")
+    three, four = (Image.open(tmp_path / f"{count}.png").size for count in (3, 4))
+    assert three[0] == four[0] == 1280
+    assert four[1] > three[1] + 200

@@ -75,7 +75,7 @@ def recorded(finished: Path, split: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("split", ["dev", "test"])
-def test_an_opened_run_says_what_it_said_after_training(finished: Path, run: Run, split: str) -> None:
+def test_a_reopened_run_gives_the_predictions_of_the_end_of_training(finished: Path, run: Run, split: str) -> None:
     rows = recorded(finished, split)
     found = predict(run, run.splits[split])
     assert not run.model.training
@@ -131,14 +131,6 @@ def test_features_of_frozen_backbones_come_from_the_cache(run: Run) -> None:
     np.testing.assert_allclose(raw.logits, by_hand.logits, atol=1e-4)
 
 
-def test_other_labels_are_matched_by_name(run: Run) -> None:
-    rows = [{"dialogue_id": "x", "utterances": [{"speaker": "Ann", "text": "joy", "label": i} for i in (0, 1)]}]
-    found = predict(run, rows, corpus_labels=["joy", "anger"])
-    assert [run.model_labels[label] for label in found.labels] == ["joy", "anger"]
-    with pytest.raises(ValueError, match="joyful"):
-        predict(run, rows, corpus_labels=["joyful", "anger"])
-
-
 def test_settings_of_the_run_are_kept(run: Run, corpus: Path) -> None:
     assert run.args.seed == 5
     assert run.data_args.data_dir == str(corpus)
@@ -146,13 +138,13 @@ def test_settings_of_the_run_are_kept(run: Run, corpus: Path) -> None:
     assert {split: len(rows) for split, rows in run.splits.items()} == {"train": 6, "dev": 3, "test": 5}
 
 
-def test_a_corpus_that_has_moved_is_found_where_it_is_said_to_be(
+def test_a_corpus_that_has_moved_is_found_in_the_given_folder(
     finished: Path, corpus: Path, run: Run, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint-*"))
     settings = yaml.safe_load((folder / "run_config.yaml").read_text())
     (folder / "run_config.yaml").write_text(yaml.safe_dump({**settings, "data_dir": str(tmp_path / "gone")}))
-    with pytest.raises(FileNotFoundError, match="--data_dir says where it is"):
+    with pytest.raises(FileNotFoundError, match="give its folder with --data_dir"):
         load_run(folder)
     moved = load_run(folder, data_dir=corpus)
     np.testing.assert_array_equal(
@@ -160,7 +152,7 @@ def test_a_corpus_that_has_moved_is_found_where_it_is_said_to_be(
     )  # fmt: skip
 
 
-def test_what_is_no_finished_run_is_refused(finished: Path, tmp_path: Path) -> None:
+def test_a_folder_without_a_finished_run_is_refused(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no such folder"):
         load_run(tmp_path / "nowhere")
     (tmp_path / "run_config.yaml").write_text("dataset: meld\n")
@@ -171,6 +163,6 @@ def test_what_is_no_finished_run_is_refused(finished: Path, tmp_path: Path) -> N
         load_run(checkpoint)
 
 
-def test_no_dialogue_is_no_prediction(run: Run) -> None:
+def test_an_empty_split_is_refused(run: Run) -> None:
     with pytest.raises(ValueError, match="no dialogue"):
         predict(run, [])

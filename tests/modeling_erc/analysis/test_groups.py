@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from modeling_erc.analysis.groups import length_section, position_section, shift_section, speaker_section
+from modeling_erc.analysis.groups import (
+    emotion_shift,
+    length_section,
+    position_section,
+    quantile_bins,
+    shift_section,
+    speaker_section,
+)
 from modeling_erc.analysis.html_report import Section
 from modeling_erc.analysis.scores import Evaluated
 
@@ -43,7 +50,7 @@ def rows_of(section: Section) -> dict[str, list[str]]:
     return {row[0]: [row[1], row[2], row[3].partition(" ")[0], row[4]] for row in section.table.rows}
 
 
-def test_a_shift_is_told_from_staying() -> None:
+def test_a_changed_emotion_is_distinguished_from_the_same() -> None:
     assert rows_of(shift_section(evaluated())) == {
         "the speaker's first": ["3", "1.000", "1.000", "glad 0.67"],
         "same emotion as before": ["2", "1.000", "1.000", "sad 0.50"],
@@ -59,7 +66,14 @@ def test_speakers_are_scored_by_name_over_dialogues() -> None:
     assert rows["Bo"][:2] == ["2", "0.500"]
 
 
-def test_one_speaker_name_is_no_table() -> None:
+def test_the_most_frequent_speakers_come_first_and_the_rest_together() -> None:
+    assert {name: row[0] for name, row in rows_of(speaker_section(evaluated(), limit=1)).items()} == {
+        "Ann": "5",
+        "1 others": "2",
+    }
+
+
+def test_one_speaker_name_gives_no_table() -> None:
     section = speaker_section(evaluated(speaker="M"))
     assert section.table is None
     assert section.text == "Left out: all labelled utterances have one speaker name, 'M'."
@@ -93,7 +107,45 @@ def test_length_is_in_seconds_where_there_are_no_words() -> None:
 
 
 @pytest.mark.parametrize("missing", [{"start": None}, {"end": None}])
-def test_length_is_left_out_where_nothing_tells_it(missing: dict[str, None]) -> None:
+def test_length_is_left_out_where_it_is_unknown(missing: dict[str, None]) -> None:
     section = length_section(evaluated(text=None, **missing))
     assert section.table is None
     assert section.text.startswith("Left out: the rows have neither words nor times")
+
+
+def shifts(*turns: tuple[int, str, int]) -> list[int]:
+    dialogue, speakers, labels = zip(*turns, strict=True)
+    return emotion_shift(np.array(labels), np.array(dialogue), speakers).tolist()
+
+
+def test_a_shift_is_within_speaker_and_dialogue() -> None:
+    found = shifts((0, "Ann", 1), (0, "Bo", 2), (0, "Ann", 1), (0, "Bo", 1), (0, "Ann", 2), (1, "Ann", 0))
+    assert found == [0, 0, 1, 2, 2, 0]
+
+
+def test_utterances_without_label_are_skipped() -> None:
+    assert shifts((0, "Ann", -100), (0, "Ann", 1), (0, "Ann", -100), (0, "Ann", 1), (0, "Ann", 0)) == [-1, 0, -1, 1, 2]
+
+
+def test_bins_have_about_equal_size_and_equal_numbers_stay_together() -> None:
+    values = np.random.default_rng(0).permutation(np.repeat(np.arange(1, 31), 7)).astype(float)
+    groups, ends = quantile_bins(values)
+    assert ends == [(1, 6), (7, 12), (13, 18), (19, 24), (25, 30)]
+    for group, (low, high) in enumerate(ends):
+        np.testing.assert_array_equal(groups == group, (values >= low) & (values <= high))
+
+
+def test_bins_of_few_numbers_are_fewer() -> None:
+    groups, ends = quantile_bins(np.array([1, 1, 1, 1, 1, 1, 1, 1, 1, 2.0]))
+    assert ends == [(1, 1), (2, 2)]
+    assert groups.tolist() == [0] * 9 + [1]
+    assert quantile_bins(np.array([4.0, 4.0]))[1] == [(4, 4)]
+
+
+def test_nan_is_in_no_bin() -> None:
+    groups, ends = quantile_bins(np.array([np.nan, 3, np.nan, 8]), bins=2)
+    assert groups.tolist() == [-1, 0, -1, 1]
+    assert ends == [(3, 3), (8, 8)]
+    nothing, no_ends = quantile_bins(np.full(3, np.nan))
+    assert nothing.tolist() == [-1] * 3
+    assert no_ends == []

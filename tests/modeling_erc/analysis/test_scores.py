@@ -1,10 +1,19 @@
-import warnings
-
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
-from modeling_erc.analysis.scores import confusion_by_dialogue, interval, resampled_scores, scores_of
+from modeling_erc.analysis.intervals import percentile_interval
+from modeling_erc.analysis.scores import (
+    ConfusedPair,
+    bootstrap_scores,
+    confusion_by_dialogue,
+    most_confused,
+    reliability,
+    scores_of,
+)
+
+# True class, predicted class, probability of the predicted class.
+ANSWERS = [(0, 1, 0.6), (0, 1, 0.9), (0, 0, 0.8), (0, 1, 0.7), (0, 1, 0.5), (2, 1, 0.9), (1, 1, 0.9), (-100, 2, 0.9)]
 
 
 def answers(seed: int, count: int = 200, classes: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -39,41 +48,69 @@ def test_each_dialogue_has_its_own_confusion_matrix() -> None:
 def test_an_interval_has_the_width_that_chance_gives() -> None:
     right = np.random.default_rng(0).random(400) < 0.7
     alone = confusion_by_dialogue(np.zeros(400, int), (~right).astype(int), np.arange(400), classes=2)
-    low, high = interval(resampled_scores(alone).accuracy)
+    low, high = percentile_interval(bootstrap_scores(alone).accuracy)
     expected = 2 * 1.96 * np.sqrt(right.mean() * (1 - right.mean()) / 400)
     assert high - low == pytest.approx(expected, rel=0.15)
     assert low < right.mean() < high
 
 
 def test_whole_dialogues_are_drawn() -> None:
-    # 20 dialogues of 20 utterances that are all right or all wrong: no more than 20 independent facts.
+    # 20 dialogues of 20 utterances that are all right or all wrong: only 20 independent observations.
     right = np.repeat(np.arange(20) < 14, 20)
     together = confusion_by_dialogue(np.zeros(400, int), (~right).astype(int), np.repeat(np.arange(20), 20), classes=2)
-    low, high = interval(resampled_scores(together).accuracy)
+    low, high = percentile_interval(bootstrap_scores(together).accuracy)
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.7 * 0.3 / 20), rel=0.15)
 
 
-def test_a_draw_without_utterances_of_a_class_says_nothing_of_it() -> None:
+def test_in_a_draw_without_utterances_of_a_class_its_scores_are_undefined() -> None:
     matrices = np.array([[[5, 0], [0, 2]], [[5, 0], [0, 0]]])
-    scores = resampled_scores(matrices)
+    scores = bootstrap_scores(matrices)
     without = scores.support[:, 1] == 0
     assert 0.1 < without.mean() < 0.4
     assert np.isnan(scores.recall[without, 1]).all()
-    assert interval(scores.recall[:, 1]) == (1.0, 1.0)
+    assert percentile_interval(scores.recall[:, 1]) == (1.0, 1.0)
 
 
-def test_a_class_that_no_draw_has_has_no_interval() -> None:
-    scores = resampled_scores(np.array([[[5, 0], [0, 0]], [[4, 1], [0, 0]]]))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        low, high = interval(scores.f1)
-    assert np.isnan([low[1], high[1]]).all()
-    assert 0.8 < low[0] < high[0] <= 1
+def confused(**limits: int) -> list[ConfusedPair]:
+    probabilities = np.zeros((len(ANSWERS), 3))
+    for row, (_, predicted, share) in zip(probabilities, ANSWERS, strict=True):
+        row[:] = (1 - share) / 2
+        row[predicted] = share
+    return most_confused(np.array([true for true, _, _ in ANSWERS]), probabilities, **limits)
 
 
-def test_draws_are_repeated_by_seed() -> None:
-    matrices = np.random.default_rng(0).integers(0, 9, (30, 3, 3))
-    first, again, other = (resampled_scores(matrices, resamples=50, seed=seed).accuracy for seed in (1, 1, 2))
-    assert first.shape == (50,)
-    np.testing.assert_array_equal(first, again)
-    assert (first != other).any()
+def test_pairs_are_sorted_by_count_and_examples_by_confidence() -> None:
+    assert confused() == [ConfusedPair(0, 1, 4, 0.8, [1, 3, 0]), ConfusedPair(2, 1, 1, 1.0, [5])]
+
+
+def test_pairs_and_examples_are_limited() -> None:
+    assert confused(pairs=1, examples=2) == [ConfusedPair(0, 1, 4, 0.8, [1, 3])]
+
+
+def test_without_errors_there_is_no_confused_pair() -> None:
+    assert most_confused(np.array([0, 1, -100]), np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])) == []
+
+
+def test_the_calibration_error_of_a_constructed_case() -> None:
+    # Bin (0.6, 0.667] holds 4 of mean 0.65, of which 1 is correct; bin (0.933, 1] holds 6 of mean 0.95, all correct.
+    confidence = np.array([0.64, 0.65, 0.65, 0.66] + [0.95] * 6)
+    found = reliability(confidence, np.array([True, False, False, False] + [True] * 6))
+    assert found.error == pytest.approx(0.4 * (0.65 - 0.25) + 0.6 * (1 - 0.95))
+    assert found.counts[[9, 14]].tolist() == [4, 6]
+    assert found.counts.sum() == 10
+    assert found.accuracy[9] == 0.25
+    assert found.confidence[9] == pytest.approx(0.65)
+    assert np.isnan(found.accuracy[0])
+
+
+def test_a_calibrated_model_has_no_error_and_an_overconfident_one_the_largest() -> None:
+    draw = np.random.default_rng(0)
+    confidence = draw.uniform(0.3, 1, 50_000)
+    assert reliability(confidence, draw.random(50_000) < confidence).error < 0.01
+    assert reliability(np.ones(4), np.zeros(4, dtype=bool)).error == 1.0
+
+
+def test_a_bin_includes_its_upper_edge() -> None:
+    found = reliability(np.array([0.0, 0.2, 0.2000001, 1.0]), np.ones(4, dtype=bool), bins=5)
+    assert found.counts.tolist() == [2, 1, 0, 0, 1]
+    np.testing.assert_allclose(found.edges, [0, 0.2, 0.4, 0.6, 0.8, 1])

@@ -1,0 +1,103 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modeling_erc.configs import GRIDS
+from modeling_erc.grids import spec
+from modeling_erc.grids.spec import plan
+from tests.small_grid import own_home, write_recipe
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with own_home(tmp_path_factory.mktemp("home")) as home:
+        yield home
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_recipe(tmp_path_factory.mktemp("recipe"))
+
+
+def test_ready_grids_name_known_fields(config: Path) -> None:
+    sizes = {}
+    for path in sorted(GRIDS.glob("*.yaml")):
+        varied, seeds = spec.grid_of(path.stem, [], None)
+        assert seeds == [0, 1, 2, 3, 4]
+        runs = plan(config, varied, seeds, [])
+        sizes[path.stem] = len(runs)
+        assert len({run.key for run in runs}) == len(runs)
+    assert sizes == {"contrastive": 15, "fusion": 25, "iemocap": 225, "modality": 35, "mosi": 75, "paper": 20}
+
+
+def test_a_ready_grid_joins_with_fields_of_the_command_line() -> None:
+    varied, seeds = spec.grid_of("paper", ["contrastive=supcon", "modalities=text,text+audio"], "3,7")
+    assert varied == {
+        "fusion": ["joint_vector", "concat"],
+        "contrastive": ["supcon"],
+        "modalities": ["text", "text+audio"],
+    }
+    assert seeds == [3, 7]
+    options = 'dataset_options={"setting": "4way", "dev_seed": 1},{"setting": "6way"}'
+    varied, _ = spec.grid_of(None, [options], None)
+    assert varied["dataset_options"] == ['{"setting": "4way", "dev_seed": 1}', '{"setting": "6way"}']
+
+
+def test_a_plan_is_every_combination_with_every_seed(config: Path) -> None:
+    runs = plan(
+        config,
+        {"fusion": ["joint_vector", "concat"], "modalities": ["text", "text+audio"]},
+        [0, 7],
+        ["--lora_rank", "4"],
+    )
+    assert [(dict(run.cell), run.seed) for run in runs] == [
+        ({"fusion": fusion, "modalities": modalities}, seed)
+        for fusion in ("joint_vector", "concat")
+        for modalities in ("text", "text+audio")
+        for seed in (0, 7)
+    ]
+    assert len({run.key for run in runs}) == len({run.name for run in runs}) == 8
+    last = ["--lora_rank", "4", "--fusion=concat", "--modalities", "text", "audio", "--seed", "7"]
+    assert list(runs[-1].words) == last
+    assert runs[-1].name.startswith("fusion=concat_modalities=text+audio_seed=7-")
+
+
+def keys(config: Path, *extra: str) -> list[str]:
+    return [run.key for run in plan(config, {"fusion": ["joint_vector", "concat"]}, [0], extra)]
+
+
+def test_a_key_depends_on_the_settings_and_not_on_their_spelling(config: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text("# The same.\n" + config.read_text() + "fusion: concat\n")
+    assert keys(other) == keys(config)
+    assert keys(config, "--learning_rate", "0.003") == keys(config)
+    assert keys(config, "--data_dir", os.path.relpath(config.parent)) == keys(config)
+
+
+def test_a_changed_setting_gives_new_keys(config: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(config.read_text().replace("hidden_size: 16", "hidden_size: 32"))
+    assert not set(keys(other)) & set(keys(config))
+    assert not set(keys(config, "--dataset_options", '{"normalize_text": false}')) & set(keys(config))
+
+
+def test_a_changed_corpus_gives_new_keys(config: Path, tmp_path: Path) -> None:
+    before = keys(config)
+    for table in config.parent.glob("*.csv"):
+        (tmp_path / table.name).write_bytes(table.read_bytes())
+    with (tmp_path / "test_sent_emo.csv").open("a") as file:
+        file.write("More.,A,joy,9,0\n")
+    assert not set(keys(config, "--data_dir", str(tmp_path))) & set(before)
+
+
+def test_an_unknown_field_and_one_that_the_grid_sets_are_refused(config: Path) -> None:
+    with pytest.raises(ValueError, match=r"fusoin: unknown field .did you mean 'fusion'"):
+        plan(config, {"fusoin": ["concat"]}, [0], [])
+    with pytest.raises(ValueError, match=r"seed .*--seeds"):
+        plan(config, {"seed": ["1"]}, [0], [])
+    with pytest.raises(ValueError, match=r"output_dir .*--out"):
+        plan(config, {"fusion": ["concat"]}, [0], ["--output_dir=here"])
+    with pytest.raises(SystemExit, match=r"learning_rate.*'high'"):
+        plan(config, {"learning_rate": ["high"]}, [0], [])
