@@ -349,9 +349,9 @@ class GatedFusion(LateFusion):
     """Gated multimodal unit, Arevalo et al. 2017 (arXiv 1702.01992), over the mean token x_m of each modality.
 
     h = sum over m of z_m * h_m, where h_m = tanh(W_m x_m) and the gates z_m depend on all modalities. For two
-    modalities the paper has z_1 = sigmoid(W_z [x_1, x_2]) and z_2 = 1 - z_1. Choices of this project: the gates are a softmax over
-    the modalities present, which is the same for two; transformer layers come before the unit and a projection to the
-    hidden width after it.
+    modalities the paper has z_1 = sigmoid(W_z [x_1, x_2]) and z_2 = 1 - z_1. Choices of this project: the gates are a
+    softmax over the modalities present, which is the same for two; transformer layers come before the unit and a
+    projection to the hidden width after it.
     """
 
     def __init__(self, config: ErcConfig, width: int | None = None) -> None:
