@@ -313,7 +313,7 @@ class ErcModel(ErcPreTrainedModel):
         return output
 
     def _drop_modalities(self, present: Tensor) -> Tensor:
-        """Modality dropout: masks present modalities `(N, modalities)` at random, never the last one of an utterance."""
+        """Modality dropout: masks present modalities `(N, modalities)` at random, except the last one."""
         if not (self.training and self.config.modality_dropout):
             return present
         chance = torch.rand(present.shape, device=present.device)
@@ -411,8 +411,8 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
             modality_mask: boolean `(batch, utterances, modalities)`.
 
         Returns:
-            logits averaged over the joint head and the heads of the modalities present, `(batch, utterances, classes)`, and
-            logits of each modality head, `(batch, utterances, modalities, classes)`.
+            logits averaged over the joint head and the heads of the modalities present, `(batch, utterances, classes)`,
+            and logits of each modality head, `(batch, utterances, modalities, classes)`.
         """
         joint_logits = self.classifier(self.dropout(hidden_states))
         states = self.dropout(modality_states)
