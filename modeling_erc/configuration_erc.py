@@ -45,8 +45,8 @@ MODALITIES = {
 class ErcConfig(PreTrainedConfig):
     """Configuration of [`ErcModel`] and [`ErcForSequenceClassification`].
 
-    A modality takes part when it has either a backbone config (`text_config`, `audio_config`, `vision_config`) or an
-    entry in `feature_sizes`; the others are absent. The method is after Shi et al. 2024 (arXiv 2405.17900).
+    The model uses a modality that has either a backbone config (`text_config`, `audio_config`, `vision_config`) or an
+    entry in `feature_sizes`. The method follows Shi et al. 2024 (arXiv 2405.17900).
 
     Args:
         text_config: config of any text `AutoModel` (bert, roberta, mpnet, deberta, ...), or `None`.
@@ -55,39 +55,39 @@ class ErcConfig(PreTrainedConfig):
         vision_config: config of any image `AutoModel` (vit, clip, dinov2, convnext), applied frame by frame, or `None`.
         feature_sizes: width of the precomputed features of each modality that has no backbone, e.g.
             `{"text": 1024, "audio": 1582}`.
-        text_layer: which hidden states of the text backbone become its tokens: `"last"`, `"mix"` (a learned softmax mix
-            over all layers, as in ELMo, Peters et al. 2018) or a layer's number (0 is the embedding).
+        text_layer: hidden states of the text backbone that become its tokens: `"last"`, `"mix"` (a learned softmax mix
+            over all layers, as in ELMo, Peters et al. 2018) or a layer number (0 is the embedding).
         audio_layer: the same for audio. Middle layers of speech encoders carry emotion best.
         vision_layer: the same for vision.
-        audio_token_stride: so many neighbouring audio frames are averaged into one token.
-        audio_masking: longest span of time, and of frequency, blanked in a clip in training, as a share (SpecAugment).
-        frozen_modalities: backbones that are not trained. They run in eval mode without gradient.
-        lora_modalities: backbones trained through low-rank adapters (Hu et al. 2021) only; needs peft.
+        audio_token_stride: number of neighbouring audio frames that are averaged into one token.
+        audio_masking: longest masked span of time or frequency in training, as a share of the axis (SpecAugment).
+        frozen_modalities: modalities whose backbones are not trained. They run in eval mode without gradients.
+        lora_modalities: modalities whose backbones train low-rank adapters only (Hu et al. 2021); needs peft.
         lora_rank: rank of the adapters.
         hidden_size: width H of fusion, context and heads.
         num_attention_heads: attention heads in fusion and context.
         intermediate_size: width of the feed-forward layers in fusion (see `MatchedFusion`) and context.
         hidden_dropout_prob: dropout in projections, fusion, context and heads.
         fusion: name in the fusion registry, `"joint_vector"`, `"concat"`, `"cross_attention"`, `"tensor"` or `"gated"`.
-        num_joint_vectors: J, trainable joint vectors of `joint_vector`.
-        num_fusion_layers: L, fusion layers.
+        num_joint_vectors: number J of trainable joint vectors of `joint_vector`.
+        num_fusion_layers: number of fusion layers.
         context: name in the context registry, `"transformer"`, `"gru"` or `"none"`.
         context_position: `"before"` fusion (the context vector is added to each modality's tokens), `"after"` it (on
             the joint feature), or `"both"`.
-        num_context_layers: layers of the dialogue context.
-        context_causal: whether an utterance sees the past only.
-        context_window: how many utterances away it sees at most; `None` is the whole dialogue.
-        modality_dropout: chance to mask a present modality of an utterance in training (never its last one).
+        num_context_layers: number of layers of the dialogue context.
+        context_causal: whether an utterance sees only earlier utterances.
+        context_window: largest distance in utterances that an utterance sees; `None` is the whole dialogue.
+        modality_dropout: probability of masking a present modality of an utterance in training (never the last one).
         classification_loss: name in the registry of classification losses, `"cross_entropy"` or `"focal"`.
-        focal_gamma: gamma of `focal`: the larger, the less an utterance counts that is already sure (0: cross-entropy).
-        class_weights: a weight a class for the classification loss, in the order of `id2label`, or `None`.
+        focal_gamma: gamma of `focal`: larger values reduce the weight of confident utterances (0: cross-entropy).
+        class_weights: one weight per class for the classification loss, in the order of `id2label`, or `None`.
         label_smoothing: label smoothing of the classification loss.
-        modality_loss_weight: weight of the mean classification loss of the single modalities' heads.
+        modality_loss_weight: weight of the classification loss of the modality heads (mean over modalities).
         contrastive: name in the registry of contrastive losses, `"inter_class"`, `"supcon"` or `"none"`.
         contrastive_weight: weight of the contrastive loss.
         contrastive_temperature: tau of the contrastive loss.
         contrastive_size: width of the contrastive projection.
-        contrastive_memory: how many embeddings of earlier batches the contrastive loss compares with as well.
+        contrastive_memory: number of embeddings of earlier batches that serve as extra negatives and positives.
         initializer_range: standard deviation of the initial weights.
 
     Example:
@@ -177,11 +177,11 @@ class ErcConfig(PreTrainedConfig):
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """The modalities that take part, in the order of every modality axis."""
+        """Modalities of the model, in the order of every modality axis."""
         return tuple(m for m in MODALITIES if self.backbone_config(m) is not None or m in (self.feature_sizes or {}))
 
     def backbone_config(self, modality: str) -> PreTrainedConfig | None:
-        """The config of a modality's backbone, `None` where it has none."""
+        """Returns the config of the backbone of a modality, or `None`."""
         config: PreTrainedConfig | None = getattr(self, f"{modality}_config")
         return config
 

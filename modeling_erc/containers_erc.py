@@ -1,4 +1,4 @@
-"""Opens clips with PyAV: what is allowed in, where a clip's time begins, and how damage is passed over."""
+"""Opens media with PyAV: allowed formats, clip ranges, player times, and tolerance for damaged files."""
 
 import io
 import math
@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-# The three are optional, so that a machine that only ever sees text or features still loads this code.
+# The three are optional, so that models for text or features load without them.
 try:
     import av
 except ImportError:
@@ -24,28 +24,9 @@ try:
 except ImportError:
     soxr = None
 
-__all__ = [
-    "ClipRange",
-    "MediaError",
-    "MediaSource",
-    "av",
-    "clock",
-    "decode",
-    "find_stream",
-    "open_container",
-    "open_file",
-    "packets",
-    "require_libraries",
-    "require_stream",
-    "seek",
-    "soundfile",
-    "source_name",
-    "soxr",
-]
-
 MediaSource = str | os.PathLike[str] | bytes
 
-# Clips only: FFmpeg's playlist readers open further files and its text and image readers turn any file into a video.
+# FFmpeg's playlist readers open other files, and its text and image readers accept any file as a video.
 _FORMATS = (
     "mov mp4 matroska webm avi asf flv ogg mpeg mpegts mpegvideo mxf dv h264 m4v "
     "wav w64 aiff au caf flac mp3 aac ac3 eac3 amr"
@@ -54,23 +35,23 @@ _OPEN_OPTIONS = {"format_whitelist": _FORMATS.replace(" ", ","), "protocol_white
 
 
 class MediaError(ValueError):
-    """A clip that cannot be used: the message names it and the reason in one line."""
+    """A clip cannot be used: the message names the clip and the reason in one line."""
 
 
 def require_libraries() -> None:
-    """Says what to install where a library is missing."""
+    """Raises `ImportError` with the install command if a library is missing."""
     if av is None or soundfile is None or soxr is None:
         raise ImportError("reading media needs PyAV, soundfile and soxr: pip install av soundfile soxr")
 
 
 def source_name(source: Any) -> str:
-    """How a message names a source: a path as it is, anything else by its kind."""
+    """Returns the name of a source for messages: its path, or its type."""
     return os.fspath(source) if isinstance(source, str | os.PathLike) else f"<{type(source).__name__}>"
 
 
 @dataclass(frozen=True)
 class ClipRange:
-    """The part of a clip that is wanted, in a player's seconds; `stop` is infinite for all that follows."""
+    """The requested part of a clip in player seconds; `stop` is infinite for the end of the clip."""
 
     name: str
     begin: float
@@ -85,17 +66,17 @@ class ClipRange:
             stop = min(stop, begin + max_seconds)
         if begin < 0:
             raise MediaError(f"{name}: range {begin}-{stop} s starts before 0")
-        if not begin < stop:  # NaN, a table's empty cell, ends up here as well
+        if not begin < stop:  # also true for NaN, an empty cell of a table
             raise MediaError(f"{name}: range {begin}-{stop} s is empty")
         return cls(name, begin, stop)
 
     def samples(self, rate: int, first: float = 0.0) -> slice:
-        """Which samples of a sound that begins at `first` seconds."""
+        """Returns the slice of samples of audio that starts at `first` seconds."""
         stop = None if math.isinf(self.stop) else round((self.stop - first) * rate)
         return slice(round((self.begin - first) * rate), stop)
 
     def midpoints(self, count: int, length: float) -> np.ndarray:
-        """The middles (seconds) of equal segments of a clip of `length` seconds."""
+        """Returns the midpoints (seconds) of equal segments of the range in a clip of `length` seconds."""
         self.check_inside(length)
         return self.begin + (np.arange(count) + 0.5) * (min(self.stop, length) - self.begin) / count
 
@@ -107,7 +88,7 @@ class ClipRange:
 
 @contextmanager
 def open_file(source: MediaSource, name: str) -> Iterator[BinaryIO]:
-    """A Python file, never a path for FFmpeg, which would read `concat:` and other protocols into it."""
+    """Opens a Python file, because FFmpeg would interpret `concat:` and other protocols in a path."""
     if "://" in name:
         raise MediaError(f"{name}: remote sources are not read: download first")
     if not isinstance(source, str | os.PathLike | bytes):
@@ -127,7 +108,7 @@ def open_file(source: MediaSource, name: str) -> Iterator[BinaryIO]:
 
 @contextmanager
 def open_container(file: BinaryIO, name: str) -> Iterator[Any]:
-    """An open PyAV container of a clip format."""
+    """Opens a PyAV container of an allowed format."""
     file.seek(0)
     try:
         container = av.open(file, options=_OPEN_OPTIONS, metadata_errors="replace")
@@ -138,7 +119,7 @@ def open_container(file: BinaryIO, name: str) -> Iterator[Any]:
 
 
 def find_stream(container: Any, kind: Literal["audio", "video"]) -> Any | None:
-    """The first stream of a kind that can be decoded; cover art is a picture, not a video."""
+    """Returns the first decodable stream of a kind, or None; cover art is not a video."""
     for stream in getattr(container.streams, kind):
         if stream.codec_context is not None and not stream.disposition & av.stream.Disposition.attached_pic:
             return stream
@@ -146,7 +127,7 @@ def find_stream(container: Any, kind: Literal["audio", "video"]) -> Any | None:
 
 
 def require_stream(container: Any, kind: Literal["audio", "video"], name: str) -> Any:
-    """As [`find_stream`], or `MediaError`."""
+    """Returns the stream as [`find_stream`], or raises `MediaError`."""
     stream = find_stream(container, kind)
     if stream is None:
         raise MediaError(f"{name}: no {kind} stream")
@@ -154,25 +135,25 @@ def require_stream(container: Any, kind: Literal["audio", "video"], name: str) -
 
 
 def clock(container: Any, time: float) -> float:
-    """A time of the container, whose streams may begin anywhere, as a player shows it."""
+    """Converts a container time, which may start at any value, to player seconds."""
     return time - (container.start_time or 0) / av.time_base
 
 
 def seek(container: Any, stream: Any, time: float) -> None:
-    """Goes to the keyframe before a player's time; a file without an index stays where it is and is read through."""
+    """Seeks to the keyframe before a player time; a file without an index keeps its position."""
     with suppress(av.FFmpegError):
         container.seek(int((time - clock(container, 0)) / stream.time_base), stream=stream)
 
 
 def packets(container: Any, stream: Any) -> Iterator[Any]:
-    """Packets up to the end, or to where a truncated file breaks off."""
-    # PyAV ends with an IndexError where damage makes a stream appear that the header did not have.
+    """Yields packets up to the end or up to the end of a truncated file."""
+    # PyAV raises IndexError if damage adds a stream that the header does not have.
     with suppress(av.FFmpegError, IndexError):
         yield from container.demux(stream)
 
 
 def decode(container: Any, stream: Any) -> Iterator[tuple[float, Any]]:
-    """Each frame with its player's time; damaged packets are passed over."""
+    """Yields each frame with its player time; skips damaged packets."""
     for packet in packets(container, stream):
         try:
             frames = packet.decode()

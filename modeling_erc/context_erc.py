@@ -1,4 +1,4 @@
-"""Conversation context: what an utterance learns from the others of its dialogue. One registry: `CONTEXTS`."""
+"""Conversation context: layers that connect the utterances of a dialogue. One registry: `CONTEXTS`."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -9,27 +9,27 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .configuration_erc import ErcConfig
-from .layers_erc import Dropout, TransformerLayer, alike_lengths, end_of, unsplit
+from .layers_erc import Dropout, TransformerLayer, end_of, length_buckets, unsplit
 from .registry_erc import Registry
 
 
 class Context(nn.Module, ABC):
-    """Interface of a context: dialogues as a whole, or one utterance after the other where only the past counts."""
+    """Interface of a context, for complete dialogues and, if it is causal, for streaming."""
 
-    # So many dialogues are padded to the length of the longest of them; `None`: padding costs nothing.
-    dialogues_together: ClassVar[int | None] = None
+    # Number of dialogues in a length bucket; `None`: padding has no cost.
+    bucket_size: ClassVar[int | None] = None
 
     def __init__(self, config: ErcConfig) -> None:
         super().__init__()
 
     @abstractmethod
     def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:
-        """Context of all utterances.
+        """Computes the context of all utterances.
 
         Args:
             hidden_states: `(batch, utterances, hidden)`.
-            mask: boolean `(batch, utterances)`, which of them there are to see.
-            speaker_ids: `(batch, utterances)`, any integers, equal for equal speakers of a dialogue.
+            mask: boolean `(batch, utterances)`, True for utterances that are visible to others.
+            speaker_ids: `(batch, utterances)`, any integers, equal for the same speaker of a dialogue.
 
         Returns:
             `(batch, utterances, hidden)`.
@@ -37,16 +37,16 @@ class Context(nn.Module, ABC):
 
     @abstractmethod
     def step(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Context of the next utterance of one dialogue: what `forward` of a causal context gives there.
+        """Computes the context of the next utterance of a dialogue; equals `forward` of a causal context.
 
         Args:
             hidden_states: `(1, 1, hidden)`.
             mask: boolean `(1, 1)`.
             speaker_ids: `(1, 1)`.
-            state: what the step before returned, `None` at the start. It is not changed.
+            state: state returned by the previous step, `None` at the start. It is not modified.
 
         Returns:
-            `(1, 1, hidden)`, and the state for the next step.
+            `(1, 1, hidden)` and the state for the next step.
         """
 
 
@@ -56,39 +56,42 @@ CONTEXTS: Registry[type[Context]] = Registry("context")
 def in_context(
     context: Context, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor, utterance_mask: Tensor
 ) -> Tensor:
-    """Context of whole dialogues, those of alike length together where padding would cost much.
+    """Computes the context of complete dialogues, with length bucketing where padding is expensive.
 
     Args:
-        context: any.
-        hidden_states: as for [`Context.forward`].
-        mask: likewise.
-        speaker_ids: likewise.
+        context: context to run.
+        hidden_states: `(batch, utterances, hidden)`.
+        mask: boolean `(batch, utterances)`, True for utterances that are visible to others.
+        speaker_ids: `(batch, utterances)`.
         utterance_mask: boolean `(batch, utterances)`, False in padded slots.
+
+    Returns:
+        `(batch, utterances, hidden)`.
     """
-    together = context.dialogues_together
+    bucket_size = context.bucket_size
     batch, longest = utterance_mask.shape
-    if together is None or batch <= together or longest <= 16 or torch.compiler.is_compiling():
+    if bucket_size is None or batch <= bucket_size or longest <= 16 or torch.compiler.is_compiling():
         whole: Tensor = context(hidden_states, mask, speaker_ids)
         return whole
-    groups = alike_lengths(utterance_mask.sum(dim=1), together)
+    groups = length_buckets(utterance_mask.sum(dim=1), bucket_size)
     parts = []
     for rows in groups:
         end = end_of(utterance_mask[rows])
         parts.append(context(hidden_states[rows, :end], mask[rows, :end], speaker_ids[rows, :end]))
-    found = unsplit(parts, groups)
-    return nn.functional.pad(found, (0, 0, 0, longest - found.shape[1]))
+    joined = unsplit(parts, groups)
+    return nn.functional.pad(joined, (0, 0, 0, longest - joined.shape[1]))
 
 
 def visible_utterances(mask: Tensor, *, causal: bool, window: int | None) -> Tensor:
-    """Which utterance sees which.
+    """Returns which utterance sees which.
 
     Args:
-        mask: boolean `(batch, utterances)`, True where there is an utterance to see.
-        causal: past and present only.
-        window: distance seen at most, in utterances.
+        mask: boolean `(batch, utterances)`, True for utterances that are visible to others.
+        causal: whether later utterances are hidden.
+        window: largest visible distance in utterances.
 
     Returns:
-        boolean `(batch, utterances, utterances)`; a row always sees itself, so that no softmax is empty.
+        boolean `(batch, utterances, utterances)`; an utterance always sees itself, so that no softmax is empty.
     """
     order = torch.arange(mask.shape[1], device=mask.device)
     distance = order[None, :] - order[:, None]
@@ -102,11 +105,11 @@ def visible_utterances(mask: Tensor, *, causal: bool, window: int | None) -> Ten
 
 @dataclass(frozen=True)
 class AttentionState:
-    """What a causal self-attention keeps of a dialogue: the utterances that later ones see.
+    """State of a causal self-attention: the earlier utterances that are visible to later ones.
 
     Args:
-        length: utterances so far, seen or not.
-        positions: `(kept,)`, the place of each kept utterance in the dialogue.
+        length: number of utterances so far, visible or not.
+        positions: `(kept,)`, position of each kept utterance in the dialogue.
         speaker_ids: `(kept,)`.
         past: keys and values of each layer, `(1, heads, kept, width)`.
     """
@@ -121,15 +124,16 @@ class AttentionState:
 class TransformerContext(Context):
     """Self-attention over the dialogue with a learned bias for distance and for same or other speaker.
 
-    Speakers enter only as "the same as mine" or "another", so any number of them, in any naming, is read alike
-    (relative positions after Shaw et al. 2018). The heads start on the four relations of DialogueGCN (Ghosal et al.
-    2019, arXiv 1908.11540): the nearest past or future utterances by the same or another speaker; heads beyond four
-    look farther. From a random start, "what the other one has just said" was not found in hundreds of steps.
+    The bias depends on relative positions (Shaw et al. 2018) and on whether two utterances have the same speaker, so
+    that names and number of speakers do not matter. The heads are initialised with the four relations of DialogueGCN
+    (Ghosal et al. 2019, arXiv 1908.11540): past or future utterances by the same or another speaker, nearest ones
+    first; the slope over distance is halved for every further four heads. From a random initialisation the attention
+    to the previous utterance of another speaker was not learned in hundreds of steps.
     """
 
-    dialogues_together = 4
-    max_distance = 8  # farther utterances share one bias
-    away = -4.0  # first bias of what a head does not look at: faint, but with a gradient
+    bucket_size = 4
+    max_distance = 8  # more distant utterances share one bias
+    away = -4.0  # initial bias outside the relation of a head: a small weight that still has a gradient
 
     def __init__(self, config: ErcConfig) -> None:
         super().__init__(config)
@@ -139,7 +143,7 @@ class TransformerContext(Context):
         self.norm = nn.LayerNorm(config.hidden_size)
 
     def initial_bias(self) -> Tensor:
-        """The table of biases before training, `(2 * distances, heads)`: other speaker first, then the same."""
+        """Returns the bias before training, `(2 * distances, heads)`: other speaker first, then the same speaker."""
         heads = torch.arange(self.bias.shape[1])
         distance = torch.arange(-self.max_distance, self.max_distance + 1)[:, None]
         direction = torch.where(heads % 2 == 0, distance < 0, distance > 0)
@@ -176,17 +180,17 @@ class TransformerContext(Context):
             before = state.past[index] if state.past else None
             hidden_states, after = layer.step(hidden_states, bias, before)  # type: ignore[operator]
             past.append(after)
-        # What is masked has seen itself, but nobody else will.
+        # A masked utterance sees itself and is hidden from later ones.
         seen = torch.cat([torch.ones_like(state.positions, dtype=torch.bool), mask[0]])
         if self.window is not None:
-            seen &= positions > state.length - self.window  # seen from the next utterance
+            seen &= positions > state.length - self.window  # as seen from the next utterance
         kept = [(key[:, :, seen], value[:, :, seen]) for key, value in past]
         return self.norm(hidden_states), AttentionState(state.length + 1, positions[seen], speakers[seen], kept)
 
 
 @CONTEXTS.register("none")
 class NoContext(Context):
-    """Every utterance by itself."""
+    """No exchange between utterances."""
 
     def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:
         """Returns `hidden_states` as they are."""
@@ -198,52 +202,54 @@ class NoContext(Context):
 
 
 def run_gru(gru: nn.GRU, rows: Tensor, lengths: Tensor) -> Tensor:
-    """What `gru` gives for rows of unequal length.
+    """Runs `gru` over rows of different lengths.
 
-    On a CPU PyTorch's own spends most of a training step on the book-keeping of thousands of tiny operations, since it
-    differentiates each time step by itself; there the same steps run with their gradient written out, and with both
-    directions at once: two to three times faster. Elsewhere its fused kernels are at work.
+    On a CPU the time steps have a hand-written gradient and both directions run together. In the `growth` benchmark a
+    training step with packed `nn.GRU` takes 1.2 times as long at 15 utterances and 2.7 to 4 times at 1,000. Other
+    devices use PyTorch's fused kernels.
 
     Args:
         gru: batch first, without dropout between its layers.
         rows: `(n, longest, width)`.
-        lengths: `(n,)`, 1 at least.
+        lengths: `(n,)`, at least 1.
 
     Returns:
-        `(n, longest, directions * width)`, zero after a row's end.
+        `(n, longest, directions * width)`, zero after the end of a row.
     """
-    # One whose weights were made eight-bit is of another class, and can only be called.
+    # A GRU with eight-bit weights has another class and can only be called.
     if rows.device.type != "cpu" or not isinstance(gru, nn.GRU):
         packed = nn.utils.rnn.pack_padded_sequence(rows, lengths.cpu(), batch_first=True, enforce_sorted=False)
         output: Tensor = nn.utils.rnn.pad_packed_sequence(gru(packed)[0], batch_first=True, total_length=rows.shape[1])[
             0
         ]
         return output
-    place = torch.arange(rows.shape[1])
-    inside = place < lengths[:, None]
-    # Turns each row round and leaves its padding at the end; done twice it is undone.
-    turn = (lengths[:, None] - 1 - place).where(inside, place)
-    each = torch.arange(len(rows))[:, None]
+    position = torch.arange(rows.shape[1])
+    inside = position < lengths[:, None]
+    # Reverses each row and leaves its padding at the end.
+    reverse = (lengths[:, None] - 1 - position).where(inside, position)
+    index = torch.arange(len(rows))[:, None]
     for layer in range(gru.num_layers):
         names = [f"l{layer}", f"l{layer}_reverse"][: 2 if gru.bidirectional else 1]
         weight_in, bias_in, weight, bias = (
             [getattr(gru, f"{kind}_{name}") for name in names]
             for kind in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
         )
-        directed = [rows, rows[each, turn]][: len(names)]
-        inputs = torch.stack([nn.functional.linear(*given) for given in zip(directed, weight_in, bias_in, strict=True)])
+        directed = [rows, rows[index, reverse]][: len(names)]
+        inputs = torch.stack(
+            [nn.functional.linear(*arguments) for arguments in zip(directed, weight_in, bias_in, strict=True)]
+        )
         states = _Steps.apply(inputs.permute(2, 0, 1, 3).contiguous(), torch.stack(weight), torch.stack(bias))
         forward, *backward = states.permute(1, 2, 0, 3)
-        rows = torch.cat([forward, *(reverse[each, turn] for reverse in backward)], dim=-1) * inside[..., None]
+        rows = torch.cat([forward, *(states[index, reverse] for states in backward)], dim=-1) * inside[..., None]
     return rows
 
 
 class _Steps(torch.autograd.Function):
-    """The time steps of one layer (Cho et al. 2014, in the form of `torch.nn.GRU`).
+    """Time steps of one layer (Cho et al. 2014, in the form of `torch.nn.GRU`), starting at zero.
 
-    From what the inputs contribute to the gates (reset, update, new), `(steps, directions, n, 3 * width)`, recurrent
-    weights `(directions, 3 * width, width)` and their bias `(directions, 3 * width)` to the states after each step,
-    `(steps, directions, n, width)`. It starts at zero.
+    Arguments are the input parts of the gates (reset, update, new), `(steps, directions, n, 3 * width)`, the recurrent
+    weights `(directions, 3 * width, width)` and their bias `(directions, 3 * width)`. The result holds the states after
+    each step, `(steps, directions, n, width)`.
     """
 
     @staticmethod
@@ -269,7 +275,7 @@ class _Steps(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         weight, states, reset, update, old, new = ctx.saved_tensors
         before = torch.cat([torch.zeros_like(states[:1]), states[:-1]])
-        # How the input of each gate moves the state; only what comes from later steps is left for the loop.
+        # Derivatives of the state by the input of each gate; the loop adds the gradients of later steps.
         to_new = (1 - update) * (1 - new * new)
         to_update = (before - new) * update * (1 - update)
         to_reset = to_new * old * reset * (1 - reset)
@@ -286,11 +292,11 @@ class _Steps(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class GruState:
-    """What a forward recurrence keeps of a dialogue.
+    """State of a forward recurrence.
 
     Args:
-        dialogue: `(layers, hidden)`, zero before the first seen utterance.
-        speakers: the same of each speaker who was seen.
+        dialogue: `(layers, hidden)`, zero before the first visible utterance.
+        speakers: state `(layers, hidden)` of each speaker.
     """
 
     dialogue: Tensor
@@ -299,16 +305,14 @@ class GruState:
 
 @CONTEXTS.register("gru")
 class GruContext(Context):
-    """Gated recurrent units over the dialogue and over each speaker's own turns.
+    """Gated recurrent units over the dialogue and over the utterances of each speaker.
 
-    The first follows the conversation, as in bc-LSTM (Poria et al. 2017), the second how each speaker fares, after the
-    party states of DialogueRNN (Majumder et al. 2019, arXiv 1811.00405), here without their attention. Both run
-    forwards and backwards, or forwards alone where `context_causal` is set. Unlike the transformer's relative
-    distances, a recurrence can tell how far into the dialogue it is. An utterance that is masked out leaves the states
-    as they are, and still reads them.
+    The first follows the dialogue, as in bc-LSTM (Poria et al. 2017); the second follows each speaker, after the party
+    states of DialogueRNN (Majumder et al. 2019, arXiv 1811.00405), without their attention. Both are bidirectional, or
+    forward only with `context_causal`. A masked utterance reads the states and does not change them.
 
     Raises:
-        ValueError: with a `context_window`, which a recurrence does not have.
+        ValueError: `context_window` is set, which a recurrence does not support.
     """
 
     def __init__(self, config: ErcConfig) -> None:
@@ -337,17 +341,17 @@ class GruContext(Context):
         dialogues = torch.arange(len(mask), device=mask.device)[:, None].expand_as(speaker_ids)
         speakers = torch.stack([dialogues, speaker_ids], dim=-1).flatten(0, 1)
         turns = torch.unique(speakers, dim=0, return_inverse=True)[1]
-        heard = [
+        states_of_both = [
             self._run(self.dialogue, states, dialogues.flatten(), seen),
             self._run(self.speaker, states, turns, seen),
         ]
-        context = self.merge(self.dropout(torch.cat(heard, dim=-1))).view_as(hidden_states)
+        context = self.merge(self.dropout(torch.cat(states_of_both, dim=-1))).view_as(hidden_states)
         return self.norm(hidden_states + context)
 
     def step(
         self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor, state: GruState | None
     ) -> tuple[Tensor, GruState]:
-        """See [`Context.step`]; the state grows with the speakers alone.
+        """See [`Context.step`]; the state grows with the number of speakers.
 
         Raises:
             ValueError: the context is not causal.
@@ -366,32 +370,29 @@ class GruContext(Context):
         return self.norm(hidden_states + context), GruState(dialogue, speakers)
 
     def _run(self, gru: nn.GRU, states: Tensor, group: Tensor, seen: Tensor) -> Tensor:
-        """Runs over each group's seen states, in their order; every state, seen or not, gets what is known there.
+        """Runs over the visible states of each group in order; returns the result at every state, visible or not.
 
         Args:
-            gru: dialogue's or speaker's.
+            gru: GRU of the dialogue or of the speakers.
             states: `(n, hidden)`.
-            group: `(n,)`, numbers from 0.
-            seen: boolean `(n,)`.
+            group: `(n,)`, group numbers from 0.
+            seen: boolean `(n,)`, True for visible states.
         """
         groups = int(group.max()) + 1
         lengths = group.new_zeros(groups).index_add_(0, group, seen.long())
-        # How many of a state's group were seen up to it: counted through the groups in turn.
+        # Number of visible states of the group up to each state.
         order = group.argsort(stable=True)
         earlier_groups = (lengths.cumsum(0) - lengths)[group[order]]
         upto = torch.empty_like(group).scatter_(0, order, seen[order].long().cumsum(0) - earlier_groups)
         before = upto - seen.long()
         rows = states.new_zeros(groups, max(int(lengths.max()), 1), states.shape[-1])
         rows[group[seen], before[seen]] = states[seen]
-        # autocast to bf16 would run cuDNN's recurrence in fp16, whose range is too small for unscaled gradients.
+        # Under bf16 autocast cuDNN runs in fp16, whose range is too small for unscaled gradients.
         with torch.autocast(states.device.type, enabled=False):
             output = run_gru(gru, rows.to(self.norm.weight.dtype), lengths.clamp(min=1))
-        # A group of which nothing is seen ran over one empty row, which says nothing.
+        # A group without visible states ran over one empty row; its result is discarded.
         output = output * (lengths > 0)[:, None, None]
-        # The forward state is zero before the first seen utterance, the backward one after the last.
+        # The forward state is zero before the first visible utterance, the backward state after the last.
         output = nn.functional.pad(output, (0, 0, 1, 1))
         forward, *backward = output.chunk(self.directions, dim=-1)
         return torch.cat([forward[group, upto], *(states[group, before + 1] for states in backward)], dim=-1)
-
-
-__all__ = ["GruContext", "run_gru"]

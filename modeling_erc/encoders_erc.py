@@ -1,4 +1,4 @@
-"""Backbones: any `AutoModel` of text, speech or images becomes tokens of its modality. One registry: `ENCODERS`."""
+"""Encoders: `AutoModel` backbones for text, speech and images, and their projections. One registry: `ENCODERS`."""
 
 from abc import ABC, abstractmethod
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from .configuration_erc import ErcConfig
-from .layers_erc import Dropout, alike_lengths, unsplit
+from .layers_erc import Dropout, length_buckets, unsplit
 from .registry_erc import Registry
 
 try:
@@ -15,49 +15,310 @@ try:
 except ImportError:
     peft = None
 
+# Rows in a length bucket of a backbone.
+BUCKET_SIZE = 32
+# Masked spans per axis of SpecAugment.
+SPANS = 2
 
-def add_lora(backbone: PreTrainedModel, rank: int) -> None:
-    """Puts adapters into every linear layer of `backbone`, in place.
+
+def unimodal_config(config: PreTrainedConfig, modality: str) -> PreTrainedConfig:
+    """Returns the part of a multi-tower config that belongs to `modality`, e.g. `vision_config` of CLIP."""
+    tower = getattr(config, f"{modality}_config", None)
+    return tower if isinstance(tower, PreTrainedConfig) else config
+
+
+def strip_backbone(model: PreTrainedModel) -> PreTrainedModel:
+    """Removes parts that do not contribute to hidden states: decoder and pooling head."""
+    if model.config.is_encoder_decoder:
+        model = model.get_encoder()
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    if model.config.model_type.startswith("convnext"):
+        model.layernorm = nn.Identity()  # used for the pooled output only
+    if getattr(model.config, "layerdrop", 0.0):
+        model.config.layerdrop = 0.0  # dropping a layer would shift the numbers of the others
+    return model
+
+
+class BackboneEncoder(nn.Module, ABC):
+    """Runs a backbone over packed utterances and returns the hidden states of the chosen layer.
 
     Args:
-        backbone: changed in place.
-        rank: inner width of the adapters.
-
-    Raises:
-        ImportError: peft is not installed.
+        config: config of the model.
+        modality: modality of the backbone.
     """
-    if peft is None:
-        raise ImportError('lora_modalities needs peft: pip install "modeling-erc[lora]"')
-    peft.inject_adapter_in_model(
-        peft.LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules="all-linear"), backbone
-    )
-    for name, weight in backbone.named_parameters():
-        if "lora_" in name:
-            # peft has initialised it; transformers would do so again, and a fresh adapter would not start at nothing.
-            weight._is_hf_initialized = True  # type: ignore[attr-defined]
+
+    def __init__(self, config: ErcConfig, modality: str) -> None:
+        super().__init__()
+        self.layer: str = getattr(config, f"{modality}_layer")
+        self.frozen = modality in (config.frozen_modalities or [])
+        self.lora_rank = config.lora_rank if modality in (config.lora_modalities or []) else 0
+        self.set_backbone(AutoModel.from_config(config.backbone_config(modality)))
+
+    def set_backbone(self, model: PreTrainedModel) -> None:
+        """Sets `model` as the backbone and freezes or adapts it according to the config."""
+        self.backbone = strip_backbone(model)
+        if self.lora_rank and not self.frozen:
+            add_lora(self.backbone, self.lora_rank)
+        self.freeze()
+
+    def freeze(self) -> None:
+        """Freezes the weights that are not trained according to the config."""
+        if self.frozen:
+            self.backbone.requires_grad_(False).eval()
+        elif self.lora_rank:
+            train_adapters_only(self.backbone)
+
+    def forward(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes N utterances with length bucketing.
+
+        Args:
+            **inputs: inputs of [`encode`].
+
+        Returns:
+            tokens `(N, tokens, width)`, or `(N, layers, tokens, width)` for the layer `"mix"`, and their boolean mask
+            `(N, tokens)`.
+        """
+        lengths, size = self.lengths(inputs), self.bucket_size()
+        if lengths is None or len(lengths) <= size:
+            return self.encode(**inputs)
+        groups = length_buckets(lengths, size)
+        outputs = [self.encode(**self.trim(inputs, rows, int(lengths[rows].max()))) for rows in groups]
+        tokens = unsplit([tokens for tokens, _ in outputs], groups)
+        return tokens, unsplit([mask[..., None] for _, mask in outputs], groups)[..., 0]
+
+    @abstractmethod
+    def encode(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes all utterances in one batch; returns the same as `forward`."""
+
+    def bucket_size(self) -> int:
+        """Returns the number of rows in a length bucket."""
+        return BUCKET_SIZE
+
+    def lengths(self, inputs: dict[str, Tensor]) -> Tensor | None:
+        """Returns the input length of each row without padding, `(N,)`; `None` if all have one length."""
+        return None
+
+    def trim(self, inputs: dict[str, Tensor], rows: Tensor, length: int) -> dict[str, Tensor]:
+        """Selects rows and removes the padding beyond `length`."""
+        return {name: value[rows] for name, value in inputs.items()}
+
+    def choose_layer(self, last: Tensor, hidden_states: tuple[Tensor, ...] | None) -> Tensor:
+        """Returns the layer set in the config; hidden states are tokens or feature maps `(N, width, rows, columns)`."""
+        if self.layer == "last":
+            return _flat_tokens(last)
+        layers = [_flat_tokens(states) for states in hidden_states or ()]
+        if len({states.shape for states in layers}) != 1:
+            raise ValueError(f"{type(self.backbone).__name__} has layers of different shapes: use layer 'last'")
+        if self.layer == "mix":
+            return torch.stack(layers, dim=1)
+        try:
+            return layers[int(self.layer)]
+        except (ValueError, IndexError):
+            raise ValueError(
+                f"layer {self.layer!r} of {type(self.backbone).__name__}: use 'last', 'mix' or 0..{len(layers) - 1}"
+            ) from None
+
+    def run_backbone(self, **inputs: Tensor | None) -> Tensor:
+        """Runs the backbone and selects the layer."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            output = self.backbone(**inputs, output_hidden_states=self.layer != "last")
+        return self.choose_layer(output.last_hidden_state, getattr(output, "hidden_states", None))
+
+    def train(self, mode: bool = True) -> "BackboneEncoder":
+        """Keeps a frozen backbone in eval mode, so that its dropout and norms are inactive."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
 
 
-def train_adapters_only(backbone: nn.Module) -> None:
-    """Leaves the adapters as the only weights of `backbone` that are trained."""
-    for name, weight in backbone.named_parameters():
-        weight.requires_grad_("lora_" in name)
+def _flat_tokens(states: Tensor) -> Tensor:
+    # Convolutional image backbones give (N, width, rows, columns).
+    return states.flatten(2).transpose(1, 2) if states.dim() == 4 else states
 
 
-def merge_lora(backbone: nn.Module) -> None:
-    """Folds the adapters into the weights that they adapt, in place: what is left is an ordinary backbone."""
-    adapted = [name for name, module in backbone.named_modules() if hasattr(module, "base_layer")]
-    for name in adapted:
-        parent = backbone.get_submodule(name.rpartition(".")[0])
-        layer = backbone.get_submodule(name)
-        layer.merge()  # type: ignore[operator]
-        setattr(parent, name.rpartition(".")[2], layer.base_layer)
+ENCODERS: Registry[type[BackboneEncoder]] = Registry("encoder")
+
+
+@ENCODERS.register("text")
+class TextEncoder(BackboneEncoder):
+    """Text backbone. Returns the tokens of the utterance without those of neighbouring utterances in the input."""
+
+    def encode(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes text.
+
+        Args:
+            input_ids: `(N, length)`.
+            attention_mask: `(N, length)`.
+            text_token_mask: `(N, length)`, True for tokens of the utterance; the others are context.
+        """
+        own = inputs["text_token_mask"].bool()
+        tokens = self.run_backbone(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+        # Own tokens move to the front in order, which shortens the input of the fusion.
+        order = own.long().argsort(dim=1, descending=True, stable=True)[:, : int(own.sum(dim=1).max())]
+        index = order[..., None].expand(-1, -1, tokens.shape[-1])
+        if tokens.dim() == 4:
+            index = index[:, None].expand(-1, tokens.shape[1], -1, -1)
+        return tokens.gather(-2, index), own.gather(1, order)
+
+    def lengths(self, inputs: dict[str, Tensor]) -> Tensor | None:
+        """Returns the number of tokens of each row."""
+        return inputs["attention_mask"].sum(dim=1)
+
+    def trim(self, inputs: dict[str, Tensor], rows: Tensor, length: int) -> dict[str, Tensor]:
+        """Selects rows and removes the padding beyond `length`."""
+        return {name: value[rows, :length] for name, value in inputs.items()}
+
+
+@ENCODERS.register("audio")
+class AudioEncoder(BackboneEncoder):
+    """Speech backbone over the output of its feature extractor: waveforms, log-mel frames or log-mel images."""
+
+    def __init__(self, config: ErcConfig, modality: str) -> None:
+        super().__init__(config, modality)
+        self.stride = config.audio_token_stride
+        self.masking = config.audio_masking
+
+    def encode(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes speech.
+
+        Args:
+            audio_values: `(N, samples)`, `(N, mels, frames)`, `(N, frames, mels)` or `(N, channels, height, width)`.
+            audio_attention_mask: `(N, samples or frames)`, if the feature extractor pads.
+        """
+        values, mask = inputs["audio_values"], inputs.get("audio_attention_mask")
+        if self.training and self.masking:
+            values = mask_spans(values, self.masking)
+        if self.backbone.config.model_type == "whisper":
+            assert mask is not None
+            tokens, token_mask = self._whisper(values, mask.bool())
+        else:
+            name = self.backbone.main_input_name
+            if mask is not None and hasattr(self.backbone, "_get_feature_vector_attention_mask"):
+                tokens = self.run_backbone(**{name: values}, attention_mask=mask)
+                token_mask = self.backbone._get_feature_vector_attention_mask(tokens.shape[-2], mask).bool()
+            else:
+                tokens = self.run_backbone(**{name: values})
+                token_mask = tokens.new_ones(tokens.shape[0], tokens.shape[-2], dtype=torch.bool)
+        return pool_tokens(tokens, token_mask, self.stride)
+
+    def bucket_size(self) -> int:
+        """Returns 1 if a norm of the front-end runs over time, because padding would change the result."""
+        over_time = getattr(self.backbone.config, "feat_extract_norm", None) == "group"
+        return 1 if over_time else super().bucket_size()
+
+    def lengths(self, inputs: dict[str, Tensor]) -> Tensor | None:
+        """Returns the number of samples or frames of each row, if the feature extractor pads."""
+        mask = inputs.get("audio_attention_mask")
+        return None if mask is None else mask.sum(dim=1)
+
+    def trim(self, inputs: dict[str, Tensor], rows: Tensor, length: int) -> dict[str, Tensor]:
+        """Selects rows and removes the padding beyond `length`."""
+        values, mask = inputs["audio_values"][rows], inputs["audio_attention_mask"][rows, :length]
+        frames_first = values.dim() == 3 and self.backbone.config.model_type != "whisper"
+        return {
+            "audio_values": values[:, :length] if frames_first else values[..., :length],
+            "audio_attention_mask": mask,
+        }
+
+    def _whisper(self, mel: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Runs Whisper's encoder without padding to 30 s, which its own forward requires.
+
+        Padded frames are zero before each convolution and masked in attention, so that the tokens of a clip do not
+        depend on its batch.
+        """
+        encoder = self.backbone
+        states = nn.functional.gelu(encoder.conv1(mel.to(encoder.conv1.weight.dtype) * mask[:, None]))
+        states = nn.functional.gelu(encoder.conv2(states * mask[:, None])).transpose(1, 2)
+        token_mask = mask[:, ::2]
+        states = states + encoder.embed_positions.weight[: states.shape[1]]
+        states = nn.functional.dropout(states, encoder.dropout, encoder.training)
+        bias = states.new_zeros(token_mask.shape).masked_fill(~token_mask, torch.finfo(states.dtype).min)
+        hidden_states = [states]
+        # Layers above the chosen one are not needed.
+        for layer in encoder.layers[: int(self.layer) if self.layer.isdigit() else None]:
+            hidden_states.append(layer(hidden_states[-1], bias[:, None, None]))
+        if len(hidden_states) > len(encoder.layers):
+            hidden_states[-1] = encoder.layer_norm(hidden_states[-1])
+        return self.choose_layer(hidden_states[-1], tuple(hidden_states)), token_mask
+
+
+@ENCODERS.register("vision")
+class VisionEncoder(BackboneEncoder):
+    """Image backbone. A frame becomes one token, the mean of its patches."""
+
+    def encode(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes frames.
+
+        Args:
+            pixel_values: `(N, frames, channels, height, width)`.
+        """
+        pixels = inputs["pixel_values"]
+        utterances, frames = pixels.shape[:2]
+        patches = self.run_backbone(pixel_values=pixels.flatten(0, 1))
+        pooled = patches.mean(dim=-2)  # (N * frames, [layers,] width)
+        tokens = pooled.unflatten(0, (utterances, frames))
+        if tokens.dim() == 4:
+            tokens = tokens.transpose(1, 2)
+        return tokens, tokens.new_ones(utterances, frames, dtype=torch.bool)
+
+
+def pool_tokens(tokens: Tensor, mask: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    """Averages groups of `stride` neighbouring tokens, ignoring padding.
+
+    Args:
+        tokens: `(N, [layers,] tokens, width)`.
+        mask: boolean `(N, tokens)`.
+        stride: number of tokens that become one.
+    """
+    if stride == 1:
+        return tokens, mask
+    padding = -tokens.shape[-2] % stride
+    tokens = nn.functional.pad(tokens, (0, 0, 0, padding)).unflatten(-2, (-1, stride))
+    mask = nn.functional.pad(mask, (0, padding)).unflatten(-1, (-1, stride))
+    weights = mask[..., None].to(tokens.dtype)
+    if tokens.dim() == 5:
+        weights = weights[:, None]
+    return (tokens * weights).sum(dim=-2) / weights.sum(dim=-2).clamp(min=1.0), mask.any(dim=-1)
+
+
+def mask_spans(values: Tensor, share: float) -> Tensor:
+    """SpecAugment without time warping (Park et al. 2019, arXiv 1904.08779).
+
+    Sets `SPANS` spans of the last axis, and of the one before it if there is one, to the mean of the row. Length (up to
+    `share` of the axis) and position of a span are random.
+
+    Args:
+        values: `(N, samples)`, `(N, mels, frames)`, `(N, frames, mels)` or `(N, channels, height, width)`.
+        share: largest length of a span as a share of the axis, from 0 to 1.
+
+    Returns:
+        a tensor of the same shape.
+
+    Example:
+        >>> mask_spans(torch.randn(4, 80, 300), share=0.2).shape
+        torch.Size([4, 80, 300])
+    """
+    rows = len(values)
+    masked = torch.zeros_like(values, dtype=torch.bool)
+    for axis in range(1 if values.dim() == 2 else values.dim() - 2, values.dim()):
+        length = values.shape[axis]
+        for _ in range(SPANS):
+            width = torch.rand(rows, 1, device=values.device) * share * length
+            start = torch.rand(rows, 1, device=values.device) * (length - width)
+            position = torch.arange(length, device=values.device)
+            span = (position >= start) & (position < start + width)
+            masked |= span.view(rows, *(length if i == axis else 1 for i in range(1, values.dim())))
+    mean = values.flatten(1).mean(dim=1).view(rows, *[1] * (values.dim() - 1))
+    return torch.where(masked, mean, values)
 
 
 class ModalityProjection(nn.Module):
-    """From a modality's own width to the fusion's: layer mix, standardisation or norm, linear map.
+    """Projects tokens of a modality to the hidden width: layer mix, standardisation or norm, linear map.
 
-    Precomputed features come on any scale: `feature_mean` and `feature_scale` are set once from the training split
-    (see [`ErcPreTrainedModel.set_feature_statistics`]) and travel with the checkpoint.
+    `feature_mean` and `feature_scale` standardise precomputed features. They are computed from the training split (see
+    [`ErcPreTrainedModel.set_feature_statistics`]) and saved with the checkpoint.
     """
 
     def __init__(self, config: ErcConfig, modality: str) -> None:
@@ -84,309 +345,43 @@ class ModalityProjection(nn.Module):
 
 
 def backbone_width(config: PreTrainedConfig) -> int:
-    """Width of a backbone's hidden states."""
+    """Returns the width of the hidden states of a backbone."""
     width: int = config.hidden_size if hasattr(config, "hidden_size") else config.hidden_sizes[-1]
     return width
 
 
-SPANS = 2
-
-
-def mask_spans(values: Tensor, share: float) -> Tensor:
-    """SpecAugment without the warping (Park et al. 2019, arXiv 1904.08779).
-
-    In each row, `SPANS` spans of the last axis, and of the one before where there is one, take the row's mean. A span
-    is anything up to `share` of its axis long and lies anywhere.
+def add_lora(backbone: PreTrainedModel, rank: int) -> None:
+    """Adds low-rank adapters to every linear layer of `backbone`, in place.
 
     Args:
-        values: `(N, samples)`, `(N, mels, frames)`, `(N, frames, mels)` or `(N, channels, height, width)`.
-        share: of each axis, from 0 to 1.
+        backbone: model to adapt.
+        rank: rank of the adapters.
 
-    Returns:
-        what `values` is, with the spans blanked.
-
-    Example:
-        >>> mask_spans(torch.randn(4, 80, 300), share=0.2).shape
-        torch.Size([4, 80, 300])
+    Raises:
+        ImportError: peft is not installed.
     """
-    rows = len(values)
-    blank = torch.zeros_like(values, dtype=torch.bool)
-    for axis in range(1 if values.dim() == 2 else values.dim() - 2, values.dim()):
-        length = values.shape[axis]
-        for _ in range(SPANS):
-            width = torch.rand(rows, 1, device=values.device) * share * length
-            start = torch.rand(rows, 1, device=values.device) * (length - width)
-            place = torch.arange(length, device=values.device)
-            span = (place >= start) & (place < start + width)
-            blank |= span.view(rows, *(length if i == axis else 1 for i in range(1, values.dim())))
-    mean = values.flatten(1).mean(dim=1).view(rows, *[1] * (values.dim() - 1))
-    return torch.where(blank, mean, values)
+    if peft is None:
+        raise ImportError('lora_modalities needs peft: pip install "modeling-erc[lora]"')
+    peft.inject_adapter_in_model(
+        peft.LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules="all-linear"), backbone
+    )
+    for name, weight in backbone.named_parameters():
+        if "lora_" in name:
+            # Initialised by peft; transformers would do so again, and a new adapter would not start at zero.
+            weight._is_hf_initialized = True  # type: ignore[attr-defined]
 
 
-# Rows that a backbone reads together: few enough to be of alike length, enough to fill the machine.
-GROUP_ROWS = 32
+def train_adapters_only(backbone: nn.Module) -> None:
+    """Makes the adapters the only trainable weights of `backbone`."""
+    for name, weight in backbone.named_parameters():
+        weight.requires_grad_("lora_" in name)
 
 
-def unimodal_config(config: PreTrainedConfig, modality: str) -> PreTrainedConfig:
-    """The one tower of a multi-tower config that belongs to `modality`, e.g. `vision_config` of CLIP."""
-    tower = getattr(config, f"{modality}_config", None)
-    return tower if isinstance(tower, PreTrainedConfig) else config
-
-
-def strip_backbone(model: PreTrainedModel) -> PreTrainedModel:
-    """Leaves what makes hidden states: the encoder of an encoder-decoder, and no pooling head."""
-    if model.config.is_encoder_decoder:
-        model = model.get_encoder()
-    if getattr(model, "pooler", None) is not None:
-        model.pooler = None
-    if model.config.model_type.startswith("convnext"):
-        model.layernorm = nn.Identity()  # of the pooled output only
-    if getattr(model.config, "layerdrop", 0.0):
-        model.config.layerdrop = 0.0  # a layer that is left out in training would shift the numbers of the others
-    return model
-
-
-class BackboneEncoder(nn.Module, ABC):
-    """Runs a backbone over packed utterances and hands on the hidden states of the chosen layer.
-
-    Args:
-        config: the whole model's config.
-        modality: whose backbone this is.
-    """
-
-    def __init__(self, config: ErcConfig, modality: str) -> None:
-        super().__init__()
-        self.layer: str = getattr(config, f"{modality}_layer")
-        self.frozen = modality in (config.frozen_modalities or [])
-        self.lora_rank = config.lora_rank if modality in (config.lora_modalities or []) else 0
-        self.set_backbone(AutoModel.from_config(config.backbone_config(modality)))
-
-    def set_backbone(self, model: PreTrainedModel) -> None:
-        """Takes `model` as the backbone, stripped, frozen or adapted as the config says."""
-        self.backbone = strip_backbone(model)
-        if self.lora_rank and not self.frozen:
-            add_lora(self.backbone, self.lora_rank)
-        self.freeze()
-
-    def freeze(self) -> None:
-        """Stops the training of the weights that the config says stay as they are."""
-        if self.frozen:
-            self.backbone.requires_grad_(False).eval()
-        elif self.lora_rank:
-            train_adapters_only(self.backbone)
-
-    def forward(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Encodes N utterances, those of alike length together.
-
-        Args:
-            **inputs: as for [`encode`].
-
-        Returns:
-            tokens `(N, tokens, width)`, or `(N, layers, tokens, width)` for the layer `"mix"`, and their boolean mask
-            `(N, tokens)`.
-        """
-        lengths, size = self.lengths(inputs), self.rows_together()
-        if lengths is None or len(lengths) <= size:
-            return self.encode(**inputs)
-        groups = alike_lengths(lengths, size)
-        outputs = [self.encode(**self.trim(inputs, rows, int(lengths[rows].max()))) for rows in groups]
-        tokens = unsplit([tokens for tokens, _ in outputs], groups)
-        return tokens, unsplit([mask[..., None] for _, mask in outputs], groups)[..., 0]
-
-    @abstractmethod
-    def encode(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Encodes utterances in one go; the result is that of `forward`."""
-
-    def rows_together(self) -> int:
-        """How many rows the backbone reads at once."""
-        return GROUP_ROWS
-
-    def lengths(self, inputs: dict[str, Tensor]) -> Tensor | None:
-        """How long each row's input really is, `(N,)`; `None` where all are of one length."""
-        return None
-
-    def trim(self, inputs: dict[str, Tensor], rows: Tensor, length: int) -> dict[str, Tensor]:
-        """Some of the rows, without the padding beyond `length`."""
-        return {name: value[rows] for name, value in inputs.items()}
-
-    def choose_layer(self, last: Tensor, hidden_states: tuple[Tensor, ...] | None) -> Tensor:
-        """The layer that the config asks for; hidden states are of tokens or of maps `(N, width, rows, columns)`."""
-        if self.layer == "last":
-            return _flat_tokens(last)
-        layers = [_flat_tokens(states) for states in hidden_states or ()]
-        if len({states.shape for states in layers}) != 1:
-            raise ValueError(f"{type(self.backbone).__name__} has layers of different shapes: use layer 'last'")
-        if self.layer == "mix":
-            return torch.stack(layers, dim=1)
-        try:
-            return layers[int(self.layer)]
-        except (ValueError, IndexError):
-            raise ValueError(
-                f"layer {self.layer!r} of {type(self.backbone).__name__}: use 'last', 'mix' or 0..{len(layers) - 1}"
-            ) from None
-
-    def run_backbone(self, **inputs: Tensor | None) -> Tensor:
-        """Calls the backbone and picks the layer."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            output = self.backbone(**inputs, output_hidden_states=self.layer != "last")
-        return self.choose_layer(output.last_hidden_state, getattr(output, "hidden_states", None))
-
-    def train(self, mode: bool = True) -> "BackboneEncoder":
-        """A frozen backbone stays in eval mode: its dropout and norms must not move."""
-        super().train(mode)
-        if self.frozen:
-            self.backbone.eval()
-        return self
-
-
-def _flat_tokens(states: Tensor) -> Tensor:
-    # Convolutional image backbones give (N, width, rows, columns).
-    return states.flatten(2).transpose(1, 2) if states.dim() == 4 else states
-
-
-ENCODERS: Registry[type[BackboneEncoder]] = Registry("encoder")
-
-
-@ENCODERS.register("text")
-class TextEncoder(BackboneEncoder):
-    """Text backbone. With neighbouring utterances in the input, only the utterance's own tokens are handed on."""
-
-    def encode(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Encodes.
-
-        Args:
-            input_ids: `(N, length)`.
-            attention_mask: `(N, length)`.
-            text_token_mask: `(N, length)`, the utterance's own tokens; the others are context for them.
-        """
-        own = inputs["text_token_mask"].bool()
-        tokens = self.run_backbone(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
-        # Own tokens move to the front, in order, so that fusion pays for them alone.
-        order = own.long().argsort(dim=1, descending=True, stable=True)[:, : int(own.sum(dim=1).max())]
-        index = order[..., None].expand(-1, -1, tokens.shape[-1])
-        if tokens.dim() == 4:
-            index = index[:, None].expand(-1, tokens.shape[1], -1, -1)
-        return tokens.gather(-2, index), own.gather(1, order)
-
-    def lengths(self, inputs: dict[str, Tensor]) -> Tensor | None:
-        """Tokens of each row."""
-        return inputs["attention_mask"].sum(dim=1)
-
-    def trim(self, inputs: dict[str, Tensor], rows: Tensor, length: int) -> dict[str, Tensor]:
-        """Some of the rows, without the padding beyond `length`."""
-        return {name: value[rows, :length] for name, value in inputs.items()}
-
-
-@ENCODERS.register("audio")
-class AudioEncoder(BackboneEncoder):
-    """Speech backbone over what its own feature extractor makes: waves, log-mel frames or log-mel images."""
-
-    def __init__(self, config: ErcConfig, modality: str) -> None:
-        super().__init__(config, modality)
-        self.stride = config.audio_token_stride
-        self.masking = config.audio_masking
-
-    def encode(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Encodes.
-
-        Args:
-            audio_values: `(N, samples)`, `(N, mels, frames)`, `(N, frames, mels)` or `(N, channels, height, width)`.
-            audio_attention_mask: `(N, samples or frames)`, if the front-end pads.
-        """
-        values, mask = inputs["audio_values"], inputs.get("audio_attention_mask")
-        if self.training and self.masking:
-            values = mask_spans(values, self.masking)
-        if self.backbone.config.model_type == "whisper":
-            assert mask is not None
-            tokens, token_mask = self._whisper(values, mask.bool())
-        else:
-            name = self.backbone.main_input_name
-            if mask is not None and hasattr(self.backbone, "_get_feature_vector_attention_mask"):
-                tokens = self.run_backbone(**{name: values}, attention_mask=mask)
-                token_mask = self.backbone._get_feature_vector_attention_mask(tokens.shape[-2], mask).bool()
-            else:
-                tokens = self.run_backbone(**{name: values})
-                token_mask = tokens.new_ones(tokens.shape[0], tokens.shape[-2], dtype=torch.bool)
-        return pool_tokens(tokens, token_mask, self.stride)
-
-    def rows_together(self) -> int:
-        """One by one where a norm of the front-end runs over time: padding would change a clip by half and more."""
-        over_time = getattr(self.backbone.config, "feat_extract_norm", None) == "group"
-        return 1 if over_time else super().rows_together()
-
-    def lengths(self, inputs: dict[str, Tensor]) -> Tensor | None:
-        """Samples or frames of each row, if the front-end pads."""
-        mask = inputs.get("audio_attention_mask")
-        return None if mask is None else mask.sum(dim=1)
-
-    def trim(self, inputs: dict[str, Tensor], rows: Tensor, length: int) -> dict[str, Tensor]:
-        """Some of the rows, without the padding beyond `length`."""
-        values, mask = inputs["audio_values"][rows], inputs["audio_attention_mask"][rows, :length]
-        frames_first = values.dim() == 3 and self.backbone.config.model_type != "whisper"
-        return {
-            "audio_values": values[:, :length] if frames_first else values[..., :length],
-            "audio_attention_mask": mask,
-        }
-
-    def _whisper(self, mel: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Whisper's encoder on as many frames as there are; its own forward insists on 30 s of padding.
-
-        Padded frames are zeroed before each convolution and masked in attention, so that a clip gives the same tokens
-        alone and in any batch.
-        """
-        encoder = self.backbone
-        states = nn.functional.gelu(encoder.conv1(mel.to(encoder.conv1.weight.dtype) * mask[:, None]))
-        states = nn.functional.gelu(encoder.conv2(states * mask[:, None])).transpose(1, 2)
-        token_mask = mask[:, ::2]
-        states = states + encoder.embed_positions.weight[: states.shape[1]]
-        states = nn.functional.dropout(states, encoder.dropout, encoder.training)
-        bias = states.new_zeros(token_mask.shape).masked_fill(~token_mask, torch.finfo(states.dtype).min)
-        hidden_states = [states]
-        # Layers above the one that is asked for would be computed for nothing.
-        for layer in encoder.layers[: int(self.layer) if self.layer.isdigit() else None]:
-            hidden_states.append(layer(hidden_states[-1], bias[:, None, None]))
-        if len(hidden_states) > len(encoder.layers):
-            hidden_states[-1] = encoder.layer_norm(hidden_states[-1])
-        return self.choose_layer(hidden_states[-1], tuple(hidden_states)), token_mask
-
-
-@ENCODERS.register("vision")
-class VisionEncoder(BackboneEncoder):
-    """Image backbone, frame by frame: a frame is one token, the mean of its patches."""
-
-    def encode(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Encodes.
-
-        Args:
-            pixel_values: `(N, frames, channels, height, width)`.
-        """
-        pixels = inputs["pixel_values"]
-        utterances, frames = pixels.shape[:2]
-        patches = self.run_backbone(pixel_values=pixels.flatten(0, 1))
-        pooled = patches.mean(dim=-2)  # (N * frames, [layers,] width)
-        tokens = pooled.unflatten(0, (utterances, frames))
-        if tokens.dim() == 4:
-            tokens = tokens.transpose(1, 2)
-        return tokens, tokens.new_ones(utterances, frames, dtype=torch.bool)
-
-
-def pool_tokens(tokens: Tensor, mask: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-    """Averages `stride` neighbouring tokens into one, over those that are not padding.
-
-    Args:
-        tokens: `(N, [layers,] tokens, width)`.
-        mask: boolean `(N, tokens)`.
-        stride: tokens that become one.
-    """
-    if stride == 1:
-        return tokens, mask
-    padding = -tokens.shape[-2] % stride
-    tokens = nn.functional.pad(tokens, (0, 0, 0, padding)).unflatten(-2, (-1, stride))
-    mask = nn.functional.pad(mask, (0, padding)).unflatten(-1, (-1, stride))
-    weights = mask[..., None].to(tokens.dtype)
-    if tokens.dim() == 5:
-        weights = weights[:, None]
-    return (tokens * weights).sum(dim=-2) / weights.sum(dim=-2).clamp(min=1.0), mask.any(dim=-1)
-
-
-__all__ = ["mask_spans"]
+def merge_lora(backbone: nn.Module) -> None:
+    """Merges the adapters into the weights of the backbone, in place."""
+    adapted = [name for name, module in backbone.named_modules() if hasattr(module, "base_layer")]
+    for name in adapted:
+        parent = backbone.get_submodule(name.rpartition(".")[0])
+        layer = backbone.get_submodule(name)
+        layer.merge()  # type: ignore[operator]
+        setattr(parent, name.rpartition(".")[2], layer.base_layer)

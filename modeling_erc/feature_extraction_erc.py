@@ -1,4 +1,4 @@
-"""Sound as a picture: log-mel images, so that an image backbone (ViT and its kin) can serve as the audio encoder."""
+"""Log-mel images of audio, so that an image backbone such as ViT can be the audio encoder."""
 
 from typing import Any, ClassVar
 
@@ -8,30 +8,29 @@ from transformers import BatchFeature, SequenceFeatureExtractor
 from transformers.audio_utils import mel_filter_bank, optimal_fft_length, spectrogram, window_function
 
 MIN_FREQUENCY = 20.0
-# What lies this far (decibels) below a clip's loudest point is black.
+# Decibels below the peak of a clip that are black.
 DYNAMIC_RANGE = 80.0
-# Mel powers below this count as silence, so that an all-zero clip is black and not its own loudest point.
+# Smallest peak of the mel power, so that an all-zero clip is black.
 SILENCE_POWER = 1e-6
 
 
 class LogMelImageFeatureExtractor(SequenceFeatureExtractor):
-    """Turns clips into square images of their log-mel spectrogram: time runs to the right, low frequencies are below.
+    """Converts clips to square images of their log-mel spectrogram, with low frequencies at the bottom.
 
-    The width always stands for `max_seconds`: a shorter clip is followed by silence (black), a longer one is cut, so
-    that speaking rate looks the same in all. The grey scale is each clip's own, 80 dB below its peak to its peak, and
-    so does not depend on how loud it was recorded. Images as input to a pretrained ViT: AST (Gong et al. 2021,
-    arXiv 2104.01778).
+    The width stands for `max_seconds`: shorter clips are padded with silence (black), longer ones are cut. Grey values
+    range from 80 dB below the peak of a clip to its peak, so that loudness does not matter. Spectrogram images as input
+    of a pretrained ViT follow AST (Gong et al. 2021, arXiv 2104.01778).
 
     Args:
-        sampling_rate: Rate of the sound in Hz.
+        sampling_rate: Sampling rate in Hz.
         num_mel_bins: Mel bands from 20 Hz to half the sampling rate.
         image_size: Height and width in pixels.
-        num_channels: Colour channels of the backbone; all carry the same picture.
-        hop_seconds: From one spectrum to the next, in seconds.
-        window_seconds: Length of a spectrum's window, in seconds.
-        max_seconds: What the width of an image stands for, in seconds.
+        num_channels: Colour channels of the backbone; all are equal.
+        hop_seconds: Hop between spectra, in seconds.
+        window_seconds: Length of the window of a spectrum, in seconds.
+        max_seconds: Duration of the width of an image, in seconds.
         image_mean: Subtracted from the grey values (0..1).
-        image_std: Divides them afterwards.
+        image_std: Divides the grey values afterwards.
 
     Example:
         >>> extractor = LogMelImageFeatureExtractor()
@@ -54,7 +53,7 @@ class LogMelImageFeatureExtractor(SequenceFeatureExtractor):
         image_std: float = 0.5,
         **kwargs: Any,
     ) -> None:
-        # A saved extractor passes its feature_size and padding_value back in: both follow from the rest.
+        # A saved extractor has feature_size and padding_value, which follow from the other settings.
         kwargs |= {"feature_size": num_mel_bins, "sampling_rate": sampling_rate, "padding_value": 0.0}
         super().__init__(**kwargs)
         self.num_mel_bins = num_mel_bins
@@ -65,7 +64,7 @@ class LogMelImageFeatureExtractor(SequenceFeatureExtractor):
         self.max_seconds = max_seconds
         self.image_mean = image_mean
         self.image_std = image_std
-        # transformers leaves attributes of these two names out of the saved file.
+        # transformers does not save attributes with these two names.
         self.window = window_function(round(window_seconds * sampling_rate), "hann")
         self.mel_filters = mel_filter_bank(
             num_frequency_bins=self._fft_length // 2 + 1,
@@ -82,19 +81,19 @@ class LogMelImageFeatureExtractor(SequenceFeatureExtractor):
         return_tensors: str | None = None,
         **kwargs: Any,
     ) -> BatchFeature:
-        """Makes one image a clip.
+        """Converts each clip to an image.
 
         Args:
             raw_speech: One clip `(samples,)`, or several as a list or as rows `(batch, samples)`.
-            sampling_rate: Rate of the clips in Hz, to be checked against the extractor's.
+            sampling_rate: Sampling rate of the clips in Hz; must be that of the extractor.
             return_tensors: "pt" for torch tensors; numpy by default.
-            kwargs: Padding options of other extractors, without effect: all images have one size.
+            kwargs: Padding options of other extractors, ignored because all images have one size.
 
         Returns:
             `pixel_values` `(batch, num_channels, image_size, image_size)`, float32.
 
         Raises:
-            ValueError: The rate is not the extractor's, or a clip is empty or not `(samples,)`.
+            ValueError: The sampling rate differs, or a clip is empty or not `(samples,)`.
         """
         if sampling_rate is not None and sampling_rate != self.sampling_rate:
             raise ValueError(f"sound at {sampling_rate} Hz, expected {self.sampling_rate} Hz: resample it first")
@@ -105,7 +104,7 @@ class LogMelImageFeatureExtractor(SequenceFeatureExtractor):
 
     @property
     def _fft_length(self) -> int:
-        """Twice what the window needs: else the lowest mel bands fall between two frequencies and stay empty."""
+        """Twice the length for the window, because the lowest mel bands would otherwise be empty."""
         return 2 * optimal_fft_length(len(self.window))
 
     def _image(self, clip: np.ndarray, row: int) -> np.ndarray:
@@ -129,7 +128,7 @@ class LogMelImageFeatureExtractor(SequenceFeatureExtractor):
         decibels = 10 * np.log10(power / max(power.max(), SILENCE_POWER))
         grey = np.zeros((self.num_mel_bins, 1 + width // hop), dtype=np.float32)
         grey[::-1, : power.shape[1]] = np.maximum(1 + decibels / DYNAMIC_RANGE, 0)
-        # Antialiased, because plain bilinear scaling skips most spectra where the picture gets narrower.
+        # Antialiased, because plain bilinear scaling skips spectra when the image gets narrower.
         pixels = torch.nn.functional.interpolate(
             torch.from_numpy(grey)[None, None],
             size=(self.image_size, self.image_size),

@@ -1,4 +1,4 @@
-"""Fusion of the modalities of one utterance. One small interface, one registry: `FUSIONS`."""
+"""Fusion of the modalities of an utterance: one interface and one registry, `FUSIONS`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -9,17 +9,17 @@ from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration_erc import ErcConfig
-from .layers_erc import Dropout, TransformerLayer, alike_lengths, attend, end_of, feed_forward, masked_mean, unsplit
+from .layers_erc import Dropout, TransformerLayer, attend, end_of, feed_forward, length_buckets, masked_mean, unsplit
 from .registry_erc import Registry
 
 
 @dataclass
 class FusionOutput:
-    """What every fusion returns, for N packed utterances.
+    """Output of a fusion for N packed utterances.
 
     Args:
         joint: `(N, hidden)`, the fused feature.
-        per_modality: `(N, hidden)` for each modality; rows of absent modalities carry no meaning.
+        per_modality: `(N, hidden)` for each modality; rows of absent modalities are undefined.
     """
 
     joint: Tensor
@@ -27,9 +27,9 @@ class FusionOutput:
 
 
 class Fusion(nn.Module, ABC):
-    """Interface of a fusion: tokens of every modality in, one joint feature an utterance out.
+    """Interface of a fusion, from the tokens of all modalities to one joint feature per utterance.
 
-    A fusion implements `fuse`, and must not let an absent modality or a masked token change its output.
+    A subclass implements `fuse`. Absent modalities and masked tokens must not change its output.
     """
 
     def __init__(self, config: ErcConfig) -> None:
@@ -37,48 +37,49 @@ class Fusion(nn.Module, ABC):
         self.modalities = config.modalities
 
     def forward(self, tokens: dict[str, Tensor], token_mask: dict[str, Tensor], modality_mask: Tensor) -> FusionOutput:
-        """Fuses.
+        """Fuses the modalities of each utterance.
 
         Args:
-            tokens: `(N, tokens, hidden)` for each modality; masked ones may hold anything, NaN as well.
+            tokens: `(N, tokens, hidden)` for each modality; masked ones may hold any value, including NaN.
             token_mask: boolean `(N, tokens)` for each modality, False everywhere in rows that lack it.
             modality_mask: boolean `(N, modalities)`.
         """
-        # A weight of zero alone would not do: zero times NaN is NaN.
+        # A weight of zero is not enough: zero times NaN is NaN.
         tokens = {m: tokens[m].masked_fill(~token_mask[m][..., None], 0.0) for m in self.modalities}
         return self.fuse(tokens, token_mask, modality_mask)
 
     @abstractmethod
     def fuse(self, tokens: dict[str, Tensor], token_mask: dict[str, Tensor], modality_mask: Tensor) -> FusionOutput:
-        """What `forward` does, with masked tokens set to zero."""
+        """Implements `forward`; masked tokens are set to zero."""
 
 
 FUSIONS: Registry[type[Fusion]] = Registry("fusion")
 
-# Utterances that are fused together: few enough to be of alike length.
-ROWS_TOGETHER = 64
+# Utterances in a length bucket.
+BUCKET_SIZE = 64
+# Rank of the weight tensor of `TensorFusion`.
+RANK = 4
 
 
 def fuse(
     fusion: Fusion, tokens: dict[str, Tensor], token_mask: dict[str, Tensor], modality_mask: Tensor
 ) -> FusionOutput:
-    """Fuses utterances of alike length together: a long one must not make all others as long.
+    """Runs a fusion with length bucketing.
 
     Args:
-        fusion: any.
-        tokens: as for [`Fusion.forward`].
-        token_mask: likewise.
-        modality_mask: likewise.
+        fusion: fusion to run.
+        tokens: `(N, tokens, hidden)` for each modality.
+        token_mask: boolean `(N, tokens)` for each modality.
+        modality_mask: boolean `(N, modalities)`.
     """
     longest = sum(mask.shape[1] for mask in token_mask.values())
-    if longest <= 16 or modality_mask.shape[0] <= ROWS_TOGETHER:
+    if longest <= 16 or modality_mask.shape[0] <= BUCKET_SIZE:
         whole: FusionOutput = fusion(tokens, token_mask, modality_mask)
         return whole
     lengths = torch.stack([mask.sum(dim=1) for mask in token_mask.values()]).sum(dim=0)
-    groups = alike_lengths(lengths, ROWS_TOGETHER)
+    groups = length_buckets(lengths, BUCKET_SIZE)
     parts = []
     for rows in groups:
-        # Up to the last token that any of the rows has.
         ends = {m: end_of(mask[rows]) for m, mask in token_mask.items()}
         parts.append(
             fusion(
@@ -97,11 +98,10 @@ def fuse(
 class JointVectorFusion(Fusion):
     """Exchange through trainable joint vectors, after Shi et al. 2024 (arXiv 2405.17900).
 
-    In each layer every modality runs its own transformer layer over [its tokens ; joint vectors]. The modalities'
-    updated copies of the joint vectors are averaged over the modalities that are present and go into the next layer.
-    Modalities exchange information only through them: what is specific to a modality stays with it, and what is shared
-    has to pass a bottleneck (cf. attention bottlenecks, Nagrani et al. 2021, arXiv 2107.00135). The paper's equations
-    were not at hand: the mean as merge and the separate layers are this project's choice.
+    In each layer every modality runs its own transformer layer over [its tokens ; joint vectors]. The updated copies of
+    the joint vectors are averaged over the modalities present and go into the next layer. Modalities exchange
+    information only through this bottleneck (cf. Nagrani et al. 2021, arXiv 2107.00135). The mean and the separate
+    layers are choices of this project, because the paper's equations were not available.
     """
 
     def __init__(self, config: ErcConfig) -> None:
@@ -131,7 +131,7 @@ class JointVectorFusion(Fusion):
             tokens = updated
             present = modality_mask[:, :, None].expand(-1, -1, joint.shape[1])
             merged = masked_mean(torch.stack(copies, dim=1), present, dim=1)
-            # An utterance without any modality keeps the vectors as they are, so that its output stays finite.
+            # An utterance without modalities keeps the vectors, so that its output is finite.
             joint = torch.where(modality_mask.any(dim=1)[:, None, None], merged, joint)
         per_modality = {
             m: self.modality_norms[m](masked_mean(tokens[m], token_mask[m], dim=1)) for m in self.modalities
@@ -140,15 +140,14 @@ class JointVectorFusion(Fusion):
 
 
 def matched_width(parameters_of: Callable[[int], int], target: int) -> int:
-    """The width whose parameter count is nearest to the target.
+    """Returns the width whose parameter count is nearest to the target.
 
     Args:
-        parameters_of: gives the count at a width. It must grow linearly, as it does where the width is that of
-            hidden layers between fixed ends.
-        target: the count to meet.
+        parameters_of: parameter count as a function of the width; must be linear.
+        target: parameter count to match.
 
     Returns:
-        the width, 1 at least.
+        the width, at least 1.
 
     Example:
         >>> matched_width(lambda width: 100 + 20 * width, target=250)
@@ -159,21 +158,20 @@ def matched_width(parameters_of: Callable[[int], int], target: int) -> int:
 
 
 def num_parameters(module: nn.Module) -> int:
-    """All its parameters, trained or not."""
+    """Counts all parameters, trained or not."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 class MatchedFusion(Fusion):
-    """A fusion with as many parameters as `joint_vector`, so that a comparison compares the idea and not the size.
+    """A fusion with the parameter count of `joint_vector`, so that comparisons do not depend on size.
 
-    The width rule: every hidden layer of the fusion (in the feed-forward nets of its layers and where it merges) has
-    the same inner width, in place of `intermediate_size`: the one with which the count comes nearest to that of
-    `joint_vector` for the same config. So each fusion pays for its own means of exchange with the width of its layers.
-    The width depends on nothing but the config.
+    All hidden layers of the fusion (in its feed-forward networks and its merge) have the same inner width instead of
+    `intermediate_size`. The width is chosen so that the parameter count is nearest to that of `joint_vector` for the
+    same config.
 
     Args:
-        config: the model's.
-        width: the inner width; default: by the rule. A subclass takes it too, and reads `self.width`.
+        config: config of the model.
+        width: inner width; default: computed by the rule above. Subclasses accept it and use `self.width`.
     """
 
     def __init__(self, config: ErcConfig, width: int | None = None) -> None:
@@ -186,10 +184,9 @@ class MatchedFusion(Fusion):
 
 
 class LateFusion(MatchedFusion):
-    """Merges one vector a modality, the mean of its tokens, after layers in which each modality is by itself.
+    """Base of fusions that merge one vector per modality: the mean of its tokens after its own transformer layers.
 
-    Each modality runs the same number of own transformer layers as in `joint_vector`, so that a comparison compares the
-    exchange and not the depth.
+    The number of layers is that of `joint_vector`, so that comparisons do not depend on depth.
     """
 
     def __init__(self, config: ErcConfig, width: int | None = None) -> None:
@@ -205,7 +202,7 @@ class LateFusion(MatchedFusion):
         per_modality = {}
         for m in self.modalities:
             states = tokens[m]
-            # A row without tokens still needs a position to look at: it sees its own zeros, and its mean is zero.
+            # A row without tokens attends to its zeros, because an empty softmax is NaN.
             seen = (token_mask[m] | ~token_mask[m].any(dim=1, keepdim=True))[:, None, None]
             for layer in self.layers:
                 states = layer[m](states, seen)  # type: ignore[index]
@@ -219,7 +216,7 @@ class LateFusion(MatchedFusion):
 
 
 def concat_net(config: ErcConfig, width: int) -> nn.Sequential:
-    """Feed-forward net of the inner width from the modalities side by side, `(N, modalities * hidden)`, to one."""
+    """Returns a feed-forward network from concatenated modalities `(N, modalities * hidden)` to `(N, hidden)`."""
     return nn.Sequential(
         nn.Linear(len(config.modalities) * config.hidden_size, width),
         nn.GELU(),
@@ -231,9 +228,9 @@ def concat_net(config: ErcConfig, width: int) -> nn.Sequential:
 
 @FUSIONS.register("concat")
 class ConcatFusion(LateFusion):
-    """Simple concatenation, the baseline: each modality's mean token, side by side, through a feed-forward net.
+    """Concatenation, the baseline: a feed-forward network over the mean token of each modality.
 
-    Absent modalities enter as zeros.
+    Absent modalities are zero.
     """
 
     def __init__(self, config: ErcConfig, width: int | None = None) -> None:
@@ -247,15 +244,15 @@ class ConcatFusion(LateFusion):
 
 
 class CrossmodalLayer(GradientCheckpointingLayer):
-    """Pre-norm transformer layer whose queries are one modality's and whose keys and values another's.
+    """Pre-norm transformer layer with queries of one modality and keys and values of another.
 
-    Beside the source's tokens there is a null position, of key and value zero: a target can decline to listen, which
-    gives the attention a choice even where the source has a single token, and a source without tokens is no exception.
+    A null position with key and value zero follows the tokens of the source, so that a target can ignore the source
+    and a source without tokens needs no special case.
 
     Args:
-        config: gives `hidden_size`, `num_attention_heads` and `hidden_dropout_prob`.
-        attention_size: width of the attention, a multiple of the heads.
-        intermediate_size: width of the feed-forward net.
+        config: config with `hidden_size`, `num_attention_heads` and `hidden_dropout_prob`.
+        attention_size: width of the attention, a multiple of the number of heads.
+        intermediate_size: width of the feed-forward network.
     """
 
     def __init__(self, config: ErcConfig, attention_size: int, intermediate_size: int) -> None:
@@ -269,7 +266,7 @@ class CrossmodalLayer(GradientCheckpointingLayer):
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, target: Tensor, source: Tensor, source_mask: Tensor) -> Tensor:
-        """One layer.
+        """Applies the layer.
 
         Args:
             target: `(N, length, hidden)`.
@@ -282,10 +279,10 @@ class CrossmodalLayer(GradientCheckpointingLayer):
         query = self.query(self.attention_norm(target)).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         key_value = nn.functional.pad(self.key_value(self.attention_norm(source)), (0, 0, 0, 1))
         key, value = key_value.unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        heard = attend(
+        attended = attend(
             query, key, value, nn.functional.pad(source_mask, (0, 1), value=True)[:, None, None], self.dropout
         )
-        target = target + self.dropout(self.attention_output(heard.transpose(1, 2).flatten(2)))
+        target = target + self.dropout(self.attention_output(attended.transpose(1, 2).flatten(2)))
         return target + self.dropout(self.feed_forward(target))
 
 
@@ -293,14 +290,14 @@ class CrossmodalLayer(GradientCheckpointingLayer):
 class CrossAttentionFusion(MatchedFusion):
     """Pairwise crossmodal attention, MulT of Tsai et al. 2019 (arXiv 1906.00295).
 
-    For each ordered pair of modalities, crossmodal layers carry the source into a stream of the target's tokens:
-    stream = layer(stream, source), where the source stays as it came. Each target's streams are merged and go through
-    self-attention layers of its own; the means of the targets' tokens, side by side, go through a feed-forward net.
+    For each ordered pair of modalities, crossmodal layers update a stream of the target's tokens from the source:
+    stream = layer(stream, source). The streams of each target are merged and go through self-attention layers; the mean
+    tokens of all targets are concatenated and go through a feed-forward network.
 
-    This project's choice: streams are averaged over the sources that are present, not concatenated (a target that has
-    none stays as it is); as many self-attention layers as crossmodal ones; the attentions of a target share the width
-    of one (each has hidden / modalities), and the feed-forward nets have the width of [`MatchedFusion`]'s rule; a null
-    position to attend to. With a single modality there is self-attention alone.
+    Choices of this project: streams are averaged over the sources present, not concatenated (a target without sources
+    is unchanged); there are as many self-attention layers as crossmodal ones; each attention has the width
+    hidden / modalities, and feed-forward networks that of [`MatchedFusion`]; there is a null position. A single
+    modality has self-attention only.
     """
 
     def __init__(self, config: ErcConfig, width: int | None = None) -> None:
@@ -321,7 +318,7 @@ class CrossAttentionFusion(MatchedFusion):
         self.net = concat_net(config, self.width)
 
     def sources(self, target: str) -> list[str]:
-        """The other modalities."""
+        """Returns the other modalities."""
         return [m for m in self.modalities if m != target]
 
     def fuse(self, tokens: dict[str, Tensor], token_mask: dict[str, Tensor], modality_mask: Tensor) -> FusionOutput:
@@ -337,9 +334,9 @@ class CrossAttentionFusion(MatchedFusion):
                     stream = layer(stream, tokens[source], token_mask[source])
                 changes.append(stream - tokens[target])
             if changes:
-                heard = torch.stack([present[source] for source in self.sources(target)], dim=1)
-                heard = heard[..., None].expand(-1, -1, states.shape[1])
-                states = states + masked_mean(torch.stack(changes, dim=1), heard, dim=1)
+                given = torch.stack([present[source] for source in self.sources(target)], dim=1)
+                given = given[..., None].expand(-1, -1, states.shape[1])
+                states = states + masked_mean(torch.stack(changes, dim=1), given, dim=1)
             for layer in self.self_layers[target]:  # type: ignore[attr-defined]
                 states = layer(states, states, token_mask[target])
             per_modality[target] = self.modality_norms[target](masked_mean(states, token_mask[target], dim=1))
@@ -349,19 +346,19 @@ class CrossAttentionFusion(MatchedFusion):
 
 @FUSIONS.register("gated")
 class GatedFusion(LateFusion):
-    """Gated multimodal unit, Arevalo et al. 2017 (arXiv 1702.01992), over each modality's mean token x_m.
+    """Gated multimodal unit, Arevalo et al. 2017 (arXiv 1702.01992), over the mean token x_m of each modality.
 
-    h_m = tanh(W_m x_m) and gates z_m from all modalities side by side make h = sum over m of z_m * h_m. For two
-    modalities the paper has z_1 = sigmoid(W_z [x_1, x_2]) and z_2 = 1 - z_1; this project's choice is the softmax over
-    the modalities that are present, which for two is the same and for any set sums to 1 in every unit, own layers
-    before the unit, and a projection from the unit's width to the hidden width after it.
+    h = sum over m of z_m * h_m, where h_m = tanh(W_m x_m) and the gates z_m depend on all modalities. For two
+    modalities the paper has z_1 = sigmoid(W_z [x_1, x_2]) and z_2 = 1 - z_1. Choices of this project: the gates are a
+    softmax over the modalities present, which is the same for two; transformer layers come before the unit and a
+    projection to the hidden width after it.
     """
 
     def __init__(self, config: ErcConfig, width: int | None = None) -> None:
         super().__init__(config, width)
         self.values = nn.ModuleDict({m: nn.Linear(config.hidden_size, self.width) for m in self.modalities})
         count = len(self.modalities)
-        # A single modality has nothing to choose from.
+        # A single modality needs no gate.
         self.gates = nn.Linear(count * config.hidden_size, count * self.width) if count > 1 else None
         self.output = nn.Sequential(
             Dropout(config.hidden_dropout_prob),
@@ -381,26 +378,22 @@ class GatedFusion(LateFusion):
         return joint
 
 
-RANK = 4
-
-
 @FUSIONS.register("tensor")
 class TensorFusion(LateFusion):
-    """Low-rank tensor fusion, Liu et al. 2018 (arXiv 1806.00064), of each modality's mean token x_m.
+    """Low-rank tensor fusion, Liu et al. 2018 (arXiv 1806.00064), of the mean token x_m of each modality.
 
-    The outer product of all z_m = [x_m ; 1] holds every product of features of different modalities; the appended 1
-    keeps those of fewer modalities. A weight tensor of rank R maps it to h without either being built:
-    h = sum over i = 1..R of the elementwise product over m of W_m^(i) z_m. An absent modality's factor is 1, so that h
-    is the fusion of the others.
+    The outer product of all z_m = [x_m ; 1] holds the products of features of any set of modalities. A weight tensor of
+    rank R maps it to h without building either: h = sum over i = 1..R of the elementwise product over m of W_m^(i) z_m.
+    The factor of an absent modality is 1, so that h is the fusion of the others.
 
-    This project's choice: the weight of the appended 1 is counted from 1, so that features of a single modality pass
-    from the start; the constant 1 of each product is left to the bias of the projection to the hidden width; own
-    layers come before.
+    Choices of this project: the weight of the appended 1 is stored minus 1, so that features of a single modality pass
+    at initialisation; the constant 1 of each product is left to the bias of the output projection; transformer layers
+    come before the fusion.
     """
 
     def __init__(self, config: ErcConfig, width: int | None = None) -> None:
         super().__init__(config, width)
-        # The biases are the weights of the appended 1, less 1.
+        # The biases are the weights of the appended 1, minus 1.
         self.factors = nn.ModuleDict({m: nn.Linear(config.hidden_size, RANK * self.width) for m in self.modalities})
         self.output = nn.Sequential(
             Dropout(config.hidden_dropout_prob),

@@ -1,4 +1,4 @@
-"""Small layers that fusion and context share."""
+"""Layers and tensor functions shared by encoders, fusion and context."""
 
 from typing import Any
 
@@ -9,35 +9,24 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from .configuration_erc import ErcConfig
 
 
-class Dropout(nn.Module):
-    """Dropout (Srivastava et al. 2014) whose mask is cheap to draw on a CPU.
+class Dropout(nn.Dropout):
+    """Dropout (Srivastava et al. 2014) with a faster random mask on a CPU.
 
-    PyTorch draws a number for each value there, which took two fifths of a training step. Here a byte of a drawn
-    64-bit number decides, so the chance is rounded to 1/256; other devices use PyTorch's own.
-
-    Args:
-        p: chance that a value is set to zero; the others are scaled up, so that the mean stays.
+    On a CPU PyTorch draws one random number per value. This class draws one byte per value, so the probability `p` is
+    rounded to a multiple of 1/256. Other devices use PyTorch's implementation.
     """
 
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.p = p
-
     def forward(self, values: Tensor) -> Tensor:
-        """Drops, in training; any shape."""
+        """Applies dropout in training mode to a tensor of any shape."""
         dropped = round(256 * self.p)
         if not self.training or values.device.type != "cpu" or not 0 < dropped < 256:
             return nn.functional.dropout(values, self.p, self.training)
         dropped_values: Tensor = _ByteDropout.apply(values, dropped)
         return dropped_values
 
-    def extra_repr(self) -> str:
-        """As PyTorch's."""
-        return f"p={self.p}"
-
 
 class _ByteDropout(torch.autograd.Function):
-    """`(values, dropped)` to values of which `dropped` in 256 are zero; a byte a value is kept for the way back."""
+    """Sets `dropped` in 256 of the values to zero; keeps one byte per value for the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, dropped: int) -> Tensor:
@@ -57,8 +46,8 @@ class TransformerLayer(GradientCheckpointingLayer):
     """Pre-norm transformer encoder layer on scaled dot-product attention (Vaswani et al. 2017; Xiong et al. 2020).
 
     Args:
-        config: gives `hidden_size`, `num_attention_heads`, `intermediate_size` and `hidden_dropout_prob`.
-        intermediate_size: width of the feed-forward net; default: the config's.
+        config: config with `hidden_size`, `num_attention_heads`, `intermediate_size` and `hidden_dropout_prob`.
+        intermediate_size: width of the feed-forward network; default: that of the config.
     """
 
     def __init__(self, config: ErcConfig, intermediate_size: int | None = None) -> None:
@@ -71,11 +60,11 @@ class TransformerLayer(GradientCheckpointingLayer):
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden_states: Tensor, attention_mask: Tensor) -> Tensor:
-        """One layer.
+        """Applies the layer.
 
         Args:
             hidden_states: `(batch, length, hidden)`.
-            attention_mask: what scaled dot-product attention takes, broadcastable to `(batch, heads, length, length)`:
+            attention_mask: mask of scaled dot-product attention, broadcastable to `(batch, heads, length, length)`:
                 boolean (True is seen) or additive. Each row must see at least one position.
 
         Returns:
@@ -86,7 +75,7 @@ class TransformerLayer(GradientCheckpointingLayer):
     def step(
         self, hidden_states: Tensor, attention_mask: Tensor, past: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """One layer for the last position of a row whose earlier ones have been here before.
+        """Applies the layer to the next position, given the keys and values of the earlier ones.
 
         Args:
             hidden_states: `(batch, 1, hidden)`.
@@ -94,7 +83,7 @@ class TransformerLayer(GradientCheckpointingLayer):
             past: keys and values of the earlier positions, both `(batch, heads, past, width)`; `None` for the first.
 
         Returns:
-            `(batch, 1, hidden)`, and the keys and values with this position's.
+            `(batch, 1, hidden)`, and the keys and values including this position.
         """
         query, key, value = self._query_key_value(hidden_states)
         if past is not None:
@@ -102,7 +91,7 @@ class TransformerLayer(GradientCheckpointingLayer):
         return self._attend(hidden_states, query, key, value, attention_mask), (key, value)
 
     def _query_key_value(self, hidden_states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of each position, `(batch, heads, length, width)`."""
+        """Returns query, key and value, each `(batch, heads, length, width)`."""
         batch, length, _ = hidden_states.shape
         qkv = self.qkv(self.attention_norm(hidden_states)).view(batch, length, 3, self.num_heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
@@ -111,23 +100,21 @@ class TransformerLayer(GradientCheckpointingLayer):
     def _attend(
         self, hidden_states: Tensor, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor
     ) -> Tensor:
-        """The rest of the layer, from the attention on."""
+        """Applies attention and the feed-forward network with their residual connections."""
         mixed = attend(query, key, value, attention_mask, self.dropout).transpose(1, 2).flatten(2)
         hidden_states = hidden_states + self.dropout(self.attention_output(mixed))
         return hidden_states + self.dropout(self.feed_forward(hidden_states))
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, dropout: Dropout) -> Tensor:
-    """Scaled dot-product attention, PyTorch's own wherever it is the faster one.
-
-    On a CPU it has no fused kernel with dropout, and draws the mask of that at length.
+    """Scaled dot-product attention; uses PyTorch's kernel except on a CPU with dropout, where there is no fused kernel.
 
     Args:
         query: `(batch, heads, length, width)`.
-        key: likewise.
-        value: likewise.
-        mask: boolean (True is seen) or additive, broadcastable to `(batch, heads, length, length)`.
-        dropout: of the attention weights.
+        key: `(batch, heads, source length, width)`.
+        value: `(batch, heads, source length, width)`.
+        mask: boolean (True is seen) or additive, broadcastable to `(batch, heads, length, source length)`.
+        dropout: dropout of the attention weights.
 
     Returns:
         `(batch, heads, length, width)`.
@@ -142,7 +129,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, dropout: Dro
 
 
 def feed_forward(config: ErcConfig, intermediate_size: int) -> nn.Sequential:
-    """The feed-forward half of a pre-norm transformer layer, its norm included, for `(..., hidden)`."""
+    """Returns the feed-forward network of a pre-norm transformer layer, including its norm, for `(..., hidden)`."""
     return nn.Sequential(
         nn.LayerNorm(config.hidden_size),
         nn.Linear(config.hidden_size, intermediate_size),
@@ -153,12 +140,12 @@ def feed_forward(config: ErcConfig, intermediate_size: int) -> nn.Sequential:
 
 
 class AttentionPool(nn.Module):
-    """One vector for a row of tokens: each head's learned weighted mean of its share of the width.
+    """Attention pooling of tokens into one vector (cf. hierarchical attention, Yang et al. 2016).
 
-    It starts near the plain mean and learns which tokens matter (cf. hierarchical attention, Yang et al. 2016).
+    Each head learns weights for its part of the width. At initialisation the result is close to the mean.
 
     Args:
-        config: gives `hidden_size` and `num_attention_heads`.
+        config: config with `hidden_size` and `num_attention_heads`.
     """
 
     def __init__(self, config: ErcConfig) -> None:
@@ -174,7 +161,7 @@ class AttentionPool(nn.Module):
 
 
 def masked_mean(values: Tensor, mask: Tensor, dim: int) -> Tensor:
-    """Mean of `values` along `dim` over the positions where `mask` is true; zero where none is.
+    """Returns the mean of `values` along `dim` over the positions where `mask` is True; zero if there are none.
 
     Args:
         values: `(..., n, hidden)` with `n` at `dim`.
@@ -186,42 +173,42 @@ def masked_mean(values: Tensor, mask: Tensor, dim: int) -> Tensor:
 
 
 def scatter_rows(rows: Tensor, mask: Tensor) -> Tensor:
-    """Puts packed rows back into their places; the others are zero.
+    """Scatters packed rows to the True positions of a mask; the other positions are zero.
 
     Args:
-        rows: `(n, ...)`, one for each true place of `mask`, in row-major order.
-        mask: boolean, any shape with `n` true places.
+        rows: `(n, ...)`, one for each True position of `mask`, in row-major order.
+        mask: boolean, any shape with `n` True positions.
 
     Returns:
         `(*mask.shape, ...)`.
     """
-    places = rows.new_zeros(*mask.shape, *rows.shape[1:])
-    places[mask] = rows
-    return places
+    scattered = rows.new_zeros(*mask.shape, *rows.shape[1:])
+    scattered[mask] = rows
+    return scattered
 
 
-def alike_lengths(lengths: Tensor, size: int) -> tuple[Tensor, ...]:
-    """Splits rows into groups of `size` of alike length, so that little of a padded group is padding.
+def length_buckets(lengths: Tensor, size: int) -> tuple[Tensor, ...]:
+    """Length bucketing: splits rows into groups of similar length to reduce padding.
 
     Args:
         lengths: `(n,)`.
-        size: rows in a group at most.
+        size: largest number of rows in a group.
 
     Returns:
-        index tensors that together are a permutation of the rows.
+        index tensors that form a permutation of the rows.
     """
     return lengths.argsort(stable=True).split(size)
 
 
 def unsplit(parts: list[Tensor], groups: tuple[Tensor, ...]) -> Tensor:
-    """Puts the results of the groups of [`alike_lengths`] together again.
+    """Concatenates the results of the groups of [`length_buckets`] in the original order of the rows.
 
     Args:
-        parts: for each group `(rows, width)`, or `(rows, ..., length, width)`, padded with zeros to the longest.
+        parts: `(rows, width)` or `(rows, ..., length, width)` for each group; shorter ones are padded with zeros.
         groups: the index tensors.
 
     Returns:
-        all rows, in the order before the split.
+        all rows in the order before the split.
     """
     if parts[0].dim() > 2:
         longest = max(part.shape[-2] for part in parts)
@@ -230,6 +217,6 @@ def unsplit(parts: list[Tensor], groups: tuple[Tensor, ...]) -> Tensor:
 
 
 def end_of(mask: Tensor) -> int:
-    """Length up to the last place that any row of `mask`, boolean `(rows, length)`, has; 1 at least."""
-    places = mask.any(dim=0).nonzero()
-    return int(places.max()) + 1 if len(places) else 1
+    """Returns the length up to the last True position of any row of `mask`, boolean `(rows, length)`; at least 1."""
+    positions = mask.any(dim=0).nonzero()
+    return int(positions.max()) + 1 if len(positions) else 1

@@ -1,4 +1,4 @@
-"""Opens a checkpoint as a pipeline, for the commands and the demo page."""
+"""Loads a checkpoint as a pipeline, for the commands and the demo page."""
 
 import torch
 from huggingface_hub.errors import HFValidationError
@@ -9,14 +9,14 @@ from .processing_erc import ErcProcessor
 
 
 def load_pipeline(checkpoint: str, device: str | None = None) -> EmotionRecognitionPipeline:
-    """A checkpoint with this package's code; none that it brings is run.
+    """Loads a checkpoint with the code of this package; code in the checkpoint is not executed.
 
     Args:
         checkpoint: folder or Hub id.
-        device: such as `cpu` or `cuda:0`; default: the first accelerator.
+        device: device such as `cpu` or `cuda:0`; default: the first accelerator.
 
     Raises:
-        FileNotFoundError: there is no such checkpoint.
+        FileNotFoundError: the checkpoint does not exist.
     """
     try:
         processor = ErcProcessor.from_pretrained(checkpoint)

@@ -1,7 +1,6 @@
-"""Reads one clip's speech and frames from files, bytes or arrays; a clip that cannot be used raises `MediaError`.
+"""Reads audio, frames and faces of one clip from files, bytes or arrays; unusable clips raise `MediaError`.
 
-Times are seconds on the clip's own timeline (0 is where a player starts), so an utterance cut out of a long recording
-gets speech and frames of the same moment.
+Times are player seconds (0 is the start of playback), so that audio and frames of a part of a recording are aligned.
 """
 
 import functools
@@ -31,18 +30,28 @@ from .containers_erc import (
     soxr,
 )
 
+try:
+    import cv2
+    from cv2.data import haarcascades
+except ImportError:
+    cv2 = None  # type: ignore[assignment]
+
 AudioSource = MediaSource | tuple[np.ndarray, int]
 FrameSource = MediaSource | np.ndarray
 
 SILENCE_PEAK = 1e-4
-# Audio codecs need some packets before the wanted one to come out exact (mp3's bit reservoir, overlapping windows).
+# Seconds decoded before the range, because audio codecs depend on earlier packets (mp3 bit reservoir, windows).
 AUDIO_PREROLL = 0.5
-# Sound said to set in later than this has a damaged clock, which must not fill the memory with silence.
+# Longest initial silence in seconds: a damaged clock must not fill the memory.
 LATEST_SOUND = 60.0
-# Over a longer gap, jumping to the keyframe before the target beats decoding everything on the way.
+# Over a longer gap in seconds, seeking is faster than decoding all frames in between.
 VIDEO_SEEK_GAP = 5.0
-# Starting decoder threads costs more than it saves on pictures smaller than this (pixels).
+# Decoder threads cost more than they save for smaller frames (pixels).
 THREADED_PIXELS = 320 * 240
+# Margin around a detected box, which ends at chin and forehead, as a share of its side.
+MARGIN = 0.25
+# Smallest face as a share of the shorter side of a frame.
+SMALLEST_FACE = 0.1
 
 _HALVES = {
     None: lambda width: slice(None),
@@ -53,16 +62,16 @@ _HALVES = {
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What a file declares about itself, without decoding it.
+    """Metadata of a media file, read without decoding.
 
     Args:
-        duration: Length in seconds as declared (a truncated file still declares all of it), None if it does not say.
+        duration: Declared length in seconds (also of a truncated file), or None.
         has_audio: Whether there is an audio stream.
-        has_video: Whether there is a video stream (cover art of a song is none).
-        sampling_rate: Audio samples a second (Hz), None without audio.
-        frame_rate: Video frames a second (Hz), None without video or where it is unknown.
-        width: Picture width in pixels, None without video.
-        height: Picture height in pixels, None without video.
+        has_video: Whether there is a video stream; cover art does not count.
+        sampling_rate: Sampling rate in Hz, None without audio.
+        frame_rate: Frames per second, None without video or if unknown.
+        width: Frame width in pixels, None without video.
+        height: Frame height in pixels, None without video.
     """
 
     duration: float | None
@@ -83,24 +92,24 @@ def load_audio(
     max_seconds: float | None = None,
     min_seconds: float = 0.5,
 ) -> np.ndarray:
-    """Reads a clip's sound as one channel at the wanted rate.
+    """Reads the audio of a clip as one channel at the given rate.
 
-    Channels are averaged (5.1 too), then resampled. A damaged or truncated file gives whatever decodes.
+    Channels are averaged, then resampled. A damaged or truncated file gives the part that can be decoded.
 
     Args:
         source: Path, the bytes of a file, or `(array, rate)` with array `(samples,)`, `(channels, samples)` or
             `(samples, channels)`, integer or float, and its rate in Hz.
-        sampling_rate: Rate of the result in Hz, the one that the feature extractor declares.
-        start: Where to begin, in seconds; the clip's beginning by default.
-        end: Where to stop, in seconds; the clip's end by default, also where `end` lies past it.
-        max_seconds: Longest result in seconds, cut at the end.
-        min_seconds: Shortest result in seconds: front-ends fail on less, so shorter clips get silence at the end.
+        sampling_rate: Sampling rate of the result in Hz.
+        start: Start in seconds, default: start of the clip.
+        end: End in seconds, default: end of the clip; may lie beyond it.
+        max_seconds: Largest length of the result in seconds; the rest is cut.
+        min_seconds: Smallest length of the result in seconds; shorter clips are padded with silence.
 
     Returns:
         float32 `(samples,)`, finite.
 
     Raises:
-        MediaError: The clip cannot be used (missing, empty, not media, no audio, silent, range outside it, NaN).
+        MediaError: The clip cannot be used (missing, empty, not media, no audio, silent, range outside, NaN).
         ImportError: PyAV, soundfile or soxr is missing.
 
     Example:
@@ -139,23 +148,23 @@ def load_frames(
     size: int | None = None,
     half: Literal["left", "right"] | None = None,
 ) -> np.ndarray:
-    """Reads frames spread evenly over a clip: those nearest to the midpoints of `num_frames` equal segments.
+    """Reads frames at the midpoints of `num_frames` equal segments of a clip.
 
-    A clip with fewer frames repeats them; of a truncated one the frames spread over what is there.
+    Frames are repeated if a clip has fewer. In a truncated clip they are spread over the existing part.
 
     Args:
         source: Path, the bytes of a file, or uint8 frames `(frames, height, width, 3)`.
-        num_frames: How many frames to return.
-        start: Where to begin, in seconds (not for arrays, which have no clock).
-        end: Where to stop, in seconds (not for arrays).
-        size: Length of the shorter side of the result in pixels, the aspect ratio is kept; unchanged by default.
-        half: Keep only this half of the picture, as for two actors filmed side by side.
+        num_frames: Number of frames to return.
+        start: Start in seconds; not for arrays, which have no clock.
+        end: End in seconds; not for arrays.
+        size: Shorter side of the result in pixels with the same aspect ratio; default: unchanged.
+        half: Half of the frame to keep, for two actors filmed side by side.
 
     Returns:
         uint8 RGB `(num_frames, height, width, 3)`.
 
     Raises:
-        MediaError: The clip cannot be used (missing, empty, not media, no video, range outside it).
+        MediaError: The clip cannot be used (missing, empty, not media, no video, range outside).
         ImportError: PyAV, soundfile or soxr is missing.
 
     Example:
@@ -176,17 +185,17 @@ def load_frames(
         cut = ClipRange.checked(name, start, end)
         with open_file(source, name) as file, open_container(file, name) as container:
             frames = _spread_clip(container, cut, num_frames)
-    return _to_pictures(frames, size, half)
+    return _to_images(frames, size, half)
 
 
 def probe_media(source: MediaSource) -> MediaInfo:
-    """Reads what a clip declares about itself, without decoding it.
+    """Reads the metadata of a clip without decoding it.
 
     Args:
         source: Path or the bytes of a file.
 
     Raises:
-        MediaError: It is missing, empty or not media.
+        MediaError: The clip is missing, empty or not media.
         ImportError: PyAV, soundfile or soxr is missing.
     """
     require_libraries()
@@ -205,7 +214,7 @@ def probe_media(source: MediaSource) -> MediaInfo:
 
 
 def _to_float(samples: np.ndarray) -> np.ndarray:
-    """Integer samples of any width to -1..1."""
+    """Converts integer samples of any width to floats from -1 to 1."""
     if samples.dtype.kind == "f":
         return samples.astype(np.float32, copy=False)
     if samples.dtype.kind not in "iu":
@@ -215,21 +224,21 @@ def _to_float(samples: np.ndarray) -> np.ndarray:
 
 
 def _mix_down(samples: np.ndarray) -> np.ndarray:
-    """Mean over the channels of `(samples, channels)`; as a product, which is 40 times faster than `mean(axis=1)`."""
+    """Averages the channels of `(samples, channels)`; the product is 40 times faster than `mean(axis=1)`."""
     return samples @ np.full(samples.shape[1], 1 / samples.shape[1], dtype=np.float32)
 
 
 def _interleaved(frame: Any) -> np.ndarray:
-    """An audio frame as `(samples, channels)`."""
+    """Returns an audio frame as `(samples, channels)`."""
     if frame.format.is_planar and frame.layout.nb_channels >= 8:
-        # PyAV walks past FFmpeg's list of 8 planes into foreign memory; damaged packets may claim 45 channels.
+        # PyAV reads beyond FFmpeg's list of 8 planes; damaged packets may declare 45 channels.
         frame = av.AudioResampler(frame.format.packed, frame.layout).resample(frame)[0]
     samples = _to_float(frame.to_ndarray())
     return samples.T if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels)
 
 
 def _cut_array(samples: np.ndarray, rate: int, cut: ClipRange) -> tuple[np.ndarray, int, float]:
-    """One channel of the range, its rate (Hz) and the whole clip's length (seconds), as the two readers below."""
+    """Returns one channel of the range, its rate (Hz) and the length of the clip (seconds)."""
     samples = np.asarray(samples)
     if samples.ndim not in (1, 2) or rate <= 0:
         raise ValueError(f"audio of shape {samples.shape} at {rate} Hz: give one or two axes and a positive rate")
@@ -240,7 +249,7 @@ def _cut_array(samples: np.ndarray, rate: int, cut: ClipRange) -> tuple[np.ndarr
 
 
 def _read_sound_file(file: BinaryIO, cut: ClipRange) -> tuple[np.ndarray, int, float] | None:
-    """The range of a wav, flac or ogg, by what it is and not by its name; None for all that libsndfile cannot read."""
+    """Reads the range of wav, flac or ogg data as [`_cut_array`]; None if libsndfile cannot read it."""
     head = file.read(12)
     if head[:4] not in (b"fLaC", b"OggS") and (head[:4], head[8:]) != (b"RIFF", b"WAVE"):
         return None
@@ -257,7 +266,7 @@ def _read_sound_file(file: BinaryIO, cut: ClipRange) -> tuple[np.ndarray, int, f
 
 
 def _decode_audio(file: BinaryIO, cut: ClipRange) -> tuple[np.ndarray, int, float]:
-    """The range of any other container's sound, exact to the sample where the container's clock is."""
+    """Reads the range of any other container as [`_cut_array`], as exact as its timestamps."""
     with open_container(file, cut.name) as container:
         stream = require_stream(container, "audio", cut.name)
         if cut.begin > AUDIO_PREROLL:
@@ -271,7 +280,7 @@ def _decode_audio(file: BinaryIO, cut: ClipRange) -> tuple[np.ndarray, int, floa
             length += frame.samples / rate
             if length >= cut.stop:
                 break
-    if first > cut.begin:  # sound that sets in after the picture comes after silence, as in a player
+    if first > cut.begin:  # audio that starts later than the video follows silence, as in a player
         silence = min(first - cut.begin, cut.stop - cut.begin, LATEST_SOUND)
         chunks.insert(0, np.zeros(round(silence * rate), dtype=np.float32))
         first = cut.begin
@@ -289,17 +298,17 @@ def _spread_array(frames: np.ndarray, name: str, num_frames: int) -> list[Any]:
 
 
 def _spread_clip(container: Any, cut: ClipRange, num_frames: int) -> list[Any]:
-    """The frames on display at the middles of the range's equal segments."""
+    """Returns the frames shown at the midpoints of equal segments of the range."""
     stream = require_stream(container, "video", cut.name)
     context = stream.codec_context
     context.thread_type, context.thread_count = "AUTO", 1
     if context.width * context.height >= THREADED_PIXELS:
-        # In a data loader's worker torch is set to one thread: there the parallelism comes from the other workers.
+        # torch has one thread in data loader workers, which run in parallel.
         context.thread_count = min(4, torch.get_num_threads())
     times = cut.midpoints(num_frames, _declared_end(container, stream) or _measured_end(container, stream))
     frames, reached = _frames_at(container, stream, times)
     frame_seconds = 1 / stream.average_rate if stream.average_rate else 0
-    if reached + frame_seconds < times[-1]:  # truncated: spread over what is really there
+    if reached + frame_seconds < times[-1]:  # truncated: spread over the existing part
         times = cut.midpoints(num_frames, _measured_end(container, stream))
         frames, reached = _frames_at(container, stream, times)
     if not frames:
@@ -314,7 +323,7 @@ def _declared_end(container: Any, stream: Any) -> float:
 
 
 def _measured_end(container: Any, stream: Any) -> float:
-    """Where a stream really ends, from its packets alone; leaves the container at its beginning."""
+    """Returns the end of a stream measured from its packets; rewinds the container."""
     seek(container, stream, 0.0)
     ends = [packet.pts + (packet.duration or 0) for packet in packets(container, stream) if packet.pts is not None]
     seek(container, stream, 0.0)
@@ -322,7 +331,7 @@ def _measured_end(container: Any, stream: Any) -> float:
 
 
 def _frames_at(container: Any, stream: Any, times: np.ndarray) -> tuple[list[Any], float]:
-    """The frame on display at each of the rising times, and the time of the last one that was decoded."""
+    """Returns the frames shown at increasing times, and the time of the last decoded frame."""
     shown: list[Any] = []
     before = after = None
     reached = 0.0
@@ -342,45 +351,34 @@ def _frames_at(container: Any, stream: Any, times: np.ndarray) -> tuple[list[Any
     return shown, reached
 
 
-def _to_pictures(frames: list[Any], size: int | None, half: Literal["left", "right"] | None) -> np.ndarray:
+def _to_images(frames: list[Any], size: int | None, half: Literal["left", "right"] | None) -> np.ndarray:
     width, height = frames[0].width, frames[0].height
     scale = 1.0 if size is None else size / min(height, width if half is None else width // 2)
     width, height = round(width * scale), round(height * scale)
-    # One converter for all, because each new one sets up its tables anew.
+    # One converter for all frames, because creating one is slow.
     convert = av.video.reformatter.VideoReformatter().reformat
-    pictures = [convert(frame, width=width, height=height, format="rgb24").to_ndarray() for frame in frames]
-    return np.stack(pictures)[:, :, _HALVES[half](width)]
-
-
-try:
-    import cv2
-    from cv2.data import haarcascades
-except ImportError:
-    cv2 = None  # type: ignore[assignment]
-
-# A box of the detector ends at chin and forehead; hair and jaw carry expression too.
-MARGIN = 0.25
-SMALLEST_FACE = 0.1
+    images = [convert(frame, width=width, height=height, format="rgb24").to_ndarray() for frame in frames]
+    return np.stack(images)[:, :, _HALVES[half](width)]
 
 
 @functools.cache
 def _detector() -> Any:
-    """OpenCV's frontal-face cascade (Viola and Jones 2001), which comes inside the package."""
+    """Returns OpenCV's frontal-face cascade (Viola and Jones 2001), which is part of its package."""
     if cv2 is None or not hasattr(cv2, "CascadeClassifier"):
         raise ImportError('face_crop needs OpenCV 4: pip install "modeling-erc[faces]"')
     return cv2.CascadeClassifier(haarcascades + "haarcascade_frontalface_default.xml")
 
 
 def crop_face(frames: np.ndarray) -> np.ndarray:
-    """Cuts all frames of a clip to one square around its largest face.
+    """Crops all frames of a clip to one square around its largest face.
 
-    The square is the median over the frames in which a face is found, so that a single false find moves little.
+    The square is the median over the frames with a detected face, which is robust to single false detections.
 
     Args:
         frames: uint8 RGB `(frames, height, width, 3)`.
 
     Returns:
-        uint8 RGB `(frames, side, side, 3)`, or the frames unchanged where no face is found.
+        uint8 RGB `(frames, side, side, 3)`, or the unchanged frames if no face is detected.
 
     Raises:
         ImportError: OpenCV 4 is missing.
@@ -392,28 +390,16 @@ def crop_face(frames: np.ndarray) -> np.ndarray:
     detector = _detector()
     height, width = frames.shape[1:3]
     smallest = max(1, round(SMALLEST_FACE * min(height, width)))
-    found = []
+    detected = []
     for frame in frames:
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         boxes = detector.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(smallest, smallest))
-        found += [max(boxes, key=lambda box: box[2])] if len(boxes) else []
-    if not found:
+        detected += [max(boxes, key=lambda box: box[2])] if len(boxes) else []
+    if not detected:
         return frames
-    left, top, side = np.median(np.array(found)[:, :3], axis=0)
+    left, top, side = np.median(np.array(detected)[:, :3], axis=0)
     wide = round(min(side * (1 + 2 * MARGIN), height, width))
-    # Shifted back inside rather than cut off, so that the result is square.
+    # Shifted inside the frame instead of cut, so that the result is square.
     x = int(np.clip(round(left + (side - wide) / 2), 0, width - wide))
     y = int(np.clip(round(top + (side - wide) / 2), 0, height - wide))
     return frames[:, y : y + wide, x : x + wide]
-
-
-__all__ = [
-    "AudioSource",
-    "FrameSource",
-    "MediaError",
-    "MediaInfo",
-    "crop_face",
-    "load_audio",
-    "load_frames",
-    "probe_media",
-]

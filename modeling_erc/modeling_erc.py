@@ -1,4 +1,4 @@
-"""The ERC models: encoders, fusion, context, heads."""
+"""The ERC models: encoders, fusion, context and heads."""
 
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -9,53 +9,34 @@ from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
 
 from .configuration_erc import ErcConfig
-from .context_erc import (
-    CONTEXTS,
-    Context,
-    GruContext,  # noqa: F401
-    TransformerContext,
-    in_context,
-)
+from .context_erc import CONTEXTS, Context, TransformerContext, in_context
 from .encoders_erc import ENCODERS, BackboneEncoder, ModalityProjection, merge_lora
-from .fusion_erc import (
-    FUSIONS,
-    CrossAttentionFusion,  # noqa: F401 (its import registers it)
-    GatedFusion,  # noqa: F401
-    JointVectorFusion,
-    TensorFusion,  # noqa: F401
-    fuse,
-)
+from .fusion_erc import FUSIONS, JointVectorFusion, fuse
 from .layers_erc import AttentionPool, Dropout, scatter_rows
-from .losses_erc import (
-    EMPTY,
-    ContrastiveMemory,
-    ErcLoss,
-    focal,  # noqa: F401
-    supcon,  # noqa: F401
-)
+from .losses_erc import EMPTY, ContrastiveMemory, ErcLoss
 from .outputs_erc import ErcClassifierOutput, ErcModelOutput
 from .streaming_erc import ErcStream
 
-if TYPE_CHECKING:  # a model is loaded without what reads media
+if TYPE_CHECKING:  # loading a model does not need media libraries
     from .processing_erc import ErcProcessor
 
 
 class ErcPreTrainedModel(PreTrainedModel):
-    """Loading, saving and initial weights of the ERC models."""
+    """Base class with loading, saving and weight initialisation."""
 
     config_class = ErcConfig
     base_model_prefix = "erc"
     main_input_name = "utterance_mask"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    # The Trainer must not take **kwargs in forward for a promise to scale the loss itself.
+    # Otherwise the Trainer concludes from **kwargs in forward that the model scales the loss.
     accepts_loss_kwargs = False
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, JointVectorFusion):
-            # Joint vectors must differ from each other at the start, or they stay copies of one.
+            # Joint vectors with equal initial values would stay equal.
             init.normal_(module.joint_vectors, std=1.0)
         elif isinstance(module, TransformerContext):
             init.copy_(module.bias, module.initial_bias())
@@ -76,9 +57,9 @@ class ErcPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """Loads weights, config and code; what the config freezes stays frozen, though loading makes new parameters.
+        """Loads a checkpoint and freezes the backbones that its config names.
 
-        Only safetensors are opened, whatever `use_safetensors` says: a pickled checkpoint can run what it likes.
+        Only safetensors files are opened, regardless of `use_safetensors`: a pickle can execute any code.
         """
         kwargs["use_safetensors"] = True
         loaded = super().from_pretrained(*args, **kwargs)
@@ -88,12 +69,12 @@ class ErcPreTrainedModel(PreTrainedModel):
         return loaded
 
     def save_pretrained(self, save_directory: str | PathLike, **kwargs: Any) -> None:
-        """Saves weights, config and code, that of the pipeline too.
+        """Saves weights, config and code, including the pipeline.
 
-        Keys are written as the modules are named, not in a backbone's legacy format: the Trainer restores checkpoints
-        with `strict=False`, and renamed keys would silently stay as they were.
+        State-dict keys are not converted to the legacy format of a backbone: the Trainer restores checkpoints with
+        `strict=False` and would silently skip renamed keys.
         """
-        # Naming the file here is also what has it copied; imported above it would load all of transformers' pipelines.
+        # The import makes transformers copy the file. At the top it would load all pipelines of transformers.
         from .pipeline_erc import CUSTOM_PIPELINES
 
         kwargs.setdefault("save_original_format", False)
@@ -105,33 +86,33 @@ class ErcPreTrainedModel(PreTrainedModel):
 
     @property
     def erc_model(self) -> "ErcModel":
-        """The base model, of itself or of the classifier around it."""
+        """The base model without heads."""
         model: ErcModel = self.base_model
         return model
 
     def load_backbones(self, sources: dict[str, str]) -> None:
-        """Puts pretrained weights into backbones.
+        """Loads pretrained weights into the backbones.
 
         Args:
-            sources: Hub id or local folder for each modality, of the kind that the config was made from.
+            sources: Hub id or local folder for each modality; its architecture must be that of the config.
         """
         for modality, source in sources.items():
             config = self.config.backbone_config(modality)
-            # A multi-tower checkpoint (CLIP) is loaded as the one tower, a single one as what its config says.
+            # The config selects one tower of a multi-tower checkpoint (CLIP).
             backbone = AutoModel.from_pretrained(source, config=config, dtype=self.dtype, use_safetensors=True)
             self.erc_model.encoder(modality).set_backbone(backbone)
 
     def merge_lora(self) -> None:
-        """Folds low-rank adapters into their backbones, so that the checkpoint loads without peft."""
+        """Merges low-rank adapters into their backbones, so that the checkpoint loads without peft."""
         for modality in self.config.lora_modalities or []:
             merge_lora(self.erc_model.encoder(modality).backbone)
         self.config.lora_modalities = []
 
     def set_feature_statistics(self, modality: str, mean: Tensor, scale: Tensor) -> None:
-        """Sets what standardises a modality's precomputed features: `mean` and `scale`, both `(width,)`.
+        """Sets `mean` and `scale`, both `(width,)`, for standardising precomputed features of a modality.
 
-        A feature that was constant is read as zero. It has taught its weights nothing, and divided by next to nothing
-        another value in use would drown all others.
+        Features that are constant in training become zero: their weights are untrained, and dividing by a tiny scale
+        would produce huge values.
         """
         projection = self.erc_model.projection(modality)
         projection.feature_mean.copy_(mean)
@@ -139,10 +120,10 @@ class ErcPreTrainedModel(PreTrainedModel):
 
 
 class ErcModel(ErcPreTrainedModel):
-    """Encoders, fusion and context, without heads: one vector an utterance.
+    """Encoders, fusion and context without heads: one vector per utterance.
 
     Args:
-        config: which modalities, with which backbones or feature widths, and how they are fused.
+        config: config of the model.
 
     Example:
         >>> import torch
@@ -157,7 +138,7 @@ class ErcModel(ErcPreTrainedModel):
         torch.Size([2, 3, 32])
     """
 
-    # A classifier's checkpoint holds its heads too; for the base model they are no surprise.
+    # Weights of a classifier that the base model does not have.
     _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [
         r"^classifier\.",
         r"^modality_classifiers\.",
@@ -184,13 +165,13 @@ class ErcModel(ErcPreTrainedModel):
         self.post_init()
 
     def encoder(self, modality: str) -> BackboneEncoder:
-        """The encoder of a modality that has a backbone."""
+        """Returns the encoder of a modality that has a backbone."""
         encoder = self.encoders[modality]
         assert isinstance(encoder, BackboneEncoder)
         return encoder
 
     def projection(self, modality: str) -> ModalityProjection:
-        """What maps a modality's tokens to the fusion's width."""
+        """Returns the projection of a modality to the hidden width."""
         projection = self.projections[modality]
         assert isinstance(projection, ModalityProjection)
         return projection
@@ -217,32 +198,32 @@ class ErcModel(ErcPreTrainedModel):
     ) -> ErcModelOutput | tuple[Tensor, ...]:
         """Encodes dialogues.
 
-        The inputs of a modality hold only the utterances that have it, packed: N_m rows, in the row-major order of
-        `modality_mask[..., m]`. `ErcProcessor` makes them so.
+        The inputs of a modality are packed: they hold one row for each utterance that has it, in the row-major order of
+        `modality_mask[..., m]`, as made by `ErcProcessor`.
 
         Args:
             utterance_mask: boolean `(batch, utterances)`, False in padded slots.
-            modality_mask: boolean `(batch, utterances, modalities)`; default: every utterance has what is given.
-            speaker_ids: `(batch, utterances)`, equal for equal speakers of a dialogue; default: one speaker.
+            modality_mask: boolean `(batch, utterances, modalities)`; default: every utterance has all given modalities.
+            speaker_ids: `(batch, utterances)`, equal for the same speaker of a dialogue; default: one speaker.
             input_ids: `(N_text, length)`.
             attention_mask: `(N_text, length)`.
-            text_token_mask: `(N_text, length)`, the utterance's own tokens among its neighbours' words.
-            audio_values: `(N_audio, ...)`, what the backbone's feature extractor makes.
+            text_token_mask: `(N_text, length)`, 1 for tokens of the utterance, 0 for those of its neighbours.
+            audio_values: `(N_audio, ...)`, output of the feature extractor of the backbone.
             audio_attention_mask: `(N_audio, samples or frames)`.
             pixel_values: `(N_vision, frames, channels, height, width)`.
             text_features: `(N_text, width)`, `(N_text, tokens, width)` or, for the layer mix,
-                `(N_text, layers, tokens, width)`, in place of the backbone's output.
+                `(N_text, layers, tokens, width)`; replaces the output of the backbone.
             text_features_mask: boolean `(N_text, tokens)`.
-            audio_features: likewise.
-            audio_features_mask: likewise.
-            visual_features: likewise.
-            visual_features_mask: likewise.
-            context_states: what the contexts keep of a dialogue so far, empty at its start. The batch is then its next
-                utterance, `(1, 1)`, and the states are replaced by those after it (see [`ErcStream`]).
-            return_dict: False gives a tuple.
+            audio_features: as `text_features`, with N_audio rows.
+            audio_features_mask: boolean `(N_audio, tokens)`.
+            visual_features: as `text_features`, with N_vision rows.
+            visual_features_mask: boolean `(N_vision, tokens)`.
+            context_states: streaming states of the contexts, empty at the start of a dialogue. The batch then holds the
+                next utterance, `(1, 1)`, and the states are updated (see [`ErcStream`]).
+            return_dict: if False, returns a tuple.
 
         Raises:
-            ValueError: no input for any modality of the model, or rows that do not fit the masks.
+            ValueError: no modality of the model has an input, or the rows do not match the masks.
         """
         raw = {
             "text": {"input_ids": input_ids, "attention_mask": attention_mask, "text_token_mask": text_token_mask},
@@ -256,12 +237,12 @@ class ErcModel(ErcPreTrainedModel):
         }
         modalities = self.config.modalities
         given = {m: features[m][0] is not None or next(iter(raw[m].values())) is not None for m in modalities}
-        # A processor's batch in which nobody has anything says so in its mask.
+        # An empty batch of the processor has a modality mask.
         if modality_mask is None and not any(given.values()):
             raise ValueError(f"no input for any of the model's modalities ({', '.join(modalities)})")
         if modality_mask is None:
-            here = torch.tensor([given[m] for m in modalities], device=utterance_mask.device)
-            modality_mask = utterance_mask[..., None] & here
+            available = torch.tensor([given[m] for m in modalities], device=utterance_mask.device)
+            modality_mask = utterance_mask[..., None] & available
         if speaker_ids is None:
             speaker_ids = torch.zeros_like(utterance_mask, dtype=torch.long)
         utterance_mask = utterance_mask.bool()
@@ -298,7 +279,7 @@ class ErcModel(ErcPreTrainedModel):
     def _modality_tokens(
         self, modality: str, raw: dict[str, Tensor | None], features: Tensor | None, mask: Tensor | None, rows: int
     ) -> tuple[Tensor, Tensor]:
-        """Projected tokens `(rows, tokens, hidden)` of one modality and their mask `(rows, tokens)`."""
+        """Returns projected tokens `(rows, tokens, hidden)` of one modality and their mask `(rows, tokens)`."""
         inputs = {name: value for name, value in raw.items() if value is not None}
         if features is not None:
             tokens = features[:, None] if features.dim() == 2 else features
@@ -323,27 +304,27 @@ class ErcModel(ErcPreTrainedModel):
         utterance_mask: Tensor,
         states: dict[str, Any] | None,
     ) -> Tensor:
-        """Context of a modality, or of the joint feature: of whole dialogues, or of the next utterance alone."""
+        """Runs the context of a modality or of the joint feature, over complete dialogues or one step."""
         context = self.context_after if place == "joint" else self.context_before[place]
         assert isinstance(context, Context)
         if states is None:
             return in_context(context, hidden_states, mask, speaker_ids, utterance_mask)
-        heard, states[place] = context.step(hidden_states, mask, speaker_ids, states.get(place))
-        return heard
+        output, states[place] = context.step(hidden_states, mask, speaker_ids, states.get(place))
+        return output
 
     def _drop_modalities(self, present: Tensor) -> Tensor:
-        """Modality dropout: masks present modalities `(N, modalities)` at random, never an utterance's last one."""
+        """Modality dropout: masks present modalities `(N, modalities)` at random, except the last one."""
         if not (self.training and self.config.modality_dropout):
             return present
         chance = torch.rand(present.shape, device=present.device)
         kept = present & (chance >= self.config.modality_dropout)
-        # The present modality with the highest draw stays in any case.
-        spared = nn.functional.one_hot(chance.masked_fill(~present, -1.0).argmax(dim=1), present.shape[1]).bool()
-        return kept | (spared & present)
+        # The present modality with the highest random number is always kept.
+        always = nn.functional.one_hot(chance.masked_fill(~present, -1.0).argmax(dim=1), present.shape[1]).bool()
+        return kept | (always & present)
 
 
 class ContrastiveHead(nn.Module):
-    """Unit-norm projection of the joint feature, and one learned prototype a class."""
+    """Projection of the joint feature to unit-norm embeddings, and one learned prototype per class."""
 
     def __init__(self, config: ErcConfig) -> None:
         super().__init__()
@@ -355,19 +336,19 @@ class ContrastiveHead(nn.Module):
         self.prototypes = nn.Parameter(torch.empty(config.num_labels, config.contrastive_size))
 
     def forward(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps `(..., hidden)` to embeddings `(..., contrastive_size)` and gives the prototypes, all of norm 1."""
+        """Maps `(..., hidden)` to embeddings `(..., contrastive_size)`; returns them and the prototypes, unit norm."""
         embeddings = nn.functional.normalize(self.projection(hidden_states).float(), dim=-1)
         return embeddings, nn.functional.normalize(self.prototypes.float(), dim=-1)
 
 
 class ErcForSequenceClassification(ErcPreTrainedModel):
-    """An emotion for every utterance of a dialogue.
+    """Classifies the emotion of every utterance of a dialogue.
 
-    One classifier reads the joint feature and one each modality's own (the paper's dual classifiers); their logits are
-    averaged over those that are present. A single modality is the case M = 1.
+    There is one classifier for the joint feature and one per modality (the dual classifiers of the paper). Their logits
+    are averaged over the modalities present.
 
     Args:
-        config: as for [`ErcModel`], with `id2label`.
+        config: config of the model with `id2label`.
 
     Example:
         >>> import torch
@@ -395,15 +376,15 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
     def forward(
         self, utterance_mask: Tensor, labels: Tensor | None = None, return_dict: bool | None = None, **inputs: Tensor
     ) -> ErcClassifierOutput | tuple[Tensor, ...]:
-        """Classifies.
+        """Classifies utterances.
 
-        With labels and a `contrastive_memory`, each call in training mode also puts its embeddings there.
+        With labels and a `contrastive_memory`, a call in training mode also stores its embeddings.
 
         Args:
             utterance_mask: boolean `(batch, utterances)`, False in padded slots.
-            labels: `(batch, utterances)`, -100 where there is nothing to learn.
-            return_dict: False gives a tuple.
-            **inputs: as for [`ErcModel.forward`].
+            labels: `(batch, utterances)`, -100 for utterances without a target.
+            return_dict: if False, returns a tuple.
+            **inputs: inputs of [`ErcModel.forward`].
         """
         encoded = self.erc(utterance_mask, **inputs)
         hidden, mask = encoded.last_hidden_state, encoded.modality_mask
@@ -422,7 +403,7 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
         return output if return_dict is not False else output.to_tuple()
 
     def heads(self, hidden_states: Tensor, modality_states: Tensor, modality_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The dual classifiers.
+        """Runs the dual classifiers.
 
         Args:
             hidden_states: `(batch, utterances, hidden)`, the joint feature.
@@ -430,8 +411,8 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
             modality_mask: boolean `(batch, utterances, modalities)`.
 
         Returns:
-            their mean over the joint head and those of the modalities present, `(batch, utterances, classes)`, and each
-            modality's own, `(batch, utterances, modalities, classes)`.
+            logits averaged over the joint head and the heads of the modalities present, `(batch, utterances, classes)`,
+            and logits of each modality head, `(batch, utterances, modalities, classes)`.
         """
         joint_logits = self.classifier(self.dropout(hidden_states))
         states = self.dropout(modality_states)
@@ -441,7 +422,7 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
         return logits, modality_logits
 
     def stream(self, processor: "ErcProcessor") -> ErcStream:
-        """A dialogue that is still going on, to be given utterance by utterance: see [`ErcStream`]."""
+        """Returns an [`ErcStream`] that classifies a running dialogue utterance by utterance."""
         return ErcStream(self, processor)
 
 

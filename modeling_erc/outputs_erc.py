@@ -1,4 +1,4 @@
-"""What the models return."""
+"""Output classes of the models."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ from transformers.utils import ModelOutput
 
 @dataclass
 class ErcModelOutput(ModelOutput):
-    """What [`ErcModel`] returns.
+    """Output of [`ErcModel`].
 
     Args:
         last_hidden_state: `(batch, utterances, hidden)`, the joint feature after context; zero in padded slots.
-        modality_states: `(batch, utterances, modalities, hidden)`, each modality's own; zero where it is absent.
-        modality_mask: boolean `(batch, utterances, modalities)`, what took part (after modality dropout).
+        modality_states: `(batch, utterances, modalities, hidden)`, one state per modality; zero where it is absent.
+        modality_mask: boolean `(batch, utterances, modalities)`, the modalities used (after modality dropout).
     """
 
     last_hidden_state: Tensor | None = None
@@ -23,15 +23,15 @@ class ErcModelOutput(ModelOutput):
 
 @dataclass
 class ErcClassifierOutput(ModelOutput):
-    """What [`ErcForSequenceClassification`] returns.
+    """Output of [`ErcForSequenceClassification`].
 
     Args:
         loss: a scalar, if labels were given.
-        logits: `(batch, utterances, classes)`, mean of the joint head's and the present modalities' heads.
-        modality_logits: `(batch, utterances, modalities, classes)`, each modality's own head.
+        logits: `(batch, utterances, classes)`, mean over the joint head and the heads of the present modalities.
+        modality_logits: `(batch, utterances, modalities, classes)`, logits of each modality head.
         modality_mask: boolean `(batch, utterances, modalities)`.
         embeddings: `(batch, utterances, contrastive_size)`, unit norm, if there is a contrastive loss.
-        prototypes: `(classes, contrastive_size)`, unit norm, likewise.
+        prototypes: `(classes, contrastive_size)`, unit norm, if there is a contrastive loss.
         last_hidden_state: `(batch, utterances, hidden)`.
     """
 

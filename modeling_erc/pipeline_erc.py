@@ -1,4 +1,4 @@
-"""The task "emotion-recognition-in-conversation" of `transformers.pipeline`: dialogues in, emotions with scores out."""
+"""Pipeline for the task "emotion-recognition-in-conversation": classifies the utterances of dialogues."""
 
 import copy
 import itertools
@@ -26,7 +26,7 @@ from .processing_erc import (
 logger = logging.get_logger(__name__)
 
 TASK = "emotion-recognition-in-conversation"
-# What a checkpoint's config says of it, so that `pipeline(TASK, model=...)` finds the class in the repository.
+# Entry of a checkpoint's config with which `pipeline(TASK, model=...)` finds the class in the repository.
 CUSTOM_PIPELINES = {
     TASK: {
         "impl": "pipeline_erc.EmotionRecognitionPipeline",
@@ -35,32 +35,30 @@ CUSTOM_PIPELINES = {
     }
 }
 
-# Clips that are in memory at once: those of longer conversations become their backbone's tokens piece by piece.
+# Clips in memory at a time: longer conversations are encoded by the backbone in chunks of this size.
 CHUNK = 64
 
 Result = dict[str, Any]
 
 
 class EmotionRecognitionPipeline(Pipeline):
-    """Names the emotion of every utterance of a dialogue, or of many.
+    """Classifies the emotion of every utterance of one dialogue or several.
 
     An utterance is a dict of `speaker`, `text`, `audio` (a path, bytes, or `(array, rate in Hz)`) and `video` (a path
-    or bytes), with `start` and `end` (seconds) where it is a part of its file; any of them may be missing. Precomputed
-    `text_features`, `audio_features` or `visual_features` take the place of raw inputs where the model reads them.
-    A clip that cannot be used is masked, and told once in a warning.
+    or bytes), with `start` and `end` (seconds) for a part of a file; any of them may be missing. Precomputed
+    `text_features`, `audio_features` or `visual_features` replace raw inputs where the model reads them. A clip that
+    cannot be used is masked and reported once in a warning.
 
     Args:
-        modalities: those to use, of the model's; the others are switched off. Default: all.
-        modality_scores: whether to return what each modality says by itself.
-        batch_size: dialogues that are run together (default: 1).
-        num_workers: processes that decode the media of long dialogues (default: 0).
-        **kwargs: as for every [`Pipeline`]: `model`, `processor`, `device`.
+        modalities: modalities to use, default: all of the model.
+        modality_scores: whether to return the scores of each modality head.
+        batch_size: number of dialogues in a batch (default: 1).
+        num_workers: number of processes that decode media of long dialogues (default: 0).
+        **kwargs: arguments of [`Pipeline`]: `model`, `processor`, `device`.
 
     Example:
         >>> from transformers import pipeline  # doctest: +SKIP
-        >>> pipe = pipeline(
-        ...     "emotion-recognition-in-conversation", model="runs/demo-001", trust_remote_code=True
-        ... )  # doctest: +SKIP
+        >>> pipe = pipeline("emotion-recognition-in-conversation", model="runs/demo-001")  # doctest: +SKIP
         >>> pipe([{"speaker": "Ann", "text": "We won!"}, {"speaker": "Bo", "audio": "bo.wav"}])  # doctest: +SKIP
         [{'speaker': 'Ann', 'label': 'joy', 'score': 0.93, 'scores': {'joy': 0.93, ...}, 'modalities': ['text']}, ...]
     """
@@ -75,7 +73,7 @@ class EmotionRecognitionPipeline(Pipeline):
         super().__init__(*args, **kwargs)
         if self.processor is None:
             raise ValueError(f"{TASK} needs a processor: pass processor=ErcProcessor.from_pretrained(...)")
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def _sanitize_parameters(
         self, modalities: Sequence[str] | None = None, modality_scores: bool | None = None
@@ -92,21 +90,21 @@ class EmotionRecognitionPipeline(Pipeline):
         return [modalities] if isinstance(modalities, str) else list(modalities)
 
     def __call__(self, inputs: Any, **kwargs: Any) -> Any:
-        """Classifies.
+        """Classifies dialogues.
 
         Args:
             inputs: a dialogue (a list of utterances, or a row with `utterances`), a list of dialogues, or a generator
                 of dialogues.
-            **kwargs: `modalities`, `modality_scores`, `batch_size` and `num_workers` for this call alone.
+            **kwargs: `modalities`, `modality_scores`, `batch_size` and `num_workers` for this call.
 
         Returns:
-            for a dialogue a list with a dict for each utterance, for many a list of such lists, for a generator an
-            iterator. A dict has `speaker`, `label`, its `score` (a probability), `scores` of all labels, `modalities`
-            that were used and, with `modality_scores=True`, `modality_scores` {modality: {label: score}}.
+            for one dialogue a list with one dict per utterance, for several a list of such lists, for a generator an
+            iterator. A dict has `speaker`, `label`, its `score` (a probability), `scores` of all labels, used
+            `modalities` and, with `modality_scores=True`, `modality_scores` {modality: {label: score}}.
 
         Raises:
-            ValueError: a dialogue is empty or has nothing that the model reads, an utterance names a URL, or an input
-                is of a wrong type.
+            ValueError: a dialogue is empty or has no input of the model, an utterance has a URL, or an input has a
+                wrong type.
         """
         if isinstance(inputs, Mapping) or is_dialogue(inputs):
             return super().__call__([inputs], **kwargs)[0]
@@ -124,7 +122,7 @@ class EmotionRecognitionPipeline(Pipeline):
         forward_params: dict[str, Any],
         postprocess_params: dict[str, Any],
     ) -> Iterator[list[Result]]:
-        """One dialogue's results after the other; batches are of dialogues, whose tensors the processor packs."""
+        """Yields the results of each dialogue; batches consist of dialogues, whose tensors the processor packs."""
         numbered = enumerate(inputs)
         while batch := list(itertools.islice(numbered, batch_size)):
             model_inputs = self.preprocess(batch, **preprocess_params)
@@ -134,36 +132,36 @@ class EmotionRecognitionPipeline(Pipeline):
     def preprocess(  # type: ignore[override]
         self, batch: Sequence[tuple[int, Any]], modalities: Sequence[str] | None = None
     ) -> dict[str, Any]:
-        """Checks dialogues, each with its number, and leaves out what is switched off."""
+        """Checks numbered dialogues and removes modalities that are not used."""
         chosen = self.model.config.modalities if modalities is None else modalities
         dialogues = []
         for number, dialogue in batch:
             utterances = utterances_of(dialogue, number)
             for index, utterance in enumerate(utterances):
                 check_utterance(utterance, f"dialogue {number}, utterance {index}")
-            if not any(self._given(utterance, m) for utterance in utterances for m in self.model.config.modalities):
-                raise ValueError(f"dialogue {number} has nothing that the model reads: give {self._wanted()}")
+            if not any(self._has(utterance, m) for utterance in utterances for m in self.model.config.modalities):
+                raise ValueError(f"dialogue {number} has nothing that the model reads: give {self._expected_keys()}")
             dialogues.append([only(chosen, utterance) for utterance in utterances])
         for modality in chosen:
             self._check_one_form(modality, dialogues)
         return {"dialogues": dialogues}
 
-    def _given(self, utterance: Utterance, modality: str) -> bool:
+    def _has(self, utterance: Utterance, modality: str) -> bool:
         names = MODALITIES[modality]
         readable = names.keys if modality in self.model.erc_model.encoders else (names.features,)
         return any(utterance.get(key) is not None for key in readable)
 
-    def _wanted(self) -> str:
+    def _expected_keys(self) -> str:
         with_backbone = self.model.erc_model.encoders
         modalities = self.model.config.modalities
         return ", ".join(MODALITIES[m].raw[0] if m in with_backbone else MODALITIES[m].features for m in modalities)
 
     def _check_one_form(self, modality: str, dialogues: Sequence[Sequence[Utterance]]) -> None:
-        """Features of some and raw inputs of others cannot stand in one batch."""
+        """Raises `ValueError` if some utterances have features and others raw inputs."""
         feature = MODALITIES[modality].features
         flat = [utterance for dialogue in dialogues for utterance in dialogue]
         if any(u.get(feature) is not None for u in flat) and any(
-            u.get(feature) is None and self._given(u, modality) for u in flat
+            u.get(feature) is None and self._has(u, modality) for u in flat
         ):
             raise ValueError(
                 f"some utterances have {feature} and others {MODALITIES[modality].raw[0]}: "
@@ -175,7 +173,7 @@ class EmotionRecognitionPipeline(Pipeline):
         if sum(map(len, dialogues)) > CHUNK:
             dialogues = self._encode_media(dialogues, num_workers)
         inputs, problems = self.processor.encode(dialogues)
-        self._tell(problems)
+        self._report(problems)
         output = self.model(**self._to_model(inputs))
         return {
             "logits": output.logits,
@@ -185,21 +183,21 @@ class EmotionRecognitionPipeline(Pipeline):
         }
 
     def _encode_media(self, dialogues: Sequence[Sequence[Utterance]], num_workers: int) -> list[list[dict[str, Any]]]:
-        """Puts the tokens of the backbones in place of clips, so that a film's frames are never in memory together."""
+        """Replaces clips by tokens of the backbones, so that the frames of a film are never all in memory."""
         encoded = [[dict(utterance) for utterance in dialogue] for dialogue in dialogues]
         flat = [utterance for dialogue in encoded for utterance in dialogue]
         for modality in (m for m in MEDIA if m in self.model.erc_model.encoders):
             feature = MODALITIES[modality].features
-            found = [u for u in flat if u.get(feature) is None and self._given(u, modality)]
-            chunks = [found[first : first + CHUNK] for first in range(0, len(found), CHUNK)]
+            with_clip = [u for u in flat if u.get(feature) is None and self._has(u, modality)]
+            chunks = [with_clip[first : first + CHUNK] for first in range(0, len(with_clip), CHUNK)]
             reader = copy.copy(self.processor)
             reader.modalities = [modality]
             encode = partial(_encode_chunk, reader)
             loader: Any = DataLoader(chunks, batch_size=None, collate_fn=encode, num_workers=num_workers)  # type: ignore[arg-type]
             if len(chunks) > 1:
-                loader = logging.tqdm(loader, desc=f"{modality} of {len(found)} utterances", unit=f"x{CHUNK}")
+                loader = logging.tqdm(loader, desc=f"{modality} of {len(with_clip)} utterances", unit=f"x{CHUNK}")
             for chunk, (inputs, problems) in zip(chunks, loader, strict=True):
-                self._tell(problems)
+                self._report(problems)
                 present = inputs.pop("modality_mask")[0, :, 0].tolist()
                 if any(present):
                     tokens, mask = self.model.erc_model.encoder(modality)(**self._to_model(inputs))
@@ -213,22 +211,22 @@ class EmotionRecognitionPipeline(Pipeline):
         return encoded
 
     def _to_model(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Tensors on the model's device, floating ones in its precision."""
+        """Moves tensors to the device of the model and floating-point ones to its dtype."""
         dtype = self.model.dtype
         return {
             name: value.to(self.device, dtype if value.is_floating_point() else None) for name, value in inputs.items()
         }
 
-    def _tell(self, problems: Sequence[str]) -> None:
-        """Warns of the clips that were not told before."""
-        new = [problem for problem in dict.fromkeys(problems) if problem not in self._told]
-        self._told.update(new)
+    def _report(self, problems: Sequence[str]) -> None:
+        """Warns about clips that were not reported before."""
+        new = [problem for problem in dict.fromkeys(problems) if problem not in self._reported]
+        self._reported.update(new)
         if new:
             more = f"; and {len(new) - 5} more" if len(new) > 5 else ""
             logger.warning(f"{len(new)} clip(s) could not be used and are masked: {'; '.join(new[:5])}{more}")
 
     def postprocess(self, outputs: dict[str, Any], modality_scores: bool = False) -> list[list[Result]]:  # type: ignore[override]
-        """Scores by name, for each dialogue and utterance."""
+        """Converts logits to scores by label for each dialogue and utterance."""
         scores = outputs["logits"].float().softmax(dim=-1)
         own = outputs["modality_logits"].float().softmax(dim=-1)
         results: list[list[Result]] = []
@@ -255,18 +253,18 @@ class EmotionRecognitionPipeline(Pipeline):
         modalities: Sequence[str] | None = None,
         modality_scores: bool | None = None,
     ) -> Iterator[Result]:
-        """Classifies a dialogue while it is spoken: each result comes before the next utterance is asked for.
+        """Classifies a running dialogue: each result is returned before the next utterance is requested.
 
         Args:
-            utterances: any iterable, such as a generator that listens.
-            modalities: as for a call.
-            modality_scores: likewise.
+            utterances: any iterable, such as a generator.
+            modalities: modalities to use, default: all of the model.
+            modality_scores: whether to return the scores of each modality head.
 
         Returns:
-            an iterator of what a call gives for each utterance.
+            an iterator over the result dicts.
 
         Raises:
-            ValueError: the model looks into the future (see [`ErcStream`]), or an utterance would be misread.
+            ValueError: the model reads later utterances (see [`ErcStream`]), or an utterance has a wrong form.
         """
         before, _, after = self._sanitize_parameters(modalities, modality_scores)
         chosen = {**self._preprocess_params, **before}.get("modalities", self.model.config.modalities)
@@ -282,7 +280,7 @@ class EmotionRecognitionPipeline(Pipeline):
         return results()
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
-        """Saves model, processor and code: a checkpoint as the Trainer writes it."""
+        """Saves model, processor and code as a checkpoint."""
         self.model.save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory, **kwargs)
 
@@ -290,6 +288,3 @@ class EmotionRecognitionPipeline(Pipeline):
 def _encode_chunk(reader: ErcProcessor, chunk: list[Utterance]) -> tuple[dict[str, Tensor], list[str]]:
     inputs, problems = reader.encode([chunk])
     return {name: value for name, value in inputs.items() if name not in ("utterance_mask", "speaker_ids")}, problems
-
-
-__all__ = ["CUSTOM_PIPELINES", "TASK", "EmotionRecognitionPipeline"]

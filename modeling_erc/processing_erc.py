@@ -1,4 +1,4 @@
-"""`ErcProcessor`: plain Python dialogues in, tensors for the model out."""
+"""`ErcProcessor`: converts dialogues (plain Python) to model inputs, and the checks and encoders that it uses."""
 
 import os
 import re
@@ -21,139 +21,19 @@ from transformers import (
 from transformers.utils import logging
 
 from .configuration_erc import MODALITIES
-from .feature_extraction_erc import LogMelImageFeatureExtractor
 from .media_erc import MediaError, crop_face, load_audio, load_frames
+
+logger = logging.get_logger(__name__)
 
 MEDIA = ("audio", "vision")
 URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 Utterance = Mapping[str, Any]
-
-
-def only(modalities: Sequence[str], utterance: Utterance) -> dict[str, Any]:
-    """An utterance without what belongs to other modalities."""
-    off = {key for name, modality in MODALITIES.items() if name not in modalities for key in modality.keys}
-    return {name: value for name, value in utterance.items() if name not in off}
-
-
-def is_dialogue(inputs: Any) -> bool:
-    """Whether a list is of utterances, not of dialogues."""
-    if isinstance(inputs, str | bytes) or not isinstance(inputs, Iterable):
-        raise ValueError(f"expected a dialogue, a list of utterances, or several; got {type(inputs).__name__}")
-    first = inputs[0] if isinstance(inputs, Sequence) and inputs else None
-    return isinstance(first, Mapping) and "utterances" not in first
-
-
-def utterances_of(dialogue: Any, number: int) -> list[Utterance]:
-    """The utterances of a dialogue, or of a row; `number` is what an error calls it."""
-    utterances = dialogue.get("utterances") if isinstance(dialogue, Mapping) else dialogue
-    if not isinstance(utterances, Sequence) or isinstance(utterances, str | bytes):
-        raise ValueError(f"dialogue {number} is a {type(dialogue).__name__}: expected a list of utterances (dicts)")
-    if not utterances:
-        raise ValueError(f"dialogue {number} has no utterances: leave it out")
-    return list(utterances)
-
-
-def check_utterance(utterance: Any, place: str) -> None:
-    """Refuses what would be misread: the error names the place, the value and the remedy."""
-    if not isinstance(utterance, Mapping):
-        raise ValueError(f"{place} is a {type(utterance).__name__}: expected a dict such as {{'speaker', 'text'}}")
-    if not isinstance(utterance.get("text"), str | None):
-        raise ValueError(f"{place}: text is a {type(utterance['text']).__name__}: expected a string")
-    for modality in MEDIA:
-        for name in MODALITIES[modality].raw:
-            source = utterance.get(name)
-            if isinstance(source, str) and URL.match(source):
-                raise ValueError(f"{place}: {name} {source!r} is a URL: download it and give its path or its bytes")
-            sound = modality == "audio" and isinstance(source, tuple) and len(source) == 2
-            frames = modality == "vision" and isinstance(source, np.ndarray)
-            if not (sound or frames or isinstance(source, str | os.PathLike | bytes | None)):
-                also = "an (array, rate) tuple" if modality == "audio" else "an array of frames"
-                raise ValueError(
-                    f"{place}: {name} is a {type(source).__name__}: expected a path, the bytes of a file or {also}"
-                )
-
-
-@dataclass(frozen=True)
-class EncodedText:
-    """Token ids of one utterance, and which of them are its own.
-
-    Args:
-        input_ids: ids with special tokens.
-        own: True for the utterance's own tokens (the first special token included), False for its neighbours'.
-    """
-
-    input_ids: list[int]
-    own: list[bool]
-
-
-def encode_in_context(
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[str | None],
-    speakers: Sequence[str],
-    *,
-    past: int,
-    future: int,
-    max_length: int,
-) -> list[EncodedText | None]:
-    """Encodes every utterance of a dialogue, each between its neighbours with speaker names.
-
-    The form is `[CLS] past [SEP] utterance [SEP] future [SEP]`, each turn as "name: words", after EmoBERTa (Kim and
-    Vossen 2021, arXiv 2108.12009). Without neighbours (`past = future = 0`) it is `[CLS] utterance [SEP]`, no name.
-
-    Args:
-        tokenizer: any tokenizer; special tokens that it lacks are left out.
-        texts: the words of each utterance; `None` or blank where there are none.
-        speakers: the speaker of each utterance.
-        past: so many utterances before.
-        future: so many utterances after.
-        max_length: tokens at most. The utterance itself is cut only if it alone is too long; of its neighbours the
-            farthest words go first.
-
-    Returns:
-        an entry for each utterance, `None` where it has no words.
-    """
-    start = _first_known(tokenizer.cls_token_id, tokenizer.bos_token_id)
-    stop = _first_known(tokenizer.sep_token_id, tokenizer.eos_token_id)
-    named = past or future
-    turns = [f"{s}: {t}" if named else str(t) for s, t in zip(speakers, texts, strict=True)]
-    room = max_length - len(start) - (3 if named else 1) * len(stop)
-    ids: list[list[int]] = tokenizer(turns, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
-    # Of some words, as of a lone zero-width space, a tokenizer leaves nothing.
-    said = [bool(text and text.strip() and turn) for text, turn in zip(texts, ids, strict=True)]
-
-    encoded: list[EncodedText | None] = []
-    for index, own_ids in enumerate(ids):
-        if not said[index]:
-            encoded.append(None)
-            continue
-        left = [i for k in range(max(0, index - past), index) if said[k] for i in ids[k]]
-        right = [i for k in range(index + 1, min(len(ids), index + 1 + future)) if said[k] for i in ids[k]]
-        space = room - len(own_ids)
-        keep_left = max(space // 2, space - len(right))
-        left = left[max(0, len(left) - keep_left) :]
-        right = right[: max(0, space - len(left))]
-        parts = [(start, True)]
-        parts += [([*left, *stop], False)] if named else []
-        parts += [([*own_ids, *stop], True)]
-        parts += [([*right, *stop], False)] if named else []
-        encoded.append(
-            EncodedText([i for part, _ in parts for i in part], [mine for part, mine in parts for _ in part])
-        )
-    return encoded
-
-
-def _first_known(*token_ids: int | None) -> list[int]:
-    return [i for i in token_ids if i is not None][:1]
-
-
-logger = logging.get_logger(__name__)
-
 Dialogue = Sequence[Utterance] | Mapping[str, Any]
 
 
 class _SubProcessors:
-    """`get_attributes()`: on the class every sub-processor there can be, on an instance those that it has."""
+    """`get_attributes()`: all possible sub-processors on the class, the existing ones on an instance."""
 
     names = ("tokenizer", "feature_extractor", "image_processor")
 
@@ -162,28 +42,27 @@ class _SubProcessors:
 
 
 class ErcProcessor(ProcessorMixin):
-    """Turns dialogues into model inputs: tokenizer, audio feature extractor and image processor in one.
+    """Converts dialogues to model inputs with a tokenizer, an audio feature extractor and an image processor.
 
     An utterance is a dict of `speaker`, `text`, `audio` (a path, bytes of a media file, or `(array, rate in Hz)`),
-    `video` (a path or bytes), `start` and `end` (seconds inside the media), all optional; `audio_path`, `video_path`,
-    `video_start`, `video_end` and `video_half` of the dataset's rows are read too. Precomputed `text_features`,
-    `audio_features` or `visual_features` take the place of raw inputs. What an utterance lacks, or what cannot be
-    decoded, becomes a masked-out modality.
+    `video` (a path or bytes), `start` and `end` (seconds inside the media), all optional, or the columns `audio_path`,
+    `video_path`, `video_start`, `video_end` and `video_half` of the dataset rows. Precomputed `text_features`,
+    `audio_features` or `visual_features` replace raw inputs. A modality that is missing or cannot be decoded is masked.
 
     Args:
-        tokenizer: for the text backbone.
-        feature_extractor: for the audio backbone.
-        image_processor: for the vision backbone.
-        modalities: what the model takes, in its order.
-        max_text_length: tokens an utterance at most, neighbours included.
-        text_past: utterances before it whose words go into the text backbone with it.
-        text_future: utterances after it, likewise.
+        tokenizer: tokenizer of the text backbone.
+        feature_extractor: feature extractor of the audio backbone.
+        image_processor: image processor of the vision backbone.
+        modalities: modalities of the model, in its order.
+        max_text_length: largest number of tokens of an utterance with its neighbours.
+        text_past: number of earlier utterances that the text backbone reads with an utterance.
+        text_future: number of later utterances that the text backbone reads with an utterance.
         max_audio_seconds: longer clips are cut (seconds).
-        num_frames: frames read of each video clip.
-        face_crop: cut the frames to the largest face (needs the extra `faces`); without one they stay whole.
+        num_frames: number of frames of a video clip.
+        face_crop: crop frames to the largest face (needs the extra `faces`); without a face they are not cropped.
 
     Example:
-        >>> processor = AutoProcessor.from_pretrained("runs/demo-001", trust_remote_code=True)  # doctest: +SKIP
+        >>> processor = AutoProcessor.from_pretrained("runs/demo-001")  # doctest: +SKIP
         >>> inputs = processor([{"speaker": "Ann", "text": "We won!"}, {"speaker": "Bo"}])  # doctest: +SKIP
         >>> model(**inputs).logits.shape  # doctest: +SKIP
         torch.Size([1, 2, 7])
@@ -226,7 +105,7 @@ class ErcProcessor(ProcessorMixin):
         cls, pretrained_model_name_or_path: str, processor_dict: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[Any]:
         saved = processor_dict or {}
-        # A tokenizer is saved in files of its own, so the config says nothing of it.
+        # A tokenizer is saved in its own files, not in the processor config.
         present = {name: saved.get(name) is not None for name in _SubProcessors.names}
         present["tokenizer"] = bool(saved.get("has_tokenizer"))
         return [
@@ -235,32 +114,30 @@ class ErcProcessor(ProcessorMixin):
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Settings and sub-processors as a dict; what is absent is left out."""
+        """Returns settings and sub-processors as a dict, without those that are None."""
         output = super().to_dict()
         output["has_tokenizer"] = self.tokenizer is not None
         return {name: value for name, value in output.items() if value is not None}
 
     @property
     def model_input_names(self) -> list[str]:
-        """The model's arguments that this processor fills."""
+        """Model arguments that this processor can return."""
         names = [name for m in self.modalities for name in MODALITIES[m].inputs]
         return ["utterance_mask", "modality_mask", "speaker_ids", *names]
 
     def __call__(self, dialogues: Dialogue | Sequence[Dialogue], **kwargs: Any) -> BatchFeature:
-        """Encodes one dialogue or many; media that cannot be used is masked, with one warning.
+        """Encodes one dialogue or several; media that cannot be used is masked with a warning.
 
         Args:
             dialogues: a list of utterances, a row with `utterances`, or a list of either.
 
         Returns:
-            what [`ErcModel.forward`] takes, as tensors.
+            inputs of [`ErcModel.forward`].
 
         Raises:
             ValueError: a dialogue is empty, or features do not fit together.
         """
-        if isinstance(dialogues, Mapping) or (
-            len(dialogues) > 0 and isinstance(dialogues[0], Mapping) and "utterances" not in dialogues[0]
-        ):
+        if isinstance(dialogues, Mapping) or is_dialogue(dialogues):
             dialogues = [dialogues]  # type: ignore[list-item]
         inputs, problems = self.encode(dialogues)  # type: ignore[arg-type]
         if problems:
@@ -268,14 +145,14 @@ class ErcProcessor(ProcessorMixin):
         return inputs
 
     def encode_next(self, past: Sequence[Utterance], utterance: Utterance) -> BatchFeature:
-        """Encodes one utterance, as the last of a dialogue.
+        """Encodes one utterance as the last of a dialogue.
 
         Args:
-            past: the utterances before it, of which only speaker and text are read, and only `text_past` of them.
-            utterance: what is encoded.
+            past: earlier utterances; speaker and text of the last `text_past` are read.
+            utterance: utterance to encode.
 
         Returns:
-            what [`ErcModel.forward`] takes, of a dialogue `(1, 1)`; its speaker is the first there.
+            inputs of [`ErcModel.forward`] for a dialogue `(1, 1)`, with speaker id 0.
         """
         neighbours = list(past)[max(0, len(past) - self.text_past) :]
         inputs = self([*({"speaker": u.get("speaker"), "text": u.get("text")} for u in neighbours), utterance])
@@ -289,8 +166,8 @@ class ErcProcessor(ProcessorMixin):
         return BatchFeature(last)
 
     def encode(self, dialogues: Sequence[Dialogue]) -> tuple[BatchFeature, list[str]]:
-        """Encodes dialogues; what could not be decoded is returned beside the tensors, a line each."""
-        batch = [_utterances_of(dialogue, index) for index, dialogue in enumerate(dialogues)]
+        """Encodes dialogues; returns the tensors and one line per clip that could not be decoded."""
+        batch = [utterances_of(dialogue, index) for index, dialogue in enumerate(dialogues)]
         longest = max((len(utterances) for utterances in batch), default=0)
         utterance_mask = torch.zeros(len(batch), longest, dtype=torch.bool)
         speaker_ids = torch.full((len(batch), longest), -1)
@@ -335,13 +212,13 @@ class ErcProcessor(ProcessorMixin):
                 max_length=self.max_text_length,
             )
         ]
-        said = [text for text in encoded if text is not None]
-        if not said:
+        texts = [text for text in encoded if text is not None]
+        if not texts:
             return {}, [False] * len(encoded)
-        ids = pad_stack([np.array(text.input_ids) for text in said], fill=self.tokenizer.pad_token_id or 0)
-        seen = pad_stack([np.ones(len(text.input_ids), dtype=np.int64) for text in said])
-        own = pad_stack([np.array(text.own, dtype=np.int64) for text in said])
-        tensors = {"input_ids": ids, "attention_mask": seen, "text_token_mask": own}
+        ids = pad_stack([np.array(text.input_ids) for text in texts], fill=self.tokenizer.pad_token_id or 0)
+        attention = pad_stack([np.ones(len(text.input_ids), dtype=np.int64) for text in texts])
+        own = pad_stack([np.array(text.own, dtype=np.int64) for text in texts])
+        tensors = {"input_ids": ids, "attention_mask": attention, "text_token_mask": own}
         return tensors, [text is not None for text in encoded]
 
     def _encode_audio(
@@ -358,7 +235,7 @@ class ErcProcessor(ProcessorMixin):
                 max_seconds=self.max_audio_seconds,
                 **_range_of(utterance, source, "audio"),
             )
-            # Clip by clip, so that a clip's frames do not depend on what else is in the batch.
+            # One clip at a time, so that its frames do not depend on the batch.
             frames = extractor(  # type: ignore[operator,misc]
                 wave, sampling_rate=rate, padding="longest", return_attention_mask=True, return_tensors="np"
             )
@@ -397,7 +274,7 @@ class ErcProcessor(ProcessorMixin):
         encode: Callable[[Utterance, Any], None] | None,
         problems: list[str],
     ) -> list[bool]:
-        """Encodes each utterance that has a source; what cannot be decoded is a missing modality and a line."""
+        """Encodes each utterance that has a source; a clip that cannot be decoded is masked and reported."""
         here = []
         for utterance in (utterance for utterances in batch for utterance in utterances):
             source = next(
@@ -413,20 +290,133 @@ class ErcProcessor(ProcessorMixin):
         return here
 
 
-def _utterances_of(dialogue: Dialogue, index: int) -> list[Utterance]:
-    utterances = dialogue["utterances"] if isinstance(dialogue, Mapping) else dialogue
-    if not len(utterances):
-        name = dialogue.get("dialogue_id", index) if isinstance(dialogue, Mapping) else index
+ErcProcessor.register_for_auto_class()
+
+
+def is_dialogue(inputs: Any) -> bool:
+    """Returns whether a list holds utterances, not dialogues."""
+    if isinstance(inputs, str | bytes) or not isinstance(inputs, Iterable):
+        raise ValueError(f"expected a dialogue, a list of utterances, or several; got {type(inputs).__name__}")
+    first = inputs[0] if isinstance(inputs, Sequence) and inputs else None
+    return isinstance(first, Mapping) and "utterances" not in first
+
+
+def utterances_of(dialogue: Any, number: int) -> list[Utterance]:
+    """Returns the utterances of a dialogue or of a row; `number` names a dialogue without id in errors."""
+    utterances = dialogue.get("utterances") if isinstance(dialogue, Mapping) else dialogue
+    if not isinstance(utterances, Sequence) or isinstance(utterances, str | bytes):
+        raise ValueError(f"dialogue {number} is a {type(dialogue).__name__}: expected a list of utterances (dicts)")
+    if not utterances:
+        name = dialogue.get("dialogue_id", number) if isinstance(dialogue, Mapping) else number
         raise ValueError(f"dialogue {name!r} has no utterances: leave it out")
     return list(utterances)
 
 
-def clip_settings(utterance: Utterance, modality: str) -> dict[str, Any]:
-    """Where in its file an utterance's clip is, as `load_audio` and `load_frames` take it.
+def check_utterance(utterance: Any, place: str) -> None:
+    """Raises `ValueError` for an utterance of a wrong form, naming place, value and remedy."""
+    if not isinstance(utterance, Mapping):
+        raise ValueError(f"{place} is a {type(utterance).__name__}: expected a dict such as {{'speaker', 'text'}}")
+    if not isinstance(utterance.get("text"), str | None):
+        raise ValueError(f"{place}: text is a {type(utterance['text']).__name__}: expected a string")
+    for modality in MEDIA:
+        for name in MODALITIES[modality].raw:
+            source = utterance.get(name)
+            if isinstance(source, str) and URL.match(source):
+                raise ValueError(f"{place}: {name} {source!r} is a URL: download it and give its path or its bytes")
+            waveform = modality == "audio" and isinstance(source, tuple) and len(source) == 2
+            frames = modality == "vision" and isinstance(source, np.ndarray)
+            if not (waveform or frames or isinstance(source, str | os.PathLike | bytes | None)):
+                also = "an (array, rate) tuple" if modality == "audio" else "an array of frames"
+                raise ValueError(
+                    f"{place}: {name} is a {type(source).__name__}: expected a path, the bytes of a file or {also}"
+                )
+
+
+def only(modalities: Sequence[str], utterance: Utterance) -> dict[str, Any]:
+    """Returns an utterance without the keys of other modalities."""
+    off = {key for name, modality in MODALITIES.items() if name not in modalities for key in modality.keys}
+    return {name: value for name, value in utterance.items() if name not in off}
+
+
+@dataclass(frozen=True)
+class EncodedText:
+    """Token ids of one utterance with its neighbours.
 
     Args:
-        utterance: `start` and `end` (seconds); for the video `video_start` and `video_end`, where one is given, take
-            their place, and `video_half` says which half of the picture.
+        input_ids: token ids with special tokens.
+        own: True for tokens of the utterance and the first special token, False for those of its neighbours.
+    """
+
+    input_ids: list[int]
+    own: list[bool]
+
+
+def encode_in_context(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str | None],
+    speakers: Sequence[str],
+    *,
+    past: int,
+    future: int,
+    max_length: int,
+) -> list[EncodedText | None]:
+    """Encodes every utterance of a dialogue together with its neighbours and their speaker names.
+
+    The format is `[CLS] past [SEP] utterance [SEP] future [SEP]`, each turn as "name: text", after EmoBERTa (Kim and
+    Vossen 2021, arXiv 2108.12009). Without neighbours (`past = future = 0`) it is `[CLS] utterance [SEP]`.
+
+    Args:
+        tokenizer: any tokenizer; special tokens that it lacks are left out.
+        texts: text of each utterance; `None` or blank if it has no text.
+        speakers: speaker of each utterance.
+        past: number of earlier utterances.
+        future: number of later utterances.
+        max_length: largest number of tokens. The most distant tokens of neighbours are removed first; the utterance
+            itself is cut only if it is too long alone.
+
+    Returns:
+        one entry per utterance, `None` if it has no text.
+    """
+    start = _first_known(tokenizer.cls_token_id, tokenizer.bos_token_id)
+    stop = _first_known(tokenizer.sep_token_id, tokenizer.eos_token_id)
+    named = past or future
+    turns = [f"{s}: {t}" if named else str(t) for s, t in zip(speakers, texts, strict=True)]
+    room = max_length - len(start) - (3 if named else 1) * len(stop)
+    ids: list[list[int]] = tokenizer(turns, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
+    # Some texts, such as a zero-width space, have no tokens.
+    has_text = [bool(text and text.strip() and turn) for text, turn in zip(texts, ids, strict=True)]
+
+    encoded: list[EncodedText | None] = []
+    for index, own_ids in enumerate(ids):
+        if not has_text[index]:
+            encoded.append(None)
+            continue
+        left = [i for k in range(max(0, index - past), index) if has_text[k] for i in ids[k]]
+        right = [i for k in range(index + 1, min(len(ids), index + 1 + future)) if has_text[k] for i in ids[k]]
+        space = room - len(own_ids)
+        keep_left = max(space // 2, space - len(right))
+        left = left[max(0, len(left) - keep_left) :]
+        right = right[: max(0, space - len(left))]
+        parts = [(start, True)]
+        parts += [([*left, *stop], False)] if named else []
+        parts += [([*own_ids, *stop], True)]
+        parts += [([*right, *stop], False)] if named else []
+        encoded.append(
+            EncodedText([i for part, _ in parts for i in part], [mine for part, mine in parts for _ in part])
+        )
+    return encoded
+
+
+def _first_known(*token_ids: int | None) -> list[int]:
+    return [i for i in token_ids if i is not None][:1]
+
+
+def clip_settings(utterance: Utterance, modality: str) -> dict[str, Any]:
+    """Returns the part of the media file of an utterance as arguments of `load_audio` or `load_frames`.
+
+    Args:
+        utterance: `start` and `end` (seconds); for video `video_start` and `video_end`, if one is given, replace them,
+            and `video_half` selects a half of the frame.
         modality: audio or vision.
     """
     start, end = utterance.get("start"), utterance.get("end")
@@ -438,7 +428,7 @@ def clip_settings(utterance: Utterance, modality: str) -> dict[str, Any]:
 
 
 def _range_of(utterance: Utterance, source: Any, modality: str) -> dict[str, Any]:
-    """The part of a media file; samples and frames that are given as arrays are that part already."""
+    """Returns the part of a media file to read; arrays are used completely."""
     return clip_settings(utterance, modality) if isinstance(source, str | bytes | PathLike) else {}
 
 
@@ -462,14 +452,14 @@ def _encode_features(
     widths = sorted({array.shape[-1] for array in arrays})
     if len(widths) > 1:
         raise ValueError(f"{name} has rows of different widths {widths}: all must have one")
-    # Tokens first while padding: the layers of a mix come before them.
+    # Tokens come first while padding, because layers of a mix precede them.
     tokens = pad_stack([array.swapaxes(0, -2) for array in arrays]).movedim(1, -2)
     lengths = torch.tensor([array.shape[-2] for array in arrays])
     return {name: tokens, f"{name}_mask": torch.arange(tokens.shape[-2]) < lengths[:, None]}, here
 
 
 def pad_stack(arrays: Sequence[np.ndarray], fill: float = 0) -> torch.Tensor:
-    """Stacks arrays of one rank into a tensor, each axis padded at its end to the longest."""
+    """Stacks arrays of equal rank to a tensor, with each axis padded at its end to the longest."""
     if len({array.shape for array in arrays}) == 1:
         return torch.from_numpy(np.stack(arrays))
     shape = np.max([array.shape for array in arrays], axis=0)
@@ -477,9 +467,3 @@ def pad_stack(arrays: Sequence[np.ndarray], fill: float = 0) -> torch.Tensor:
     for row, array in zip(stacked, arrays, strict=True):
         row[tuple(slice(0, n) for n in array.shape)] = array
     return torch.from_numpy(stacked)
-
-
-ErcProcessor.register_for_auto_class()
-
-
-__all__ = ["ErcProcessor", "LogMelImageFeatureExtractor"]

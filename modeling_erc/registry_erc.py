@@ -1,4 +1,4 @@
-"""A dictionary of named classes or functions whose misses name what there is."""
+"""A dictionary of named classes or functions that reports the known names when one is missing."""
 
 import difflib
 from collections.abc import Callable
@@ -11,7 +11,7 @@ class Registry(dict[str, Entry], Generic[Entry]):
     """Maps a config value such as `fusion="concat"` to the code behind it.
 
     Args:
-        kind: what the entries are, for the error message, e.g. `"fusion"`.
+        kind: kind of the entries for the error message, e.g. `"fusion"`.
 
     Example:
         >>> SHAPES = Registry("shape")
@@ -26,7 +26,7 @@ class Registry(dict[str, Entry], Generic[Entry]):
         self.kind = kind
 
     def register(self, name: str) -> Callable[[Entry], Entry]:
-        """Decorator that enters a class or function under `name`."""
+        """Decorator that registers a class or function under `name`."""
 
         def enter(entry: Entry) -> Entry:
             self[name] = entry

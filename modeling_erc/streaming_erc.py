@@ -1,4 +1,4 @@
-"""A dialogue while it is spoken: utterances go in one by one, and each is classified at once."""
+"""Streaming inference: utterances of a running dialogue are classified one by one."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -14,18 +14,19 @@ if TYPE_CHECKING:  # a model is loaded without what reads media
 
 
 class ErcStream:
-    """Classifies the utterances of a dialogue as they come, from what was said before alone.
+    """Classifies the utterances of a dialogue one by one, each from the earlier ones.
 
-    What it gives equals the model's result for the dialogue as a whole. No context is computed twice: an attention
-    keeps the keys and values of earlier utterances (within `context_window`), a recurrence its states. The text
-    backbone reads an utterance with the `text_past` before it, as it did in training.
+    The results equal those of the model for the complete dialogue. No context is computed twice: attention keeps the
+    keys and values of earlier utterances (within `context_window`), a recurrence keeps its states. The text backbone
+    reads an utterance with the `text_past` utterances before it, as in training.
 
     Args:
         model: an [`ErcForSequenceClassification`] with `context_causal` or without context, in eval mode.
-        processor: made for the model.
+        processor: processor of the model.
 
     Raises:
-        ValueError: the model looks into the future, in its context or in its text, or is in training mode.
+        ValueError: the context or the text input of the model includes later utterances, or the model is in training
+            mode.
 
     Example:
         >>> import torch
@@ -59,7 +60,7 @@ class ErcStream:
         self.reset()
 
     def reset(self) -> None:
-        """Begins a new dialogue."""
+        """Starts a new dialogue."""
         self._states: dict[str, Any] = {}
         self._speakers: dict[Any, int] = {}
         self._spoken: deque[Mapping[str, Any]] = deque(maxlen=self.processor.text_past)
@@ -69,13 +70,13 @@ class ErcStream:
         """Classifies the next utterance.
 
         Args:
-            utterance: as [`ErcProcessor`] takes it; whatever it lacks is masked.
+            utterance: utterance as [`ErcProcessor`] takes it; missing modalities are masked.
 
         Returns:
-            what the model gives for a dialogue of one utterance: `logits` `(1, 1, classes)` and the rest.
+            output of the model for one utterance, such as `logits` `(1, 1, classes)`.
 
         Raises:
-            ValueError: features do not fit the model. The dialogue then stands where it was.
+            ValueError: features do not fit the model. The state of the dialogue is unchanged.
         """
         inputs = self.processor.encode_next(self._spoken, utterance)
         speaker = utterance.get("speaker")
@@ -87,6 +88,3 @@ class ErcStream:
         self._speakers[speaker] = number
         self._spoken.append({"speaker": speaker, "text": utterance.get("text")})
         return output
-
-
-__all__ = ["ErcStream"]

@@ -175,6 +175,19 @@ def test_each_of_the_first_four_heads_starts_on_a_relation_of_its_own(feature_co
     assert relations == {(0, -1), (0, 1), (1, -1), (1, 1)}
 
 
+def test_heads_beyond_four_start_on_the_same_relations_with_half_the_slope(feature_config: MakeConfig) -> None:
+    context = CONTEXTS["transformer"](feature_config(num_attention_heads=8))
+    assert isinstance(context, TransformerContext)
+    bias = context.initial_bias().unflatten(0, (2, -1))  # (same speaker, distance, head)
+    for head in range(8):
+        past, same_speaker = head % 2 == 0, head // 2 % 2
+        steps = [d for d in range(-context.max_distance, context.max_distance + 1) if (d < 0 if past else d > 0)]
+        for step in steps:
+            slope = 1.0 if head < 4 else 0.5
+            assert bias[same_speaker, step + context.max_distance, head] == -slope * abs(step)
+        assert (bias[:, :, head] == context.away).sum() >= 2 * 17 - len(steps)
+
+
 def test_without_context_everyone_stays_alone(feature_config: MakeConfig) -> None:
     assert torch.equal(fresh(feature_config, "none")(states(), MASK, SPEAKERS), states())
 

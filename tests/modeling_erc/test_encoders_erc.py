@@ -158,7 +158,7 @@ def test_reading_few_rows_at_a_time_changes_nothing(
     encoder = encoder_for(kind, **{f"{KINDS[kind][0]}_layer": layer})
     tokens, mask = encoder(**utterances[-1])
     for size in (1, 2):
-        monkeypatch.setattr(encoders_erc, "GROUP_ROWS", size)
+        monkeypatch.setattr(encoders_erc, "BUCKET_SIZE", size)
         grouped, grouped_mask = encoder(**utterances[-1])
         assert torch.equal(grouped_mask, mask)
         places = mask[..., None] if layer == "last" else mask[:, None, :, None]

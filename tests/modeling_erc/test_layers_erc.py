@@ -8,8 +8,8 @@ from modeling_erc.layers_erc import (
     AttentionPool,
     Dropout,
     TransformerLayer,
-    alike_lengths,
     attend,
+    length_buckets,
     masked_mean,
     scatter_rows,
     unsplit,
@@ -58,7 +58,7 @@ def test_splitting_by_length_and_putting_together_is_the_identity(size: int) -> 
     lengths = torch.tensor([3, 1, 5, 2, 5, 1, 4])
     vectors = torch.randn(7, 4)
     tokens = torch.randn(7, 2, 5, 4) * (torch.arange(5) < lengths[:, None])[:, None, :, None]
-    groups = alike_lengths(lengths, size)
+    groups = length_buckets(lengths, size)
     assert max(len(rows) for rows in groups) <= size
     assert torch.cat([lengths[rows] for rows in groups]).tolist() == sorted(lengths.tolist())
     assert torch.equal(unsplit([vectors[rows] for rows in groups], groups), vectors)

@@ -277,7 +277,7 @@ def test_fusing_few_utterances_at_a_time_changes_nothing(
     config = feature_config(fusion=fusion)
     model, inputs = fresh(config), pack(config, feature_dialogues)
     expected = model(**inputs)
-    monkeypatch.setattr(fusion_erc, "ROWS_TOGETHER", rows)
+    monkeypatch.setattr(fusion_erc, "BUCKET_SIZE", rows)
     calls: list[int] = []
     model.erc.fusion.register_forward_hook(lambda module, args, output: calls.append(len(args[2])))
     grouped = model(**inputs)
@@ -312,7 +312,7 @@ def test_dialogues_of_alike_length_meet_in_the_context_and_nothing_else_changes(
             module.register_forward_pre_hook(lambda module, given: widths.append(given[0].shape[1]))
     together = model(**inputs)
     assert set(widths) == {18, 30}
-    monkeypatch.setattr(TransformerContext, "dialogues_together", None)
+    monkeypatch.setattr(TransformerContext, "bucket_size", None)
     padded = model(**inputs)
     assert widths[-1] == 32
     torch.testing.assert_close(together.logits, padded.logits, rtol=0, atol=1e-6)

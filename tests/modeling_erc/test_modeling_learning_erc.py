@@ -241,6 +241,6 @@ def test_groups_for_the_fusion_keep_the_gradients(
     config = feature_config(fusion=fusion)
     model, inputs = fresh(config).train(), pack(config, feature_dialogues)
     expected = gradients(model, inputs, FEATURE_LABELS)
-    monkeypatch.setattr(fusion_erc, "ROWS_TOGETHER", 2)
+    monkeypatch.setattr(fusion_erc, "BUCKET_SIZE", 2)
     found = gradients(model, inputs, FEATURE_LABELS)
     assert_close(found, expected)

@@ -171,7 +171,7 @@ def test_what_would_be_misread_is_refused_by_place_and_remedy(
             pipe(inputs)
 
 
-def test_broken_clips_are_masked_and_told_once(
+def test_broken_clips_are_masked_and_reported_once(
     pipe: EmotionRecognitionPipeline, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
