@@ -148,7 +148,8 @@ def load_frames(
     A clip with fewer frames repeats them; of a truncated one the frames spread over what is there.
 
     Args:
-        source: Path or bytes of a video or of a still image (PNG, JPEG, WebP), or uint8 frames `(frames, height, width, 3)`.
+        source: Path or bytes of a video or of a still image (PNG, JPEG, WebP), or uint8 frames
+            `(frames, height, width, 3)`.
         num_frames: How many frames to return.
         start: Where to begin, in seconds (not for arrays, which have no clock).
         end: Where to stop, in seconds (not for arrays).
