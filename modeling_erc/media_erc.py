@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps
 
 from .containers_erc import (
     ClipRange,
@@ -52,6 +53,9 @@ THREADED_PIXELS = 320 * 240
 MARGIN = 0.25
 # Smallest face as a share of the shorter side of a frame.
 SMALLEST_FACE = 0.1
+
+# A larger still image is more likely a bomb than a face (pixels).
+LARGEST_IMAGE = 50_000_000
 
 _HALVES = {
     None: lambda width: slice(None),
@@ -153,7 +157,8 @@ def load_frames(
     Frames are repeated if a clip has fewer. In a truncated clip they are spread over the existing part.
 
     Args:
-        source: Path, the bytes of a file, or uint8 frames `(frames, height, width, 3)`.
+        source: Path or bytes of a video or of a still image (PNG, JPEG, WebP), or uint8 frames
+            `(frames, height, width, 3)`.
         num_frames: Number of frames to return.
         start: Start in seconds; not for arrays, which have no clock.
         end: End in seconds; not for arrays.
@@ -183,8 +188,13 @@ def load_frames(
         frames = _spread_array(source, name, num_frames)
     else:
         cut = ClipRange.checked(name, start, end)
-        with open_file(source, name) as file, open_container(file, name) as container:
-            frames = _spread_clip(container, cut, num_frames)
+        with open_file(source, name) as file:
+            if (image := _read_image(file, name)) is not None:
+                # A still image has no clock: the times of its utterance cut the audio alone.
+                frames = _spread_array(image[None], name, num_frames)
+            else:
+                with open_container(file, name) as container:
+                    frames = _spread_clip(container, cut, num_frames)
     return _to_images(frames, size, half)
 
 
@@ -286,6 +296,30 @@ def _decode_audio(file: BinaryIO, cut: ClipRange) -> tuple[np.ndarray, int, floa
         first = cut.begin
     mono = np.concatenate(chunks) if chunks else np.zeros(0, dtype=np.float32)
     return mono[cut.samples(rate, first)], rate, length
+
+
+def _read_image(file: BinaryIO, name: str) -> np.ndarray | None:
+    """The first frame of a PNG, JPEG or WebP, uint8 RGB `(height, width, 3)`; None for every other file.
+
+    Raises:
+        MediaError: The image is damaged or larger than `LARGEST_IMAGE`.
+    """
+    head = file.read(12)
+    file.seek(0)
+    if not head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")) and (head[:4], head[8:]) != (b"RIFF", b"WEBP"):
+        return None
+    try:
+        with Image.open(file, formats=("PNG", "JPEG", "WEBP")) as image:
+            if image.width * image.height > LARGEST_IMAGE:
+                raise MediaError(f"{name}: {image.width} x {image.height} pixels are too many: scale the image down")
+            if image.mode.startswith("I;16"):  # Pillow would cut 16 bits off at 255
+                grey = (np.asarray(image) >> 8).astype(np.uint8)
+                return np.repeat(grey[..., None], 3, axis=-1)
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, MediaError):
+            raise
+        raise MediaError(f"{name}: not a readable image ({error})") from error
 
 
 def _spread_array(frames: np.ndarray, name: str, num_frames: int) -> list[Any]:

@@ -21,7 +21,8 @@ from transformers import (
 from transformers.utils import logging
 
 from .configuration_erc import MODALITIES
-from .media_erc import MediaError, crop_face, load_audio, load_frames
+from .containers_erc import MediaError
+from .media_erc import crop_face, load_audio, load_frames
 
 logger = logging.get_logger(__name__)
 

@@ -16,7 +16,8 @@ import soundfile
 from tqdm import tqdm
 
 # Media count as broken exactly where training would reject them.
-from modeling_erc.media_erc import MediaError, probe_media
+from modeling_erc.containers_erc import MediaError
+from modeling_erc.media_erc import probe_media
 
 from ..schema import FEATURE_COLUMNS, MEDIA_COLUMNS, label_names
 from .markdown import aligned_table

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..containers_erc import MediaError
 from ..conversations import Conversation
-from ..media_erc import MediaError, MediaInfo, probe_media
+from ..media_erc import MediaInfo, probe_media
 
 
 class PageError(ValueError):

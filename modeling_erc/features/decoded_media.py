@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..media_erc import MediaError, load_audio, load_frames
+from ..containers_erc import MediaError
+from ..media_erc import load_audio, load_frames
 from ..processing_erc import ErcProcessor, clip_settings
 
 

@@ -95,6 +95,10 @@ class ErcTrainingArguments(TrainingArguments):
         default=0.0,
         metadata={"help": "in training, decoded audio is played up to this fraction faster or slower, such as 0.1"},
     )
+    frame_shift: float = field(
+        default=0.0,
+        metadata={"help": "in training, decoded frames are flipped at random and shifted up to this fraction"},
+    )
     gradient_cache: bool = field(
         default=False,
         metadata={
@@ -163,7 +167,8 @@ GROUPS = {
     "fusion and context": _names(FusionArguments),
     "losses": f"{_names(LossArguments)} class_weighting gradient_cache",
     "optimisation": "num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps optim "
-    "learning_rate backbone_learning_rate lr_scheduler_type warmup_steps weight_decay max_grad_norm speed_perturbation",
+    "learning_rate backbone_learning_rate lr_scheduler_type warmup_steps weight_decay max_grad_norm speed_perturbation "
+    "frame_shift",
     "evaluation": "per_device_eval_batch_size eval_strategy eval_steps metric_for_best_model greater_is_better "
     "load_best_model_at_end early_stopping_patience save_strategy save_steps save_total_limit logging_strategy "
     "logging_steps report_to run_name",

@@ -17,6 +17,7 @@ from .arguments import ErcArgumentParser, changed_settings, shown_command
 from .build import build, class_weights
 from .checkpoints import prepare_run_folder
 from .data import ErcCollator, SpeedPerturbation, load_corpus
+from .frame_augmentation import FrameAugmentation
 from .report import write_report
 from .trainer import ErcTrainer
 from .warm_start import interpolate, trained_weights
@@ -65,7 +66,9 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
         model=model,
         args=args,
         data_collator=collator([*cached, decoded]),
-        train_collator=collator([*cached, decoded, SpeedPerturbation(args.speed_perturbation)]),
+        train_collator=collator(
+            [*cached, decoded, SpeedPerturbation(args.speed_perturbation), FrameAugmentation(args.frame_shift)]
+        ),
         train_dataset=splits["train"],
         eval_dataset=splits["dev"],
         processing_class=processor,

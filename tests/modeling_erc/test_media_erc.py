@@ -12,7 +12,8 @@ av = pytest.importorskip("av")
 soundfile = pytest.importorskip("soundfile")
 soxr = pytest.importorskip("soxr")
 
-from modeling_erc.media_erc import MediaError, MediaInfo, load_audio, load_frames, probe_media  # noqa: E402
+from modeling_erc.containers_erc import MediaError  # noqa: E402
+from modeling_erc.media_erc import MediaInfo, load_audio, load_frames, probe_media  # noqa: E402
 
 RATE = 16000
 FPS = 24
