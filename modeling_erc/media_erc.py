@@ -10,7 +10,6 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 
 from .containers_erc import (
     ClipRange,
@@ -31,6 +30,11 @@ from .containers_erc import (
     soxr,
 )
 
+# Optional, as the libraries of `containers_erc`.
+try:
+    from PIL import Image, ImageOps
+except ImportError:
+    Image = None  # type: ignore[assignment]
 try:
     import cv2
     from cv2.data import haarcascades
@@ -308,6 +312,8 @@ def _read_image(file: BinaryIO, name: str) -> np.ndarray | None:
     file.seek(0)
     if not head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")) and (head[:4], head[8:]) != (b"RIFF", b"WEBP"):
         return None
+    if Image is None:
+        raise ImportError("reading still images needs Pillow: pip install pillow")
     try:
         with Image.open(file, formats=("PNG", "JPEG", "WEBP")) as image:
             if image.width * image.height > LARGEST_IMAGE:

@@ -1,5 +1,7 @@
 """Frames are flipped and shifted in training, all frames of an utterance in the same way."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -33,7 +35,7 @@ def test_no_shift_switches_the_augmentation_off() -> None:
 
 
 def test_paths_and_other_inputs_are_unchanged() -> None:
-    utterances = [{"video": None}, {"video_path": "a.png"}, {"text": "we won"}]
+    utterances: list[dict[str, Any]] = [{"video": None}, {"video_path": "a.png"}, {"text": "we won"}]
     assert FrameAugmentation(0.1)(utterances) == utterances
 
 
