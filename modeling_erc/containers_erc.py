@@ -12,15 +12,15 @@ import numpy as np
 
 # The three are optional, so that models for text or features load without them.
 try:
-    import av
+    import av as av
 except ImportError:
     av = None  # type: ignore[assignment]
 try:
-    import soundfile
+    import soundfile as soundfile
 except ImportError:
     soundfile = None
 try:
-    import soxr
+    import soxr as soxr
 except ImportError:
     soxr = None
 
