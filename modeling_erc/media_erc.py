@@ -13,7 +13,6 @@ import torch
 
 from .containers_erc import (
     ClipRange,
-    MediaError,
     MediaSource,
     av,
     clock,
@@ -28,6 +27,9 @@ from .containers_erc import (
     soundfile,
     source_name,
     soxr,
+)
+from .containers_erc import (
+    MediaError as MediaError,
 )
 
 # Optional, as the libraries of `containers_erc`.
