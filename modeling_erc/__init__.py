@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from .training import ErcTrainer
 
-__version__ = "0.2.0.dev0"  # read by setup.py
+__version__ = "0.2.0.dev0"
 
 AutoConfig.register("erc", ErcConfig)
 AutoModel.register(ErcConfig, ErcModel)
