@@ -2,6 +2,7 @@
 
 import functools
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any, ClassVar
 import datasets
 
 from .builder import CorpusError, ErcBuilder, TextConfig, first_few, warn_once
-from .labels import SHARED_EMOTIONS, LabelSet
+from .labels import LabelSet, shared_emotion
 from .schema import Dialogue, Utterance
 from .table_files import REMEDY, SPLIT_NAMES, find_tables, media_path, read_rows
+from .table_labels import LabelReader, class_names, label_notes
 from .table_rows import group_rows, index_rows, number_of, text_of
 from .text_files import Row
 
@@ -30,16 +32,21 @@ class TableConfig(TextConfig):
             names; off by default.
         columns: the column of the file for each field with another name, such as `{"text": "Utterance"}`.
         labels: class names in the order of their indices; default is those of the table, sorted. Give them if the order
-            has to be that of another corpus or of a trained model.
+            has to be that of another corpus or of a trained model, or to name a class that reads like a mark of an
+            unlabelled utterance.
+        label_map: class name for each label that the table writes in another way, such as `{"0": "joy", "ärger":
+            "anger"}`; null for a label that is read as unlabelled.
         media_dir: folder that relative audio and video paths start from; default is that of the table.
 
     Raises:
-        ValueError: if `labels` is no list of texts, or `columns` has an unknown field or maps one to no text.
+        ValueError: if `labels` is no list of texts, `label_map` no mapping to texts, or `columns` has an unknown field
+            or maps one to no text.
     """
 
     normalize_text: bool = False
     columns: dict[str, str] | None = None
     labels: list[str] | None = None
+    label_map: dict[str, str | None] | None = None
     media_dir: str | None = None
 
     def __post_init__(self) -> None:
@@ -48,6 +55,13 @@ class TableConfig(TextConfig):
         if names is not None and not (isinstance(names, list | tuple) and names and {*map(type, names)} == {str}):
             # YAML reads [0, 1] as numbers and [no, yes] as booleans.
             raise ValueError(f"labels is {names!r}: give a list of texts, numbers and yes or no in quotation marks")
+        if self.label_map is not None:
+            if not isinstance(self.label_map, dict) or not all(
+                isinstance(v, str | None) for v in self.label_map.values()
+            ):
+                raise ValueError(f"label_map is {self.label_map!r}: give a class name, as text, for each label")
+            # YAML reads the keys of {0: joy} as numbers.
+            self.label_map = {str(label): name for label, name in self.label_map.items()}
         unknown = sorted(set(columns) - set(FIELDS))
         if unknown:
             raise ValueError(f"columns maps {', '.join(unknown)}: its keys are among {', '.join(FIELDS)}")
@@ -75,13 +89,13 @@ class Contents:
     """What has to be known of the tables before the first dialogue is read.
 
     Args:
-        labels: class names.
+        labels: number of utterances of each label, as it is written.
         splits: splits that occur.
         modalities: modalities that at least one utterance has.
         folders: folders of the audio and video paths.
     """
 
-    labels: set[str] = field(default_factory=set)
+    labels: Counter[str] = field(default_factory=Counter)
     splits: set[str] = field(default_factory=set)
     modalities: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
@@ -98,7 +112,7 @@ class Table(ErcBuilder):
     | `speaker` | name of the speaker; default is the same unnamed speaker throughout |
     | `text`, `audio`, `video` | words, and paths of media files; empty if an utterance has none |
     | `start`, `end` | seconds inside the media files; empty for the whole file |
-    | `label` | name of the class, compared as text; empty for an utterance that is context only |
+    | `label` | name of the class, in any case and spacing; empty, -1, n/a, ... for an utterance that is context only |
     | `split` | train, dev (validation, valid, val) or test; default is the file's name, or train |
 
     `data_dir` is a table, a folder of one table, or a folder of tables called train, dev and test; these may use the
@@ -144,9 +158,14 @@ class Table(ErcBuilder):
 
     @functools.cached_property
     def label_set(self) -> LabelSet:
-        """The classes; those named like a shared emotion correspond to it in cross-corpus work."""
-        names = tuple(sorted(self.contents.labels) if self.config.labels is None else self.config.labels)
-        return LabelSet("table", names, {name: name if name in SHARED_EMOTIONS else None for name in names})
+        """The classes; `shared_emotion` maps them to other corpora."""
+        names = self.label_reader.names
+        return LabelSet("table", tuple(names), {name: shared_emotion(name) for name in names})
+
+    @functools.cached_property
+    def label_reader(self) -> LabelReader:
+        """Reader of the label column."""
+        return make_label_reader(self.root, self.contents, self.config)
 
     def dialogues(self, split: str) -> Iterator[Dialogue]:
         """Yields the dialogues of a split in the order of the file."""
@@ -177,11 +196,13 @@ class Table(ErcBuilder):
     def _utterance(self, utterance_id: str, row: Row, missing: list[str]) -> Utterance:
         names = self.config.names
         label = text_of(row, names["label"])
-        if label is not None and label not in self.label_set.names:
+        try:
+            label = self.label_reader(label)
+        except KeyError:
             raise CorpusError(
                 f"{row.place}: label {label!r} is none of {', '.join(self.label_set.names)}, which are compared as "
-                "text, numbers too: correct the row, or pass labels"
-            )
+                "text, numbers too: correct the row, or pass labels or label_map"
+            ) from None
         media: dict[str, str | None] = {}
         for modality in ("audio", "video"):
             path = media_path(row, names[modality], self.config.media_folder(row.path))
@@ -209,7 +230,7 @@ def scan(root: Path, config: TableConfig) -> Contents:
     for file_split, path in tables.items():
         folder = config.media_folder(path)
         for row in config.rows(path):
-            contents.labels |= {text_of(row, names["label"]) or ""} - {""}
+            contents.labels[text_of(row, names["label"]) or ""] += 1
             contents.splits.add(split_of(row, names["split"], file_split))
             contents.modalities |= {modality for modality in MODALITIES if text_of(row, names[modality])}
             media = (media_path(row, names[modality], folder) for modality in ("audio", "video"))
@@ -217,9 +238,28 @@ def scan(root: Path, config: TableConfig) -> Contents:
     shown = ", ".join(str(path) for path in tables.values())
     if not contents.modalities:
         raise CorpusError(f"{shown}: no row has text, audio or video: map one, columns={{'text': '<its name>'}}")
-    if not contents.labels and config.labels is None:
-        raise CorpusError(f"{shown}: no row has a label: map it, columns={{'label': '<its name>'}}, or pass labels")
     return contents
+
+
+def make_label_reader(root: Path, contents: Contents, config: TableConfig) -> LabelReader:
+    """Returns the reader of the label column; warnings report merged spellings and marks of unlabelled utterances.
+
+    Raises:
+        CorpusError: if no row has a label and `labels` is not given, or the labels are no classes.
+    """
+    column = config.names["label"]
+    try:
+        names = class_names(contents.labels, config.label_map) if config.labels is None else config.labels
+    except CorpusError as error:
+        raise CorpusError(
+            f"{root}: column {column} has {error}, columns={{'label': '<its name>'}}, or pass labels or label_map"
+        ) from None
+    if not names:
+        raise CorpusError(f"{root}: no row has a label: map it, columns={{'label': '<its name>'}}, or pass labels")
+    reader = LabelReader(names, config.label_map)
+    for note in label_notes(contents.labels, reader):
+        warn_once(f"{root}, column {column}: {note}")
+    return reader
 
 
 def dialogue_of(row: Row, column: str) -> str:

@@ -2,10 +2,12 @@
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .builder import CorpusError
+from .table_labels import LabelReader
 from .text_files import Row
 
 Key = TypeVar("Key", bound=Hashable)
@@ -88,26 +90,34 @@ def number_of(row: Row, column: str) -> float | None:
     return number
 
 
+def whole_number(cell: Any) -> int | None:
+    """Returns a cell as an integer, None if it is none; tables that pandas wrote may hold 2.0."""
+    match = re.fullmatch(r"\s*([+-]?\d{1,18})(?:\.0*)?\s*", str(cell))
+    return int(match[1]) if match else None
+
+
 def whole_numbers(row: Row, columns: Sequence[str]) -> tuple[int, ...]:
     """Returns the cells of `columns` as integers.
 
     Raises:
         CorpusError: if one of them is no whole number.
     """
-    try:
-        return tuple(int(row.cells[name]) for name in columns)
-    except ValueError:
+    numbers = [whole_number(row.cells[name]) for name in columns]
+    if None in numbers:
         values = ", ".join(f"{name} {row.cells[name]!r}" for name in columns)
-        raise CorpusError(f"{row.place}: {values}: all have to be whole numbers") from None
+        raise CorpusError(f"{row.place}: {values}: all have to be whole numbers")
+    return tuple(number for number in numbers if number is not None)
 
 
-def class_of(row: Row, column: str, names: Sequence[str]) -> str:
-    """Returns the class in a cell, which may be written in any case.
+def class_of(row: Row, column: str, reader: LabelReader) -> str | None:
+    """Returns the class in a cell, None for one that marks an unlabelled utterance.
 
     Raises:
-        CorpusError: if it is none of `names`.
+        CorpusError: if it is neither.
     """
-    label: str = row.cells[column].strip().lower()
-    if label not in names:
-        raise CorpusError(f"{row.place}: {column} {row.cells[column]!r} is none of {', '.join(names)}: correct the row")
-    return label
+    try:
+        return reader(text_of(row, column))
+    except KeyError:
+        raise CorpusError(
+            f"{row.place}: {column} {row.cells[column]!r} is none of {', '.join(reader.names)}: correct the row"
+        ) from None

@@ -1,5 +1,6 @@
 import collections
 import csv
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,18 @@ def test_bad_row_is_refused_with_file_row_and_value(
     read = (lambda: list(Meld(root, root.parent).as_streaming_dataset()["dev"])) if streaming else (lambda: load(root))
     with pytest.raises(CorpusError, match=rf"dev_sent_emo\.csv, row 5: {message}"):
         read()
+
+
+def test_other_spellings_of_emotions_and_ids_are_read(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [("Hi.", "Ann", "Neutral", "0.0", "0.0"), ("Ho.", "Bob", "JOY ", "0.0", " 1.0"), ("Hm.", "Ann", "n/a", 0, 2)]
+    write_csv(root / "train_sent_emo.csv", rows)
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        assert [(name, turn["label"]) for name, turn in turns(root).items()] == [
+            ("train_0/0", 0),
+            ("train_0/1", 4),
+            ("train_0/2", None),
+        ]
+    assert "1 have no label (train_0/2)" in caplog.text
 
 
 def test_file_cut_off_inside_a_row_is_refused(root: Path) -> None:
