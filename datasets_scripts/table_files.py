@@ -8,13 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .builder import CorpusError
+from .split_draw import SPLIT_NAMES, split_name
 from .split_files import listing
 from .table_rows import text_of
 from .text_files import Row, read_csv, read_jsonl, require_columns
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-# Accepted names of a split, in file names and cells.
-SPLIT_NAMES = {"train": "train", "dev": "dev", "validation": "dev", "valid": "dev", "val": "dev", "test": "test"}
 REMEDY = (
     "write one row an utterance, in UTF-8, with a column dialogue_id, "
     "or map that column with columns={'dialogue_id': '<its name in the file>'}"
@@ -26,7 +25,7 @@ def find_tables(root: Path) -> dict[str | None, Path]:
     """Returns the file of each split, or the only table under the key None.
 
     Args:
-        root: a table, or a folder with either one table or tables called train, dev (validation, valid, val) and test.
+        root: a table, or a folder with either one table or tables whose names contain train, dev (valid, ...) and test.
 
     Raises:
         FileNotFoundError: if a folder has no table.
@@ -39,8 +38,10 @@ def find_tables(root: Path) -> dict[str | None, Path]:
     files = sorted(entry for entry in root.iterdir() if not entry.name.startswith(".") and entry.is_file())
     tables = [file for file in files if file.suffix.lower() in SUFFIXES]
     by_split: dict[str | None, Path] = {}
-    for table in tables:
-        split = SPLIT_NAMES.get(table.stem.lower())
+    # A file called test.csv goes before one called test_speakers.csv.
+    exact = [table for table in tables if table.stem.lower() in SPLIT_NAMES]
+    for table in exact or (tables if len(tables) > 1 else []):
+        split = split_name(table.stem)
         if split in by_split:
             raise CorpusError(f"{table} and {by_split[split].name} are both of split {split}: keep one of them")
         if split:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from .builder import CorpusError
+from .clock_times import to_seconds
 from .table_labels import LabelReader
 from .text_files import Row
 
@@ -29,7 +30,8 @@ def group_rows(rows: Iterable[Row], key: Callable[[Row], Key]) -> Iterator[tuple
         if value in last_row:
             raise CorpusError(
                 f"{members[0].place}: dialogue {value!r} comes back after it ended in row {last_row[value]}; "
-                "the rows of a dialogue have to stand together: sort the file by dialogue"
+                "the rows of a dialogue have to stand together: sort the file by dialogue and, inside it, by time "
+                "or by a column order"
             )
         last_row[value] = members[-1].number
         yield value, members
@@ -88,6 +90,24 @@ def number_of(row: Row, column: str) -> float | None:
     if not math.isfinite(number):
         raise CorpusError(f"{row.place}: {column} {text!r} is no number: write it like 12.5, or leave it empty")
     return number
+
+
+def seconds_of(row: Row, column: str, unit: float) -> float | None:
+    """Returns a cell as a time in seconds; None if it is absent, empty or NaN.
+
+    Args:
+        row: the row.
+        column: its column.
+        unit: seconds that a number without a unit counts for.
+
+    Raises:
+        CorpusError: if it is no time.
+    """
+    text = text_of(row, column)
+    seconds = None if text is None else to_seconds(text, unit)
+    if text is not None and seconds is None:
+        raise CorpusError(f"{row.place}: {column} {text!r} is no time: write seconds, like 12.5, or 00:01:02.5")
+    return seconds
 
 
 def whole_number(cell: Any) -> int | None:

@@ -83,7 +83,7 @@ def test_folder_of_a_file_a_split_may_repeat_dialogue_ids(tmp_path: Path) -> Non
     write(tmp_path / "talks" / "validation.jsonl", PLAIN[:1])
     write(tmp_path / "talks" / "speakers.csv", [{"name": "Ann"}])
     (tmp_path / "talks" / "._test.csv").write_bytes(b"\0\5\x16\7")
-    data = load(tmp_path / "talks", tmp_path)
+    data = load(tmp_path / "talks", tmp_path, split_by="none")
     assert {split: rows["dialogue_id"][:] for split, rows in data.items()} == {
         "train": ["train_a", "train_b"],
         "dev": ["dev_a"],
@@ -100,6 +100,189 @@ def test_order_sorts_the_utterances_of_a_dialogue(tmp_path: Path) -> None:
     rows = [{"dialogue_id": "a", "text": text, "order": order} for text, order in [("c", 10), ("b", 9), ("a", -1.5)]]
     data = load(write(tmp_path / "t.csv", rows), tmp_path, labels=["calm"])
     assert [(turn["utterance_id"], turn["text"]) for turn in turns(data)] == [("0", "a"), ("1", "b"), ("2", "c")]
+
+
+def test_whole_number_ids_that_run_backwards_order_a_dialogue(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ids = {"a": ["2", "0", "1"], "b": ["0", "1"], "c": ["10.0", "9.0"], "d": ["u2", "u1"], "e": ["1", "x", "0"]}
+    rows = [
+        {"dialogue_id": dialogue, "utterance_id": number, "text": f"{dialogue} {number}", "label": "glad"}
+        for dialogue, numbers in ids.items()
+        for number in numbers
+    ]
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        data = load(write(tmp_path / "t.csv", rows), tmp_path, split_by="none")
+    found = {row["dialogue_id"]: [turn["utterance_id"] for turn in row["utterances"]] for row in data["train"]}
+    assert found == {**ids, "a": ["0", "1", "2"], "c": ["9.0", "10.0"]}
+    assert "utterance_id runs backwards in 2 dialogues (a, c), which are ordered by it; map a column" in caplog.text
+    assert "as order where that is wrong" in caplog.text
+
+
+def test_column_order_goes_before_ids_that_run_backwards(tmp_path: Path) -> None:
+    rows = [{"dialogue_id": "a", "utterance_id": 2 - n, "order": n, "text": "Hi.", "label": "glad"} for n in range(3)]
+    data = load(write(tmp_path / "t.csv", rows), tmp_path)
+    assert [turn["utterance_id"] for turn in turns(data)] == ["2", "1", "0"]
+
+
+REMEDY = "map the column of the speakers"
+
+
+@pytest.mark.parametrize(
+    ("speakers", "message"),
+    [
+        (
+            [f"Ses01F_impro01_F{n:03d}" for n in range(6)],
+            "each of the 6 utterances has its own speaker (Ses01F_impro01",
+        ),
+        (["Ann"] * 6, "all 6 utterances have the same speaker 'Ann', so that the model sees one speaker"),
+        ([""] * 6, "speaker is empty, so that the model sees one speaker"),
+        (["Ann", "Bo"] * 3, None),
+    ],
+)
+def test_speakers_that_cannot_be_right_are_reported(
+    tmp_path: Path, speakers: list[str], message: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{**PLAIN[0], "dialogue_id": f"d{n // 3}", "speaker": speaker} for n, speaker in enumerate(speakers)]
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        load(write(tmp_path / "t.csv", rows), tmp_path)
+    assert message in caplog.text if message else REMEDY not in caplog.text
+
+
+def test_single_clips_need_no_repeated_speakers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [{**PLAIN[0], "dialogue_id": f"d{n}", "speaker": f"s{n}"} for n in range(6)]
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        load(write(tmp_path / "t.csv", rows), tmp_path)
+    assert REMEDY not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("columns", "cells", "expected"),
+    [
+        (("start", "end"), ("00:16:16,059", "00:16:21,731"), (976.059, 981.731)),
+        (("start", "end"), ("1:02.5", "1:04"), (62.5, 64.0)),
+        (("start", "end"), ("2,5", "3 s"), (2.5, 3.0)),
+        (("start_ms", "end_ms"), ("20", "70"), (0.02, 0.07)),
+        (("start", "end"), ("2500", "4000"), (2.5, 4.0)),
+        (("start", "end"), ("25", "40"), (25.0, 40.0)),
+        (("start", "end"), ("2500.5", "4000.5"), (2500.5, 4000.5)),
+    ],
+)
+def test_times_of_every_usual_form_are_seconds(
+    tmp_path: Path, columns: tuple[str, str], cells: tuple[str, str], expected: tuple[float, float]
+) -> None:
+    rows = [{"dialogue_id": "a", "text": "Hi.", "label": "glad", columns[0]: cells[0], columns[1]: cells[1]}]
+    mapped = dict(zip(("start", "end"), columns, strict=True))
+    turn = turns(load(write(tmp_path / "t.csv", rows), tmp_path, columns=mapped))[0]
+    assert (turn["start"], turn["end"]) == expected
+
+
+def clips(count: int, groups: int = 0, **cells: Any) -> list[Cells]:
+    """Dialogues of two speakers, who are the same in dialogues n and n + `groups`."""
+    return [
+        {
+            "dialogue_id": f"d{n:02d}",
+            "speaker": f"{n % groups if groups else n}-{turn}",
+            "text": "Hi.",
+            "label": ("calm", "glad")[turn],
+            **cells,
+        }
+        for n in range(count)
+        for turn in range(2)
+    ]
+
+
+def split_ids(data: Any) -> dict[str, list[str]]:
+    return {split: rows["dialogue_id"][:] for split, rows in data.items()}
+
+
+def test_missing_dev_and_test_are_drawn_by_seed_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path / "t.csv", clips(12))
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        data = load(path, tmp_path)
+    assert {split: len(ids) for split, ids in split_ids(data).items()} == {"train": 9, "dev": 1, "test": 2}
+    assert sorted(name for ids in split_ids(data).values() for name in ids) == [f"d{n:02d}" for n in range(12)]
+    note = "test and dev drawn by seed 0, dialogue-disjoint: test 2, dev 1, train 9 dialogues"
+    assert note in caplog.text
+    assert data["train"].info.description == note
+    other = split_ids(load(path, tmp_path, split_seed=1, test_share=0.25, dev_share=0.25))
+    assert {split: len(ids) for split, ids in other.items()} == {"train": 6, "dev": 3, "test": 3}
+    assert list(load(path, tmp_path, split_by="none")) == ["train"]
+
+
+def test_only_missing_splits_are_drawn(tmp_path: Path) -> None:
+    test = [{**row, "dialogue_id": f"t{row['dialogue_id']}"} for row in clips(4, split="Test1")]
+    found = split_ids(load(write(tmp_path / "t.csv", clips(10, split="train") + test), tmp_path))
+    assert (len(found["train"]), len(found["dev"])) == (9, 1)
+    assert found["test"] == ["td00", "td01", "td02", "td03"]
+    assert list(load(write(tmp_path / "u.csv", clips(9, split="test")), tmp_path)) == ["test"]
+
+
+def test_splits_are_drawn_out_of_the_training_file(tmp_path: Path) -> None:
+    write(tmp_path / "talks" / "train.csv", clips(10))
+    write(tmp_path / "talks" / "test.csv", clips(2))
+    found = split_ids(load(tmp_path / "talks", tmp_path))
+    assert {split: len(ids) for split, ids in found.items()} == {"train": 9, "dev": 1, "test": 2}
+    assert found["dev"][0].startswith("train_")
+
+
+def test_draw_is_disjoint_by_speakers_that_repeat(tmp_path: Path) -> None:
+    data = load(write(tmp_path / "t.csv", clips(30, groups=10)), tmp_path)
+    train, dev, test = ({turn["speaker"] for turn in turns(data, split)} for split in ("train", "dev", "test"))
+    assert train and dev and test
+    assert not (train & dev or train & test or dev & test)
+    assert "speaker-disjoint: test 6, dev 3, train 21" in data["train"].info.description
+
+
+def test_speakers_of_all_dialogues_leave_a_draw_by_dialogue_unless_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", clips(12, groups=1))
+    description = load(path, tmp_path)["train"].info.description
+    assert "dialogue-disjoint, with speakers that occur in several splits" in description
+    with pytest.raises(CorpusError, match=r"t\.csv: split_by is speaker, but the 12 training dialogues form 1 groups"):
+        load(path, tmp_path, split_by="speaker")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("split_by", "session", "choose one of auto, dialogue, speaker, none"),
+        ("dev_share", 0.7, r"both are above 0 and below 0\.5|choose above 0, below 0\.5"),
+        ("split_map", {"a": "eval"}, "its values are train, dev and test"),
+    ],
+)
+def test_wrong_options_of_the_draw_are_refused(tmp_path: Path, option: str, value: Any, message: str) -> None:
+    path = write(tmp_path / "t.csv", PLAIN)
+    with pytest.raises(ValueError, match=message):
+        load(path, tmp_path, **{option: value})
+
+
+def test_split_map_reads_other_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    names = ["fold 1", "Fold 2", "3", "Development"]
+    path = write(tmp_path / "t.csv", [{**PLAIN[0], "dialogue_id": name, "split": name} for name in names])
+    split_map: Any = {"Fold 1": "train", "fold 2": "train", 3: "test"}
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        data = load(path, tmp_path, split_map=split_map)
+    assert split_ids(data) == {"train": names[:2], "dev": names[3:], "test": names[2:3]}
+    assert "splits are read as fold 1 = train, Fold 2 = train, 3 = test, Development = dev" in caplog.text
+    with pytest.raises(CorpusError, match=r"split 'fold 1' is none of train, .* pass split_map"):
+        load(path, tmp_path)
+
+
+def test_names_of_files_may_contain_the_split(tmp_path: Path) -> None:
+    for name in ("talks_trn.csv", "talks-development.csv", "Test1.csv"):
+        write(tmp_path / "talks" / name, PLAIN)
+    assert list(load(tmp_path / "talks", tmp_path)) == ["train", "dev", "test"]
+
+
+def test_single_and_absent_classes_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [
+        {**PLAIN[0], "dialogue_id": "a", "split": "train"},
+        {**PLAIN[1], "dialogue_id": "b", "split": "dev"},
+        {**PLAIN[0], "dialogue_id": "c", "split": "test", "label": "-1"},
+    ]
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        load(write(tmp_path / "t.csv", rows), tmp_path)
+        load(write(tmp_path / "u.csv", rows[:1]), tmp_path)
+    assert "t.csv: train has no utterance of calm; no utterance of test is labelled" in caplog.text
+    assert "u.csv: there is only one class, glad" in caplog.text
 
 
 def test_given_labels_fix_the_order_of_the_classes(tmp_path: Path) -> None:
@@ -244,7 +427,7 @@ def test_missing_media_are_counted_and_named(tmp_path: Path, caplog: pytest.LogC
     path = media_table(tmp_path)
     with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
         list((Table(path, tmp_path).as_streaming_dataset() if streaming else load(path, tmp_path))["train"])
-    messages = [record.getMessage() for record in caplog.records]
+    messages = [record.getMessage() for record in caplog.records if "split train" in record.getMessage()]
     named = ", ".join(str(tmp_path / "clips" / f"{number}.wav") for number in (1, 2, 3))
     assert f"{path}, split train: 4 media files are not there, {named}, ..." in messages[0]
     # There is no text and no video to miss.
@@ -275,7 +458,7 @@ def test_stream_yields_a_dialogue_before_the_next_one_is_read(tmp_path: Path) ->
     path = write(tmp_path / "t.csv", [{**PLAIN[0], "end": ""}, {**PLAIN[1], "end": "soon"}])
     rows = iter(Table(path, tmp_path).as_streaming_dataset()["train"])
     assert next(rows)["dialogue_id"] == "a"
-    with pytest.raises(CorpusError, match="row 3: end 'soon' is no number"):
+    with pytest.raises(CorpusError, match="row 3: end 'soon' is no time"):
         next(rows)
 
 
@@ -286,8 +469,8 @@ def test_stream_yields_a_dialogue_before_the_next_one_is_read(tmp_path: Path) ->
         ([{"utterance_id": "u0"}], r"row 3: dialogue 'a', utterance_id u0 stands in row 2 already"),
         ([{"order": ""}], r"row 3 has no order, as others of its dialogue have"),
         ([{"order": "first"}], r"row 3: order 'first' is no number"),
-        ([{"start": "0:01"}], r"row 3: start '0:01' is no number: write it like 12\.5"),
-        ([{"end": "inf"}], r"row 3: end 'inf' is no number"),
+        ([{"start": "0:01:xx"}], r"row 3: start '0:01:xx' is no time: write seconds, like 12\.5"),
+        ([{"end": "inf"}], r"row 3: end 'inf' is no time"),
         ([{"split": "holdout"}], r"row 3: split 'holdout' is none of train, dev"),
         ([{"split": ""}], r"row 3: split None is none of train, dev"),
         ([{"split": "dev"}], r"row 3: split is dev here and train in row 2 of the same dialogue"),
