@@ -10,6 +10,7 @@ README = Path(__file__).with_name("README.md")
 REQUIRED = [
     "accelerate>=1.15",
     "av>=16",
+    "charset-normalizer>=3.4",
     "datasets>=5.2",
     "evaluate>=0.4.6",
     "huggingface-hub>=2.4",

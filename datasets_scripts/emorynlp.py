@@ -8,7 +8,7 @@ from typing import ClassVar
 from .builder import CorpusError, ErcBuilder
 from .labels import LABEL_SETS
 from .schema import Dialogue, Utterance
-from .split_files import find_split_files
+from .split_files import find_split_files, with_endings
 from .table_labels import LabelReader
 from .table_rows import class_of, group_rows, index_rows, whole_numbers
 from .text_files import Row, read_csv
@@ -62,7 +62,7 @@ class EmoryNlp(ErcBuilder):
 
 def find_tables(root: Path) -> dict[str, Path]:
     """Returns the CSV of each split."""
-    candidates = {split: [f"emorynlp_{split}_final.csv"] for split in EmoryNlp.SPLITS}
+    candidates = {split: with_endings(f"emorynlp_{split}_final") for split in EmoryNlp.SPLITS}
     remedy = "The CSVs are in data/emorynlp of the repository declare-lab/MELD."
     return find_split_files(root, candidates, "EmoryNLP", remedy)
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from .builder import ErcBuilder
 from .labels import LABEL_SETS
 from .schema import Dialogue, Utterance
-from .split_files import files_in, find_split_files
+from .split_files import files_in, find_split_files, with_endings
 from .table_labels import LabelReader
 from .table_rows import class_of, group_rows, index_rows, whole_numbers
 from .text_files import Row, read_csv
@@ -73,8 +73,7 @@ class Meld(ErcBuilder):
 
 def find_tables(root: Path) -> dict[str, Path]:
     """Returns the CSV of each split."""
-    names = {split: f"{split}_sent_emo.csv" for split in CLIP_FOLDERS}
-    candidates = {split: [name, f"{split}/{name}"] for split, name in names.items()}
+    candidates = {split: with_endings(f"{split}_sent_emo", split) for split in CLIP_FOLDERS}
     remedy = "The CSVs are in data/MELD of the repository declare-lab/MELD."
     return find_split_files(root, candidates, "MELD", remedy)
 

@@ -1,4 +1,4 @@
-"""Users' own data: a table of utterances in one of the usual formats."""
+"""Users' own data: a table of utterances as CSV, TSV, JSON, JSONL or parquet."""
 
 import functools
 import os

@@ -24,6 +24,8 @@ def write(path: Path, rows: list[Cells]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".parquet":
         pq.write_table(pa.Table.from_pylist(rows), path)
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(rows))
     elif path.suffix == ".jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     else:
@@ -44,7 +46,7 @@ def turns(splits: Any, split: str = "train") -> list[Cells]:
     return [turn for row in splits[split] for turn in row["utterances"]]
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".json", ".jsonl", ".parquet"])
 @pytest.mark.parametrize("streaming", [False, True])
 def test_all_formats_give_the_same_dialogues(tmp_path: Path, suffix: str, streaming: bool) -> None:
     path = write(tmp_path / f"talk{suffix}", ROWS)
@@ -93,6 +95,7 @@ def test_folder_of_a_file_a_split_may_repeat_dialogue_ids(tmp_path: Path) -> Non
 def test_folder_of_one_table_is_that_table(tmp_path: Path) -> None:
     write(tmp_path / "talks" / "mine.csv", PLAIN)
     (tmp_path / "talks" / "notes.txt").write_text("notes")
+    (tmp_path / "talks" / "about.json").write_text("{}")
     assert load(tmp_path / "talks", tmp_path)["train"]["dialogue_id"][:] == ["a", "b"]
 
 
@@ -520,7 +523,11 @@ HEAD = b"dialogue_id,text,label\n"
     [
         ("t.csv", b"", "no column dialogue_id; found none"),
         ("t.csv", HEAD, "has a header and no rows"),
-        ("t.csv", HEAD + "a,caf\u00e9,glad\n".encode("cp1252"), "is no text in UTF-8"),
+        ("t.csv", HEAD + b"a,caf\x81 au lait,glad\n", "is no text in UTF-8, UTF-16, cp1252 or gb18030 .*: save it"),
+        ("t.csv", b"PK\x03\x04", "is a spreadsheet of Excel or another archive: save it as CSV"),
+        ("t.json", b'[{"dialogue_id": "a", "te', "is no JSON"),
+        ("t.json", b'{"a": [], "b": []}', "is no list of JSON objects"),
+        ("t.json", b"[]", "has no rows"),
         ("t.csv", HEAD + b"a,Hi.,glad\na,Hi", "row 3 ends before label"),
         ("t.csv", HEAD + b"a,Well, no.,glad\n", "row 2 has more cells than the header"),
         ("t.csv", HEAD.replace(b"label", b"text"), "two columns are called text"),
@@ -532,7 +539,7 @@ HEAD = b"dialogue_id,text,label\n"
             b'{"dialogue_id": ["a"], "text": "Hi.", "label": 1}',
             r"row 1: dialogue_id is .*'a'.*, neither text",
         ),
-        ("t.jsonl", b"\xff\xfe{}\n", "is no text in UTF-8"),
+        ("t.jsonl", b"\xff\xfe{}\n", "is no text in utf-16"),
         ("t.parquet", b"PAR1 and then nothing", "cannot be read as parquet"),
         ("t.xlsx", b"PK", r"is no table: its name has to end with one of \.csv"),
     ],
