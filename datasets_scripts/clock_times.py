@@ -5,8 +5,8 @@ import re
 import statistics
 from collections.abc import Iterable
 
-# Hours and minutes may be left out; of longer digits `float` would be slow.
-_CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,6}):(\d{1,2}(?:[.,]\d{1,9})?)")
+# Days and hours may be left out; with more digits `float` would be slow.
+_CLOCK = re.compile(r"(?:(\d{1,6}) days?,? )?(?:(\d{1,6}):)?(\d{1,6}):(\d{1,2}(?:[.,]\d{1,9})?)")
 _NUMBER = re.compile(r"(-?\d{1,15}(?:[.,]\d{0,15})?(?:e[+-]?\d{1,2})?)\s*(s|sec|seconds?|ms|msec|milliseconds?)?")
 _MILLISECONDS = re.compile(r"(?:^|[^a-z])(?:ms|msec|millis|milliseconds?)(?:[^a-z]|$)|(?<=[a-z])(?:Ms|MS)$")
 # No corpus has utterances this long (seconds) in the median, so that such whole numbers are milliseconds.
@@ -26,8 +26,10 @@ def to_seconds(text: str, unit: float = 1.0) -> float | None:
     """
     text = text.strip().lower()
     if match := _CLOCK.fullmatch(text):
-        hours, minutes, seconds = match.groups()
-        return round(int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds.replace(",", ".")), 6)
+        days, hours, minutes, seconds = match.groups()
+        return round(
+            int(days or 0) * 86400 + int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds.replace(",", ".")), 6
+        )
     if match := _NUMBER.fullmatch(text):
         number = float(match[1].replace(",", "."))
         scale = unit if match[2] is None else 0.001 if match[2].startswith("m") else 1.0

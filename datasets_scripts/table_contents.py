@@ -99,7 +99,8 @@ def _draw_missing(root: Path, contents: Contents, config: TableConfig) -> None:
     except CorpusError as error:
         raise CorpusError(f"{root}: {error}") from None
     contents.split_of |= drawn
-    warn_once(f"{root}: {contents.split_note}; split_by, split_seed, dev_share and test_share change the draw")
+    remedy = "split_by, split_seed, dev_share and test_share change the draw" if drawn else "add a split column"
+    warn_once(f"{root}: {contents.split_note}; {remedy}")
 
 
 def _set_time_unit(root: Path, contents: Contents, config: TableConfig, ranges: list[tuple[str, str]]) -> None:

@@ -9,7 +9,10 @@ from .builder import CorpusError, first_few
 
 # A cell with one of these, in any case, is unlabelled unless the label map or the class names contain it.
 UNLABELLED = frozenset(
-    ["", "-1", "-100", "nan", "none", "n/a", "na", "#n/a", "<na>", "null", "nil", "xxx", "-", "unlabelled", "unlabeled"]
+    {
+        *("", "-1", "-100", "xxx", "-", "?", "unlabelled", "unlabeled", "nolabel"),
+        *("nan", "none", "null", "nil", "na", "n/a", "n.a.", "#n/a", "<na>"),
+    }
 )
 # More classes than this are no emotions.
 MOST_CLASSES = 40

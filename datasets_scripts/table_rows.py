@@ -1,5 +1,6 @@
 """Rows of a table: gathered into dialogues, indexed by their ids, and their cells as text, numbers and classes."""
 
+import datetime
 import itertools
 import math
 import re
@@ -68,7 +69,7 @@ def text_of(row: Row, column: str) -> str | None:
     value = row.cells.get(column)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    if not isinstance(value, str | int | float):
+    if not isinstance(value, str | int | float | datetime.time | datetime.timedelta):
         raise CorpusError(f"{row.place}: {column} is {str(value)[:80]!r}, neither text nor a number: write it as text")
     # JSON may hold half of an emoji, which cannot be written as UTF-8.
     return str(value).encode("utf-8", "replace").decode().strip() or None

@@ -166,7 +166,10 @@ def read_csv(path: Path, columns: Iterable[str], remedy: str) -> Iterator[Row]:
     # newline="" leaves the line ends to the csv module.
     with open_text(path, newline="") as file:
         try:
-            header = file.readline()
+            header, header_line = file.readline(), 1
+            # Excel writes a first line `sep=;` for some languages.
+            while header and (not header.strip() or header.lower().startswith("sep=")):
+                header, header_line = file.readline(), header_line + 1
             names, delimiter = split_header(header, columns)
             require_columns(path, columns, names, remedy)
             repeated = {name for name in names if name and names.count(name) > 1}
@@ -174,7 +177,7 @@ def read_csv(path: Path, columns: Iterable[str], remedy: str) -> Iterator[Row]:
                 raise CorpusError(f"{path}: two columns are called {', '.join(sorted(repeated))}: rename one of them")
             reader = csv.DictReader(file, names, delimiter=delimiter)
             for cells in reader:
-                row = Row(path, reader.line_num + 1, cells)
+                row = Row(path, reader.line_num + header_line, cells)
                 short = [name for name, cell in cells.items() if cell is None]
                 if short:
                     raise CorpusError(

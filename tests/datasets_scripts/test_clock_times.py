@@ -9,6 +9,8 @@ from datasets_scripts.clock_times import are_milliseconds, names_milliseconds, t
         ("0:10:44,769", 644.769),
         ("00:00:01.000", 1.0),
         ("90:05", 5405.0),
+        ("0 days 00:00:01.500000", 1.5),
+        ("1 day, 0:00:02", 86402.0),
         (" 12.5 ", 12.5),
         ("12,5", 12.5),
         ("-0.5", -0.5),

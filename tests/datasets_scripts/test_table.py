@@ -1,4 +1,5 @@
 import csv
+import datetime
 import json
 import logging
 from pathlib import Path
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from datasets_scripts import CorpusError, label_names
+from datasets_scripts import CorpusError, DialogueRows, label_names
 from datasets_scripts.table import Table
 
 Cells = dict[str, Any]
@@ -205,7 +206,7 @@ def test_missing_dev_and_test_are_drawn_by_seed_and_reported(tmp_path: Path, cap
     assert sorted(name for ids in split_ids(data).values() for name in ids) == [f"d{n:02d}" for n in range(12)]
     note = "test and dev drawn by seed 0, dialogue-disjoint: test 2, dev 1, train 9 dialogues"
     assert note in caplog.text
-    assert data["train"].info.description == note
+    assert DialogueRows(data["dev"]).split_note == note
     other = split_ids(load(path, tmp_path, split_seed=1, test_share=0.25, dev_share=0.25))
     assert {split: len(ids) for split, ids in other.items()} == {"train": 6, "dev": 3, "test": 3}
     assert list(load(path, tmp_path, split_by="none")) == ["train"]
@@ -306,6 +307,13 @@ def test_labels_that_are_no_list_of_texts_are_refused(tmp_path: Path, labels: An
     path = write(tmp_path / "t.csv", PLAIN)
     with pytest.raises(ValueError, match=r"labels is .*: give a list of texts"):
         load(path, tmp_path, labels=labels)
+
+
+def test_parquet_times_are_read_as_seconds(tmp_path: Path) -> None:
+    row = {"dialogue_id": "a", "text": "Hi.", "label": "glad", "start": datetime.timedelta(seconds=1.5), "end": None}
+    late = {**row, "start": datetime.timedelta(seconds=3), "end": datetime.timedelta(minutes=1)}
+    data = load(write(tmp_path / "t.parquet", [row, late]), tmp_path)
+    assert [(turn["start"], turn["end"]) for turn in turns(data)] == [(1.5, None), (3.0, 60.0)]
 
 
 MARKS = ["", "-1", "-100", "nan", "NaN", "None", "N/A", "null", "XXX", "-1.0", " n/a "]

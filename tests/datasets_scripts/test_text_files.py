@@ -87,6 +87,12 @@ def test_delimiter_is_that_of_the_header(tmp_path: Path, delimiter: str) -> None
     assert [row.cells["text"] for row in rows] == ["Well; no| yes", f"Oh{delimiter} no"]
 
 
+def test_lines_before_the_header_are_skipped_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("sep=;\n\ntext;speaker\nHi.;Ann\n")
+    (row,) = read_csv(tmp_path / "t.csv", ["text"], "write it again")
+    assert (row.number, row.cells) == (4, {"text": "Hi.", "speaker": "Ann"})
+
+
 def test_needed_columns_decide_between_delimiters() -> None:
     assert split_header("text;a,b,c,d", ["text"]) == (["text", "a,b,c,d"], ";")
     assert split_header("text", ["text"]) == (["text"], ",")
