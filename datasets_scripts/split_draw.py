@@ -51,8 +51,10 @@ def draw_splits(
         The split of each drawn dialogue, and a sentence about the draw.
 
     Raises:
-        CorpusError: if `split_by` is "speaker" and speaker-disjoint splits do not exist.
+        CorpusError: if `split_by` is "speaker" and no speaker is named or speaker-disjoint splits do not exist.
     """
+    if split_by == "speaker" and not any(speakers.values()):
+        raise CorpusError("split_by is speaker, but no utterance has a speaker: map the column of the speakers")
     groups = speaker_groups(speakers)
     repeat = len(groups) < len(speakers)
     drawn = None
@@ -66,7 +68,7 @@ def draw_splits(
     kind = "speaker-disjoint"
     if drawn is None:
         drawn = _draw([[dialogue] for dialogue in sorted(speakers)], shares, seed)
-        kind = "dialogue-disjoint" + ", with speakers that occur in several splits" * repeat
+        kind = "dialogue-disjoint" + ", with speakers that may occur in several splits" * repeat
     if drawn is None:
         return {}, f"no {' and no '.join(shares)}, and too few training dialogues ({len(speakers)}) to draw from"
     counts = ", ".join(f"{split} {list(drawn.values()).count(split)}" for split in shares)

@@ -15,7 +15,7 @@ from .table_config import MODALITIES, TableConfig
 from .table_contents import dialogue_of, full_id, make_label_reader, scan, split_of
 from .table_files import find_tables, media_path
 from .table_labels import LabelReader
-from .table_rows import group_rows, index_rows, number_of, seconds_of, text_of, whole_number
+from .table_rows import class_of, group_rows, index_rows, number_of, seconds_of, text_of, whole_number
 from .text_files import Row
 
 
@@ -125,14 +125,6 @@ class Table(ErcBuilder):
 
     def _utterance(self, utterance_id: str, row: Row, missing: list[str]) -> Utterance:
         names = self.config.names
-        label = text_of(row, names["label"])
-        try:
-            label = self.label_reader(label)
-        except KeyError:
-            raise CorpusError(
-                f"{row.place}: label {label!r} is none of {', '.join(self.label_set.names)}, which are compared as "
-                "text, numbers too: correct the row, or pass labels or label_map"
-            ) from None
         media: dict[str, str | None] = {}
         for modality in ("audio", "video"):
             path = media_path(row, names[modality], self.config.media_folder(row.path))
@@ -148,7 +140,7 @@ class Table(ErcBuilder):
             video_path=media["video"],
             start=seconds_of(row, names["start"], self.contents.time_unit),
             end=seconds_of(row, names["end"], self.contents.time_unit),
-            label=label,
+            label=class_of(row, names["label"], self.label_reader, "correct the row, or pass labels or label_map"),
         )
 
 

@@ -130,15 +130,20 @@ def whole_numbers(row: Row, columns: Sequence[str]) -> tuple[int, ...]:
     return tuple(number for number in numbers if number is not None)
 
 
-def class_of(row: Row, column: str, reader: LabelReader) -> str | None:
+def class_of(row: Row, column: str, reader: LabelReader, remedy: str = "correct the row") -> str | None:
     """Returns the class in a cell, None for one that marks an unlabelled utterance.
+
+    Args:
+        row: the row.
+        column: its column.
+        reader: reader of the column.
+        remedy: what to do about another label, for the message.
 
     Raises:
         CorpusError: if it is neither.
     """
+    label = text_of(row, column)
     try:
-        return reader(text_of(row, column))
+        return reader(label)
     except KeyError:
-        raise CorpusError(
-            f"{row.place}: {column} {row.cells[column]!r} is none of {', '.join(reader.names)}: correct the row"
-        ) from None
+        raise CorpusError(f"{row.place}: {column} {label!r} is none of {', '.join(reader.names)}: {remedy}") from None

@@ -1,5 +1,6 @@
 import pytest
 
+from datasets_scripts import CorpusError
 from datasets_scripts.split_draw import draw_splits, speaker_groups, split_name
 
 SHARES = {"test": 0.2, "dev": 0.1}
@@ -45,6 +46,11 @@ def test_draw_does_not_depend_on_the_order_of_dialogues(seed: int) -> None:
     assert [list(drawn.values()).count(split) for split in SHARES] == [4, 2]
     # The two dialogues of a speaker are in one split.
     assert all(drawn.get(f"d{n}") == drawn.get(f"d{n + 1}") for n in range(0, 20, 2))
+
+
+def test_a_draw_by_speaker_needs_speakers() -> None:
+    with pytest.raises(CorpusError, match="split_by is speaker, but no utterance has a speaker"):
+        draw_splits({f"d{n}": set() for n in range(9)}, SHARES, "speaker", 0)
 
 
 def test_too_few_dialogues_stay_in_training() -> None:
