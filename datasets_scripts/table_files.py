@@ -83,7 +83,7 @@ def read_rows(path: Path, needed: Collection[str], wanted: Collection[str]) -> I
         case ".parquet":
             return read_parquet(path, needed, wanted)
         case _:
-            return read_csv(path, needed, REMEDY)
+            return read_csv(path, needed, REMEDY, optional=wanted)
 
 
 def read_parquet(path: Path, needed: Collection[str], wanted: Collection[str]) -> Iterator[Row]:

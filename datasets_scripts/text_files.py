@@ -120,25 +120,27 @@ def open_text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
         raise CorpusError(f"{path} cannot be read ({error.strerror}): check the file and its permissions") from error
 
 
-def split_header(line: str, needed: Iterable[str]) -> tuple[list[str], str]:
+def split_header(line: str, needed: Iterable[str], optional: Iterable[str] = ()) -> tuple[list[str], str]:
     """Returns the column names of a header and the character between its cells: comma, semicolon, tab or pipe.
 
-    A name that differs from a needed one only in case, spaces or underscores is replaced by it.
+    A name that differs from a known one only in case, spaces or underscores is replaced by it.
 
     Args:
         line: first line of the file.
         needed: columns that the file must have.
+        optional: other known columns.
 
     Example:
         >>> split_header("dialogue id;Text", ["dialogue_id"])
         (['dialogue_id', 'Text'], ';')
     """
     needed = list(needed)
-    by_key = {_column_key(name): name for name in needed}
+    known = [*needed, *optional]
+    by_key = {_column_key(name): name for name in known}
     headers = []
     for delimiter in DELIMITERS:
         names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
-        replaced = [name if name in needed else by_key.get(_column_key(name), name) for name in names]
+        replaced = [name if name in known else by_key.get(_column_key(name), name) for name in names]
         headers.append((replaced if len({*replaced}) == len(replaced) else names, delimiter))
     return max(headers, key=lambda header: (set(needed) <= set(header[0]), len(header[0])))
 
@@ -147,13 +149,14 @@ def _column_key(name: str) -> str:
     return "".join(name.casefold().replace("_", " ").split())
 
 
-def read_csv(path: Path, columns: Iterable[str], remedy: str) -> Iterator[Row]:
+def read_csv(path: Path, columns: Iterable[str], remedy: str, optional: Iterable[str] = ()) -> Iterator[Row]:
     """Yields the rows of a table as text, with any of the usual encodings, delimiters and line ends.
 
     Args:
         path: the file.
         columns: columns that it must have; it may have others.
         remedy: what to do about a broken file, for the message.
+        optional: columns that are used if it has them, in any spelling.
 
     Raises:
         CorpusError: if the file cannot be read, lacks a column or all rows, or a row is too short or too long.
@@ -170,7 +173,7 @@ def read_csv(path: Path, columns: Iterable[str], remedy: str) -> Iterator[Row]:
             # Excel writes a first line `sep=;` for some languages.
             while header and (not header.strip() or header.lower().startswith("sep=")):
                 header, header_line = file.readline(), header_line + 1
-            names, delimiter = split_header(header, columns)
+            names, delimiter = split_header(header, columns, optional)
             require_columns(path, columns, names, remedy)
             repeated = {name for name in names if name and names.count(name) > 1}
             if repeated:

@@ -68,6 +68,15 @@ def test_columns_of_other_names_are_mapped(tmp_path: Path) -> None:
     assert (data["train"][0]["dialogue_id"], turns(data)[0]["text"]) == ("1", "Hi.")
 
 
+def test_columns_are_found_in_other_spellings(tmp_path: Path) -> None:
+    rows = [{"Dialogue_ID": "a", "SPEAKER": "Ann", "Text": "Hi.", "Label": "glad", "Start": 1, "END": 2}]
+    turn = turns(load(write(tmp_path / "t.csv", rows), tmp_path))[0]
+    assert (turn["speaker"], turn["text"], turn["start"], turn["end"]) == ("Ann", "Hi.", 1.0, 2.0)
+    # A column of the very name goes before other spellings.
+    both = [{"dialogue_id": "a", "Text": "wrong", "text": "Hi.", "label": "glad"}]
+    assert turns(load(write(tmp_path / "u.csv", both), tmp_path))[0]["text"] == "Hi."
+
+
 def test_file_without_splits_is_all_training(tmp_path: Path) -> None:
     assert list(load(write(tmp_path / "t.csv", PLAIN), tmp_path)) == ["train"]
 
