@@ -14,6 +14,7 @@ VERSION = re.findall(r'^__version__ = "(.+)"$', INIT, re.MULTILINE)[0]
 REQUIRED = [
     "accelerate>=1.15",
     "av>=16",
+    "charset-normalizer>=3.4",
     "datasets>=5.2",
     "evaluate>=0.4.6",
     "filelock>=4",

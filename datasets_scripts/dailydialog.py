@@ -106,7 +106,7 @@ def read_pairs(texts: Path, emotions: Path) -> Iterator[tuple[int, str, str]]:
     """Yields (line number from 1, dialogue, emotions) of two files; one may have empty lines at its end."""
     lines = []
     for path in (texts, emotions):
-        with open_text(path, "unpack it again") as file:
+        with open_text(path) as file:
             lines.append(list(file))
     for number, pair in enumerate(itertools.zip_longest(*lines, fillvalue=""), start=1):
         # Every line read has a line end or text; only the fill value is empty.

@@ -8,12 +8,14 @@ from typing import ClassVar
 from .builder import CorpusError, ErcBuilder
 from .labels import LABEL_SETS
 from .schema import Dialogue, Utterance
-from .split_files import find_split_files
+from .split_files import find_split_files, with_endings
+from .table_labels import LabelReader
 from .table_rows import class_of, group_rows, index_rows, whole_numbers
 from .text_files import Row, read_csv
 
 SCENE = ("Season", "Episode", "Scene_ID")
 COLUMNS = ("Utterance", "Speaker", "Emotion", "Scene_ID", "Utterance_ID", "Season", "Episode")
+READER = LabelReader(LABEL_SETS["emorynlp"].names)
 
 
 class EmoryNlp(ErcBuilder):
@@ -31,7 +33,7 @@ class EmoryNlp(ErcBuilder):
 
     HOMEPAGE: ClassVar[str] = "https://github.com/emorynlp/emotion-detection"
     LICENSE: ClassVar[str] = "unknown; the transcripts are of a television series, whose owners hold them"
-    GAPS: ClassVar[dict[str, str]] = {"text": "text"}
+    GAPS: ClassVar[dict[str, str]] = {"text": "text", "label": "label"}
     label_set = LABEL_SETS["emorynlp"]
 
     @classmethod
@@ -54,13 +56,13 @@ class EmoryNlp(ErcBuilder):
             utterance_id=str(number),
             speaker=self.clean(", ".join(speakers_of(row))),
             text=self.clean(row.cells["Utterance"]) or None,
-            label=class_of(row, "Emotion", self.label_set.names),
+            label=class_of(row, "Emotion", READER),
         )
 
 
 def find_tables(root: Path) -> dict[str, Path]:
     """Returns the CSV of each split."""
-    candidates = {split: [f"emorynlp_{split}_final.csv"] for split in EmoryNlp.SPLITS}
+    candidates = {split: with_endings(f"emorynlp_{split}_final") for split in EmoryNlp.SPLITS}
     remedy = "The CSVs are in data/emorynlp of the repository declare-lab/MELD."
     return find_split_files(root, candidates, "EmoryNLP", remedy)
 

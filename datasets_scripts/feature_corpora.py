@@ -15,6 +15,7 @@ from .builder import CorpusError, ErcBuilder, TextConfig, hold_out, warn_once
 from .labels import LABEL_SETS
 from .pickles.convert import FEATURES, MISSING, UTTERANCES, convert
 from .schema import FEATURE_COLUMNS, Dialogue, Utterance
+from .table_labels import UNLABELLED
 
 
 @dataclass
@@ -153,7 +154,8 @@ class FeaturePickleBuilder(ErcBuilder):
 
     def _to_utterance(self, row: dict[str, Any]) -> Utterance:
         names = self.label_set.names
-        if not 0 <= row["label"] < len(names):
+        unlabelled = row["label"] is None or str(row["label"]) in UNLABELLED
+        if not (unlabelled or 0 <= row["label"] < len(names)):
             raise CorpusError(
                 f"{self.root}, dialogue {row['dialogue_id']}, utterance {row['utterance_id']}: label {row['label']} is "
                 f"none of 0 to {len(names) - 1} ({', '.join(names)}): is this the pickle of another corpus?"
@@ -162,7 +164,7 @@ class FeaturePickleBuilder(ErcBuilder):
             utterance_id=row["utterance_id"],
             speaker=row["speaker"],
             text=self.clean(row["text"] or "") or None,
-            label=names[row["label"]],
+            label=None if unlabelled else names[row["label"]],
         )
 
 

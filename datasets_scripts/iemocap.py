@@ -1,7 +1,8 @@
 """IEMOCAP (Busso et al. 2008): two actors in improvised and scripted scenes, from the official release."""
 
 import collections
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,7 +10,16 @@ from typing import Any, ClassVar
 import datasets
 
 from .builder import CorpusError, ErcBuilder, TextConfig, first_few, hold_out, warn_once
-from .iemocap_files import RAW_LABELS, SESSIONS, DialogueFiles, find_dialogues, read_labels, read_transcript
+from .iemocap_files import (
+    RAW_LABELS,
+    SESSIONS,
+    DialogueFiles,
+    TurnLine,
+    find_dialogues,
+    read_labels,
+    read_transcript,
+    read_turn_list,
+)
 from .labels import LABEL_SETS, LabelSet
 from .schema import VIDEO_COLUMNS, Dialogue, Utterance
 
@@ -50,6 +60,9 @@ class IemocapConfig(TextConfig):
             sixth letter of the dialogue's name (F in Ses01F_impro01) is the actor with the motion-capture markers.
             `"marked_left"`: this actor is on the left and the partner on the right; `"marked_right"`: the opposite;
             `"whole"`: the whole picture. The default is this project's setting: check it by eye on your copy.
+        turn_list: text file of turn names (`Ses01F_impro01_F000`); only these turns are labelled. A listed turn without
+            a class of the setting is happy if a rater chose happiness, as the 53 turns are that the community's set of
+            7,433 turns has beyond the majority vote; a list of that set gives that set.
 
     Raises:
         ValueError: if a value is none of its choices, or `dev_dialogues` is below 1.
@@ -61,6 +74,7 @@ class IemocapConfig(TextConfig):
     dev_seed: int = 0
     other_labels: str = "drop"
     video_half: str = "marked_left"
+    turn_list: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,12 +102,15 @@ class Iemocap(ErcBuilder):
     turn of the setting's classes is left out.
 
     The classes are those of the majority vote in the label files: 7,380 turns 6-way. The community's pickles have 7,433
-    turns, with 53 more happy ones whose majority is tied or secondary, so report which set a result is for.
+    turns, with 53 more happy ones whose majority is tied or secondary, so report which set a result is for; the option
+    `turn_list` reads the larger one.
+
+    Repeated or malformed lines that change no labelled turn are skipped, and one warning counts them.
 
     Raises:
         FileNotFoundError: if there are no label files, or none for training or for testing.
-        CorpusError: if a label file or a transcript is wrong (the message names file and line), or a split would be
-            empty.
+        CorpusError: if a label file or a transcript is wrong (the message names file and line), a split would be
+            empty, or `turn_list` has a turn that cannot be labelled.
         ValueError: if `dev_dialogues` leaves nothing to train on.
 
     Example:
@@ -105,6 +122,12 @@ class Iemocap(ErcBuilder):
     LICENSE: ClassVar[str] = "by signed agreement with the University of Southern California; not to be passed on"
     REDISTRIBUTABLE: ClassVar[bool] = False
     EXTRA_COLUMNS: ClassVar[Mapping[str, datasets.Value]] = VIDEO_COLUMNS
+
+    def __init__(self, data_dir: str | Path | None = None, cache_dir: str | Path | None = None, **options: Any) -> None:
+        # Before the base class names the cache folder.
+        turn_list = IemocapConfig(**options).turn_list
+        self.turn_list = None if turn_list is None else Path(turn_list).expanduser()
+        super().__init__(data_dir, cache_dir, **options)
 
     @classmethod
     def locate(cls, data_dir: str | Path | None, options: Mapping[str, Any]) -> Path:
@@ -120,6 +143,15 @@ class Iemocap(ErcBuilder):
         for dialogue in find_dialogues(root):
             files += [dialogue.labels, dialogue.transcript, dialogue.avi, *dialogue.wavs().values()]
         return sorted(file for file in files if file is not None)
+
+    def files_behind(self) -> list[Path]:
+        """Returns the files of the release and the list of turns."""
+        return [*super().files_behind(), *([] if self.turn_list is None else [self.turn_list])]
+
+    @functools.cached_property
+    def listed(self) -> set[str] | None:
+        """Names in the list of turns, None without one."""
+        return None if self.turn_list is None else read_turn_list(self.turn_list)
 
     @property
     def label_set(self) -> LabelSet:
@@ -149,16 +181,40 @@ class Iemocap(ErcBuilder):
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         dialogues = find_dialogues(self.root)
-        # Checked before any row is written: `datasets` would hide the message of a later error.
+        # Everything is checked before any row is written.
         split_dialogues(dialogues, self.config)
-        warn_of_counts(dialogues, self.root)
+        skipped: list[str] = []
+        labelled: dict[str, TurnLine] = {}
+        for files in dialogues:
+            turns = read_labels(files.labels, skipped)
+            labelled |= turns
+            if files.transcript is not None:
+                read_transcript(files.transcript, turns, skipped)
+        warn_of_counts(len(dialogues), labelled.values(), self.root)
+        if skipped:
+            warn_once(
+                f"{len(skipped)} repeated or malformed lines of IEMOCAP that change no labelled turn are skipped: "
+                f"{first_few(skipped)}"
+            )
+        unlabelled = sorted(name for name in self.listed or () if self._class_of(name, labelled) is None)
+        if unlabelled:
+            raise CorpusError(
+                f"{self.turn_list}: {len(unlabelled)} turns ({first_few(unlabelled)}) have neither a class of the "
+                f"{self.config.setting} setting in the label files nor a rater who chose happiness: take them out"
+            )
         return super()._split_generators(dl_manager)
+
+    def _class_of(self, name: str, labelled: Mapping[str, TurnLine]) -> str | None:
+        """Returns the class of a turn, None for a turn that is not scored."""
+        if name not in labelled or (self.listed is not None and name not in self.listed):
+            return None
+        happy = "happy" if self.listed is not None and labelled[name].rated_happy else None
+        return CLASSES[self.config.setting].get(labelled[name].value, happy)
 
     def _utterances(self, files: DialogueFiles, uncut: list[str]) -> list[Utterance]:
         """Returns the utterances of a dialogue; the names of turns with impossible times are added to `uncut`."""
-        classes = CLASSES[self.config.setting]
         labelled = read_labels(files.labels)
-        spoken = {} if files.transcript is None else read_transcript(files.transcript)
+        spoken = {} if files.transcript is None else read_transcript(files.transcript, labelled)
         wavs = files.wavs()
         turns = labelled
         if self.config.other_labels == "context":
@@ -166,7 +222,7 @@ class Iemocap(ErcBuilder):
             turns = {**timed, **labelled}
         utterances = []
         for name, line in sorted(turns.items(), key=lambda item: (item[1].start, item[0])):
-            label = classes.get(labelled[name].value) if name in labelled else None
+            label = self._class_of(name, labelled)
             if label is None and self.config.other_labels == "drop":
                 continue
             start, end = line.start, line.end
@@ -221,17 +277,16 @@ def split_dialogues(dialogues: list[DialogueFiles], config: IemocapConfig) -> di
     return {"train": [files for files in rest if files.name not in drawn], "dev": dev, "test": test}
 
 
-def count_turns(dialogues: list[DialogueFiles]) -> dict[str, int]:
-    """Returns the counts of `EXPECTED_COUNTS` for these label files."""
-    raw = collections.Counter(line.value for files in dialogues for line in read_labels(files.labels).values())
-    settings = {f"{setting} turns": sum(raw[label] for label in classes) for setting, classes in CLASSES.items()}
-    labels = {label: raw[label] for label in RAW_LABELS}
-    return {"dialogues": len(dialogues), "labelled turns": raw.total(), **settings, **labels}
-
-
-def warn_of_counts(dialogues: list[DialogueFiles], root: Path) -> None:
+def warn_of_counts(dialogues: int, turns: Collection[TurnLine], root: Path) -> None:
     """Warns, once in a process, of every count that differs from the full release."""
-    counts = count_turns(dialogues)
+    raw = collections.Counter(line.value for line in turns)
+    settings = {f"{setting} turns": sum(raw[label] for label in classes) for setting, classes in CLASSES.items()}
+    counts = {
+        "dialogues": dialogues,
+        "labelled turns": raw.total(),
+        **settings,
+        **{name: raw[name] for name in RAW_LABELS},
+    }
     differences = [
         f"{name} {counts[name]:,} instead of {expected:,}"
         for name, expected in EXPECTED_COUNTS.items()

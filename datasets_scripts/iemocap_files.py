@@ -1,8 +1,9 @@
 """The official IEMOCAP release on disk: the files of a dialogue, and readers of label files and transcripts."""
 
 import codecs
+import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,10 @@ _TURN = r"(?P<turn>Ses\d\d[FM]_\w+_(?P<speaker>[FM])[^\W_]+)"
 _TIMES = r"\[\s*(?P<start>-?\d+(?:\.\d+)?)\s*-\s*(?P<end>-?\d+(?:\.\d+)?)\s*\]"
 # `[6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 2.5000]`; the lines of single raters follow.
 _LABEL_LINE = re.compile(rf"{_TIMES}\s+{_TURN}\s+(?P<value>\S+)\s+\[[^\]]*\]")
+# `C-E2:\tHappiness; Excited;\t(laughs)`: a rater may choose several emotions.
+_HAPPY_RATING = re.compile(r"C-[^:]*:[^(]*\bhapp", re.IGNORECASE)
+# `Ses01F_impro01_FXX0`: a turn that was not rated.
+_UNLABELLED = re.compile(r"_[FM]XX")
 # `Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.`; lines such as `M: Yeah.` have no turn name.
 _SPOKEN_LINE = re.compile(rf"{_TURN}\s*(?:{_TIMES})?\s*:\s*(?P<value>.*)")
 
@@ -54,12 +59,14 @@ class TurnLine:
         value: raw label in a label file, words in a transcript.
         start: seconds on the recording of the dialogue, as written, None if the line has no times.
         end: end in seconds, as written; it may not be after `start`.
+        rated_happy: whether a rater chose happiness, alone or among other emotions; only known in a label file.
     """
 
     speaker: str
     value: str
     start: float | None
     end: float | None
+    rated_happy: bool = False
 
 
 def find_dialogues(root: Path) -> list[DialogueFiles]:
@@ -87,51 +94,98 @@ def find_dialogues(root: Path) -> list[DialogueFiles]:
     return dialogues
 
 
-def read_labels(path: Path) -> dict[str, TurnLine]:
+def read_labels(path: Path, skipped: list[str] | None = None) -> dict[str, TurnLine]:
     """Returns the turns of a label file by name, in file order.
 
+    Args:
+        path: the label file.
+        skipped: list to which the places of lines of unrated turns and of repeated lines with equal labels are added.
+
     Raises:
-        CorpusError: if the file cannot be read or has no turn, or a line is malformed, repeats a turn or has an unknown
-            label.
+        CorpusError: if the file cannot be read or has no turn, or a line is malformed, repeats a turn with another
+            label or has an unknown label.
     """
+    skipped = [] if skipped is None else skipped
     turns: dict[str, TurnLine] = {}
+    name = ""
     for place, line in _lines(path):
+        if _HAPPY_RATING.match(line) and name in turns:
+            turns[name] = dataclasses.replace(turns[name], rated_happy=True)
         if not line.startswith("["):
             continue
-        name, turn = _parse(_LABEL_LINE, line, place, "[start - end] turn label [valence, activation, dominance]")
+        match = _LABEL_LINE.fullmatch(line)
+        if match is None and _UNLABELLED.search(line):
+            skipped.append(place)
+            continue
+        if match is None:
+            raise _malformed(place, line, "[start - end] turn label [valence, activation, dominance]")
+        name, turn = _turn_of(match)
         if turn.value not in RAW_LABELS:
             raise CorpusError(f"{place}: label {turn.value!r} is none of {', '.join(RAW_LABELS)}: correct the line")
-        _add(turns, name, turn, place)
+        if turn.value != turns.get(name, turn).value:
+            raise CorpusError(
+                f"{place}: turn {name} is {turn.value} here and {turns[name].value} above: keep one of the two lines"
+            )
+        if name in turns:
+            skipped.append(place)
+        turns.setdefault(name, turn)
     if not turns:
         raise CorpusError(f"{path} has no line of a turn: take the file from the release unchanged")
     return turns
 
 
-def read_transcript(path: Path) -> dict[str, TurnLine]:
+def read_transcript(path: Path, labelled: Collection[str], skipped: list[str] | None = None) -> dict[str, TurnLine]:
     """Returns the named turns of a transcript, labelled ones and others (`..._FXX0`), in file order.
 
+    The official release repeats the name of an unlabelled turn, so only the lines of labelled turns have to be right.
+
+    Args:
+        path: the transcript.
+        labelled: names of the labelled turns.
+        skipped: list to which the places of other repeated or malformed lines are added; the first of two is kept.
+
     Raises:
-        CorpusError: if the file cannot be read, or the line of a turn is malformed or repeats a turn.
+        CorpusError: if the file cannot be read, or the line of a labelled turn is malformed or repeated with other
+            words.
     """
+    skipped = [] if skipped is None else skipped
     turns: dict[str, TurnLine] = {}
     for place, line in _lines(path):
-        if line.startswith("Ses0"):
-            _add(turns, *_parse(_SPOKEN_LINE, line, place, "turn [start-end]: words"), place)
+        if not line.startswith("Ses"):
+            continue
+        match = _SPOKEN_LINE.fullmatch(line)
+        start = re.match(r"\w+", line)
+        name = match["turn"] if match else start[0] if start else ""
+        if match and name not in turns:
+            turns[name] = _turn_of(match)[1]
+        elif match is None and name in labelled:
+            raise _malformed(place, line, "turn [start-end]: words")
+        elif match and name in labelled and match["value"].split() != turns[name].value.split():
+            raise CorpusError(f"{place}: turn {name} has other words above in this file: keep one of the two lines")
+        else:
+            skipped.append(place)
     return turns
 
 
-def _parse(pattern: re.Pattern[str], line: str, place: str, form: str) -> tuple[str, TurnLine]:
-    match = pattern.fullmatch(line)
-    if match is None:
-        raise CorpusError(f"{place}: {line[:80]!r} does not read `{form}`: correct the line")
+def read_turn_list(path: Path) -> set[str]:
+    """Returns the turns that a text file lists: every turn name in it, whatever stands between them.
+
+    Raises:
+        CorpusError: if the file cannot be read or names no turn.
+    """
+    names = {match[0] for _, line in _lines(path) for match in re.finditer(_TURN.replace("(?P<turn>", "(?:"), line)}
+    if not names:
+        raise CorpusError(f"{path} names no turn: write one a line, such as Ses01F_impro01_F000")
+    return names
+
+
+def _turn_of(match: re.Match[str]) -> tuple[str, TurnLine]:
     start, end = (None if match[edge] is None else float(match[edge]) for edge in ("start", "end"))
     return match["turn"], TurnLine(match["speaker"], match["value"], start, end)
 
 
-def _add(turns: dict[str, TurnLine], name: str, turn: TurnLine, place: str) -> None:
-    if name in turns:
-        raise CorpusError(f"{place}: turn {name} stands in this file already: keep one of the two lines")
-    turns[name] = turn
+def _malformed(place: str, line: str, form: str) -> CorpusError:
+    return CorpusError(f"{place}: {line[:80]!r} does not read `{form}`: correct the line")
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:

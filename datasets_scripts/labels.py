@@ -4,6 +4,28 @@ from dataclasses import dataclass
 
 SHARED_EMOTIONS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
 
+# Names that other corpora give to a shared emotion.
+ALIASES = {
+    "neutral": ("neutral state", "neu", "no emotion"),
+    "surprise": ("surprised", "sur"),
+    "fear": ("fearful", "scared", "afraid", "fea"),
+    "sadness": ("sad",),
+    "joy": ("joyful", "happy", "happiness", "hap"),
+    "disgust": ("disgusted", "dis"),
+    "anger": ("angry", "ang", "mad"),
+}
+
+
+def shared_emotion(name: str) -> str | None:
+    """Returns the shared emotion that a class name means, None if it means none of them.
+
+    Example:
+        >>> shared_emotion("Angry"), shared_emotion("bored")
+        ('anger', None)
+    """
+    plain = name.strip().lower()
+    return next((emotion for emotion, aliases in ALIASES.items() if plain == emotion or plain in aliases), None)
+
 
 @dataclass(frozen=True)
 class LabelSet:

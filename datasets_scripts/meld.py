@@ -8,12 +8,14 @@ from typing import ClassVar
 from .builder import ErcBuilder
 from .labels import LABEL_SETS
 from .schema import Dialogue, Utterance
-from .split_files import files_in, find_split_files
+from .split_files import files_in, find_split_files, with_endings
+from .table_labels import LabelReader
 from .table_rows import class_of, group_rows, index_rows, whole_numbers
 from .text_files import Row, read_csv
 
 IDS = ("Dialogue_ID", "Utterance_ID")
 COLUMNS = ("Utterance", "Speaker", "Emotion", *IDS)
+READER = LabelReader(LABEL_SETS["meld"].names)
 CLIP_FOLDERS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
 # The whole name has to match: the release also holds `._dia0_utt0.mp4` and `final_videos_testdia0_utt0.mp4`.
 CLIP_NAME = re.compile(r"dia(\d+)_utt(\d+)")
@@ -39,7 +41,7 @@ class Meld(ErcBuilder):
     HOMEPAGE: ClassVar[str] = "https://github.com/declare-lab/MELD"
     LICENSE: ClassVar[str] = "GPL-3.0 for the annotations; the clips are of a television series, whose owners hold them"
     # A clip holds both picture and sound.
-    GAPS: ClassVar[dict[str, str]] = {"text": "text", "video_path": "clip"}
+    GAPS: ClassVar[dict[str, str]] = {"text": "text", "video_path": "clip", "label": "label"}
     label_set = LABEL_SETS["meld"]
 
     @classmethod
@@ -65,14 +67,13 @@ class Meld(ErcBuilder):
             text=self.clean(row.cells["Utterance"]) or None,
             audio_path=media,
             video_path=media,
-            label=class_of(row, "Emotion", self.label_set.names),
+            label=class_of(row, "Emotion", READER),
         )
 
 
 def find_tables(root: Path) -> dict[str, Path]:
     """Returns the CSV of each split."""
-    names = {split: f"{split}_sent_emo.csv" for split in CLIP_FOLDERS}
-    candidates = {split: [name, f"{split}/{name}"] for split, name in names.items()}
+    candidates = {split: with_endings(f"{split}_sent_emo", split) for split in CLIP_FOLDERS}
     remedy = "The CSVs are in data/MELD of the repository declare-lab/MELD."
     return find_split_files(root, candidates, "MELD", remedy)
 

@@ -16,6 +16,10 @@ class DialogueRows:
     Args:
         split: split of a corpus that a builder of this package prepared.
 
+    Attributes:
+        features: the `datasets.Features`.
+        split_note: a sentence about how missing splits were drawn, empty if none was.
+
     Example:
         >>> rows = DialogueRows(load_erc_dataset("mosi_features", "MOSI")["train"])  # doctest: +SKIP
         >>> rows[0]["utterances"][0]["text_features"].shape  # doctest: +SKIP
@@ -24,6 +28,7 @@ class DialogueRows:
 
     def __init__(self, split: datasets.Dataset) -> None:
         self.features = split.features
+        self.split_note: str = split.info.description
         self._tables = split.with_format("arrow")
 
     def __len__(self) -> int:

@@ -33,6 +33,12 @@ def find_split_files(root: Path, candidates: Mapping[str, Sequence[str]], corpus
     return files
 
 
+def with_endings(name: str, *folders: str) -> list[str]:
+    """Returns the possible paths of a table: with each ending of text tables, directly and in each of the folders."""
+    names = [f"{name}{ending}" for ending in (".csv", ".tsv", ".txt")]
+    return [*names, *(f"{folder}/{path}" for folder in folders for path in names)]
+
+
 def listing(folder: Path) -> str:
     """Returns the names of the first 20 entries of a folder, for a message."""
     return first_few(sorted(entry.name for entry in folder.iterdir()), 20) or "nothing"

@@ -1,89 +1,22 @@
-"""Users' own data: a table of utterances as CSV, TSV, JSONL or parquet."""
+"""Users' own data: a table of utterances as CSV, TSV, JSON, JSONL or parquet."""
 
 import functools
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import datasets
 
-from .builder import CorpusError, ErcBuilder, TextConfig, first_few, warn_once
-from .labels import SHARED_EMOTIONS, LabelSet
-from .schema import MODALITY_NAMES, Dialogue, Utterance
-from .table_files import REMEDY, SPLIT_NAMES, find_tables, media_path, read_rows
-from .table_rows import group_rows, index_rows, number_of, text_of
+from .builder import CorpusError, ErcBuilder, first_few, warn_once
+from .labels import LabelSet, shared_emotion
+from .schema import Dialogue, Utterance
+from .table_config import TableConfig
+from .table_contents import dialogue_of, full_id, make_label_reader, scan, split_of
+from .table_files import find_tables, media_path
+from .table_labels import LabelReader
+from .table_rows import class_of, group_rows, index_rows, number_of, seconds_of, text_of, whole_number
 from .text_files import Row
-
-MODALITIES = tuple(MODALITY_NAMES.values())
-FIELDS = ("dialogue_id", "utterance_id", "order", "speaker", *MODALITIES, "start", "end", "label", "split")
-
-
-@dataclass
-class TableConfig(TextConfig):
-    """Options of a table.
-
-    Args:
-        normalize_text: whether to repair encoding errors and to replace typographic punctuation in texts and speaker
-            names; off by default.
-        columns: the column of the file for each field with another name, such as `{"text": "Utterance"}`.
-        labels: class names in the order of their indices; default is those of the table, sorted. Give them if the order
-            has to be that of another corpus or of a trained model.
-        media_dir: folder that relative audio and video paths start from; default is that of the table.
-
-    Raises:
-        ValueError: if `labels` is no list of texts, or `columns` has an unknown field or maps one to no text.
-    """
-
-    normalize_text: bool = False
-    columns: dict[str, str] | None = None
-    labels: list[str] | None = None
-    media_dir: str | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        names, columns = self.labels, self.columns or {}
-        if names is not None and not (isinstance(names, list | tuple) and names and {*map(type, names)} == {str}):
-            # YAML reads [0, 1] as numbers and [no, yes] as booleans.
-            raise ValueError(f"labels is {names!r}: give a list of texts, numbers and yes or no in quotation marks")
-        unknown = sorted(set(columns) - set(FIELDS))
-        if unknown:
-            raise ValueError(f"columns maps {', '.join(unknown)}: its keys are among {', '.join(FIELDS)}")
-        nameless = [key for key, name in columns.items() if not isinstance(name, str)]
-        if nameless:
-            raise ValueError(f"columns maps {', '.join(nameless)} to no text: write the names of the file's columns")
-
-    @property
-    def names(self) -> dict[str, str]:
-        """The file's column for each field."""
-        return {name: name for name in FIELDS} | dict(self.columns or {})
-
-    def rows(self, table: Path) -> Iterator[Row]:
-        """Returns the rows of a table, which must have the dialogue's column and those that are mapped."""
-        names = self.names
-        return read_rows(table, [names["dialogue_id"], *(self.columns or {}).values()], names.values())
-
-    def media_folder(self, table: Path) -> Path:
-        """Returns the folder that relative paths in a table start from."""
-        return table.parent if self.media_dir is None else Path(self.media_dir).expanduser()
-
-
-@dataclass
-class Contents:
-    """What has to be known of the tables before the first dialogue is read.
-
-    Args:
-        labels: class names.
-        splits: splits that occur.
-        modalities: modalities that at least one utterance has.
-        folders: folders of the audio and video paths.
-    """
-
-    labels: set[str] = field(default_factory=set)
-    splits: set[str] = field(default_factory=set)
-    modalities: set[str] = field(default_factory=set)
-    folders: set[str] = field(default_factory=set)
 
 
 class Table(ErcBuilder):
@@ -93,15 +26,16 @@ class Table(ErcBuilder):
     | --- | --- |
     | `dialogue_id` | id of the dialogue; its rows are grouped in the file |
     | `utterance_id` | unique in its dialogue; default is the position, from 0 |
-    | `order` | number that sorts the utterances of a dialogue; default is the order in the file |
+    | `order` | number that sorts the utterances; default is the order in the file, or by ids that run backwards |
     | `speaker` | name of the speaker; default is the same unnamed speaker throughout |
     | `text`, `audio`, `video` | words, and paths of media files; empty if an utterance has none |
-    | `start`, `end` | seconds inside the media files; empty for the whole file |
-    | `label` | name of the class, compared as text; empty for an utterance that is context only |
-    | `split` | train, dev (validation, valid, val) or test; default is the file's name, or train |
+    | `start`, `end` | times inside the media files: seconds, clock times or milliseconds; empty for the whole |
+    | `label` | name of the class, in any case and spacing; empty, -1, n/a, ... for an utterance that is context only |
+    | `split` | train, dev (validation, valid, ...) or test; default is the file's name, or train |
 
     `data_dir` is a table, a folder of one table, or a folder of tables called train, dev and test; these may use the
-    same dialogue ids, so dialogue `d1` of the dev file is `dev_d1`. The files are read as a stream.
+    same dialogue ids, so dialogue `d1` of the dev file is `dev_d1`. If dev or test is missing, it is drawn from the
+    training dialogues (see `split_by`); a warning reports the draw. The files are read as a stream.
 
     Raises:
         FileNotFoundError: if there is no table.
@@ -143,25 +77,42 @@ class Table(ErcBuilder):
 
     @functools.cached_property
     def label_set(self) -> LabelSet:
-        """The classes; those named like a shared emotion correspond to it in cross-corpus work."""
-        names = tuple(sorted(self.contents.labels) if self.config.labels is None else self.config.labels)
-        return LabelSet("table", names, {name: name if name in SHARED_EMOTIONS else None for name in names})
+        """The classes; `shared_emotion` maps them to other corpora."""
+        names = self.label_reader.names
+        return LabelSet("table", tuple(names), {name: shared_emotion(name) for name in names})
+
+    @functools.cached_property
+    def label_reader(self) -> LabelReader:
+        """Reader of the label column."""
+        return make_label_reader(self.root, self.contents, self.config)
+
+    def _info(self) -> datasets.DatasetInfo:
+        info = super()._info()
+        info.description = self.contents.split_note
+        return info
 
     def dialogues(self, split: str) -> Iterator[Dialogue]:
         """Yields the dialogues of a split in the order of the file."""
         names = self.config.names
         for file_split, path in find_tables(self.root).items():
-            if file_split not in (None, split):
+            if file_split not in (None, split, "train"):
                 continue
             missing: list[str] = []
+            reordered: list[str] = []
             rows = self.config.rows(path)
             for dialogue_id, members in group_rows(rows, lambda row: dialogue_of(row, names["dialogue_id"])):
-                if common_split(members, names["split"], file_split) == split:
-                    by_id = in_order(members, names)
-                    yield Dialogue(
-                        dialogue_id=f"{file_split}_{dialogue_id}" if file_split else dialogue_id,
-                        utterances=[self._utterance(name, row, missing) for name, row in by_id.items()],
-                    )
+                name = full_id(dialogue_id, file_split)
+                if self.contents.split_of[name] == split:
+                    check_split(members, self.config, file_split)
+                    by_id = in_order(members, names, reordered)
+                    utterances = [self._utterance(number, row, missing) for number, row in by_id.items()]
+                    yield Dialogue(dialogue_id=name, utterances=utterances)
+            if reordered:
+                warn_once(
+                    f"{path}, split {split}: {names['utterance_id']} runs backwards in {len(reordered)} dialogues "
+                    f"({first_few(reordered)}), which are ordered by it; map a column of numbers as order where that "
+                    "is wrong, columns={'order': '<its name>'}"
+                )
             if missing:
                 warn_once(
                     f"{path}, split {split}: {len(missing)} media files are not there, {first_few(missing)}. "
@@ -169,18 +120,11 @@ class Table(ErcBuilder):
                 )
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        return [
-            generator for generator in super()._split_generators(dl_manager) if generator.name in self.contents.splits
-        ]
+        splits = set(self.contents.split_of.values())
+        return [generator for generator in super()._split_generators(dl_manager) if generator.name in splits]
 
     def _utterance(self, utterance_id: str, row: Row, missing: list[str]) -> Utterance:
         names = self.config.names
-        label = text_of(row, names["label"])
-        if label is not None and label not in self.label_set.names:
-            raise CorpusError(
-                f"{row.place}: label {label!r} is none of {', '.join(self.label_set.names)}, which are compared as "
-                "text, numbers too: correct the row, or pass labels"
-            )
         media: dict[str, str | None] = {}
         for modality in ("audio", "video"):
             path = media_path(row, names[modality], self.config.media_folder(row.path))
@@ -194,88 +138,46 @@ class Table(ErcBuilder):
             text=self.clean(text_of(row, names["text"]) or "") or None,
             audio_path=media["audio"],
             video_path=media["video"],
-            start=number_of(row, names["start"]),
-            end=number_of(row, names["end"]),
-            label=label,
+            start=seconds_of(row, names["start"], self.contents.time_unit),
+            end=seconds_of(row, names["end"], self.contents.time_unit),
+            label=class_of(row, names["label"], self.label_reader, "correct the row, or pass labels or label_map"),
         )
 
 
-def scan(root: Path, config: TableConfig) -> Contents:
-    """Reads all tables once."""
-    names = config.names
-    contents = Contents()
-    tables = find_tables(root)
-    for file_split, path in tables.items():
-        folder = config.media_folder(path)
-        for row in config.rows(path):
-            contents.labels |= {text_of(row, names["label"]) or ""} - {""}
-            contents.splits.add(split_of(row, names["split"], file_split))
-            contents.modalities |= {modality for modality in MODALITIES if text_of(row, names[modality])}
-            media = (media_path(row, names[modality], folder) for modality in ("audio", "video"))
-            contents.folders |= {os.path.dirname(file) for file in media if file}
-    shown = ", ".join(str(path) for path in tables.values())
-    if not contents.modalities:
-        raise CorpusError(f"{shown}: no row has text, audio or video: map one, columns={{'text': '<its name>'}}")
-    if not contents.labels and config.labels is None:
-        raise CorpusError(f"{shown}: no row has a label: map it, columns={{'label': '<its name>'}}, or pass labels")
-    return contents
-
-
-def dialogue_of(row: Row, column: str) -> str:
-    """Returns the dialogue id of a row."""
-    dialogue_id = text_of(row, column)
-    if dialogue_id is None:
-        columns = ", ".join(map(str, row.cells))
-        raise CorpusError(f"{row.place} has no {column}, which every row needs; its columns are {columns}: {REMEDY}")
-    return dialogue_id
-
-
-def split_of(row: Row, column: str, file_split: str | None) -> str:
-    """Returns the split of a row: that of its cell, or of the file, or train.
-
-    Raises:
-        CorpusError: if the cell names no split, or another one than the file.
-    """
-    name = text_of(row, column)
-    if name is None and (file_split or column not in row.cells):
-        return file_split or "train"
-    split = SPLIT_NAMES.get((name or "").lower())
-    if split is None:
-        raise CorpusError(f"{row.place}: {column} {name!r} is none of {', '.join(SPLIT_NAMES)}: correct the row")
-    if file_split not in (None, split):
-        raise CorpusError(f"{row.place}: {column} {name!r} in the file of {file_split}: move the row, or correct it")
-    return split
-
-
-def common_split(rows: list[Row], column: str, file_split: str | None) -> str:
-    """Returns the split of all rows of a dialogue.
-
-    Raises:
-        CorpusError: if they have more than one.
-    """
-    first = split_of(rows[0], column, file_split)
+def check_split(rows: list[Row], config: TableConfig, file_split: str | None) -> None:
+    """Raises `CorpusError` if the rows of a dialogue have more than one split."""
+    first = split_of(rows[0], config, file_split)
     for row in rows:
-        split = split_of(row, column, file_split)
+        split = split_of(row, config, file_split)
         if split != first:
             raise CorpusError(
-                f"{row.place}: {column} is {split} here and {first} in row {rows[0].number} of the same dialogue: "
-                "a dialogue belongs to one split"
+                f"{row.place}: {config.names['split']} is {split} here and {first} in row {rows[0].number} of the same "
+                "dialogue: a dialogue belongs to one split"
             )
-    return first
 
 
-def in_order(rows: list[Row], names: Mapping[str, str]) -> dict[str, Row]:
+def in_order(rows: list[Row], names: Mapping[str, str], reordered: list[str]) -> dict[str, Row]:
     """Returns the rows of a dialogue by utterance id, in the order in which they are spoken.
+
+    Args:
+        rows: rows of the dialogue.
+        names: the file's column for each field.
+        reordered: list to which the dialogue is added if its utterance ids change its order.
 
     Raises:
         CorpusError: if only some rows have an order, or two have the same utterance id.
     """
-    order = {row.number: number_of(row, names["order"]) for row in rows}
-    if any(number is not None for number in order.values()):
-        empty = next((row for row in rows if order[row.number] is None), None)
+    dialogue = text_of(rows[0], names["dialogue_id"]) or ""
+    order = [number_of(row, names["order"]) for row in rows]
+    numbers = [whole_number(text_of(row, names["utterance_id"])) for row in rows]
+    if any(number is not None for number in order):
+        empty = next((row for row, number in zip(rows, order, strict=True) if number is None), None)
         if empty:
             raise CorpusError(f"{empty.place} has no {names['order']}, as others of its dialogue have: fill it in")
-        rows = sorted(rows, key=lambda row: order[row.number] or 0.0)
+    elif None not in numbers and numbers != sorted(number or 0 for number in numbers):
+        order = [float(number or 0) for number in numbers]
+        reordered.append(dialogue)
+    rows = [row for _, row in sorted(zip(order, rows, strict=True), key=lambda pair: pair[0] or 0.0)]
     positions = {row.number: str(position) for position, row in enumerate(rows)}
-    place = f"dialogue {text_of(rows[0], names['dialogue_id'])!r}, utterance_id"
+    place = f"dialogue {dialogue!r}, utterance_id"
     return index_rows(rows, lambda row: text_of(row, names["utterance_id"]) or positions[row.number], place)

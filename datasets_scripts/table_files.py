@@ -8,15 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .builder import CorpusError
+from .split_draw import SPLIT_NAMES, split_name
 from .split_files import listing
 from .table_rows import text_of
-from .text_files import Row, read_csv, read_jsonl, require_columns
+from .text_files import Row, read_csv, read_json, read_jsonl, require_columns
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-# Accepted names of a split, in file names and cells.
-SPLIT_NAMES = {"train": "train", "dev": "dev", "validation": "dev", "valid": "dev", "val": "dev", "test": "test"}
+SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 REMEDY = (
-    "write one row an utterance, in UTF-8, with a column dialogue_id, "
+    "write one row an utterance, with a column dialogue_id, "
     "or map that column with columns={'dialogue_id': '<its name in the file>'}"
 )
 BATCH_ROWS = 1024
@@ -26,7 +25,7 @@ def find_tables(root: Path) -> dict[str | None, Path]:
     """Returns the file of each split, or the only table under the key None.
 
     Args:
-        root: a table, or a folder with either one table or tables called train, dev (validation, valid, val) and test.
+        root: a table, or a folder with either one table or tables whose names contain train, dev (valid, ...) and test.
 
     Raises:
         FileNotFoundError: if a folder has no table.
@@ -34,13 +33,17 @@ def find_tables(root: Path) -> dict[str | None, Path]:
     """
     if root.is_file():
         if root.suffix.lower() not in SUFFIXES:
-            raise CorpusError(f"{root} is no table: its name has to end with one of {', '.join(SUFFIXES)}")
+            raise CorpusError(
+                f"{root} is no table: its name has to end with one of {', '.join(SUFFIXES)}; save a spreadsheet as CSV"
+            )
         return {None: root}
     files = sorted(entry for entry in root.iterdir() if not entry.name.startswith(".") and entry.is_file())
     tables = [file for file in files if file.suffix.lower() in SUFFIXES]
     by_split: dict[str | None, Path] = {}
-    for table in tables:
-        split = SPLIT_NAMES.get(table.stem.lower())
+    # A file called test.csv goes before one called test_speakers.csv.
+    exact = [table for table in tables if table.stem.lower() in SPLIT_NAMES]
+    for table in exact or (tables if len(tables) > 1 else []):
+        split = split_name(table.stem)
         if split in by_split:
             raise CorpusError(f"{table} and {by_split[split].name} are both of split {split}: keep one of them")
         if split:
@@ -48,7 +51,11 @@ def find_tables(root: Path) -> dict[str | None, Path]:
     if by_split:
         return by_split
     if not tables:
-        raise FileNotFoundError(f"no table ({', '.join(SUFFIXES)}) in {root}, which holds {listing(root)}")
+        raise FileNotFoundError(
+            f"no table ({', '.join(SUFFIXES)}; spreadsheets saved as CSV) in {root}, which holds {listing(root)}"
+        )
+    # Beside a table of another form, JSON is often about the corpus.
+    tables = [table for table in tables if table.suffix.lower() != ".json"] or tables
     if len(tables) > 1:
         raise CorpusError(
             f"{root} holds {', '.join(table.name for table in tables[:20])}: "
@@ -71,10 +78,12 @@ def read_rows(path: Path, needed: Collection[str], wanted: Collection[str]) -> I
     match path.suffix.lower():
         case ".jsonl":
             return read_jsonl(path, needed, REMEDY)
+        case ".json":
+            return read_json(path, needed, REMEDY)
         case ".parquet":
             return read_parquet(path, needed, wanted)
-        case suffix:
-            return read_csv(path, needed, REMEDY, delimiter="\t" if suffix == ".tsv" else ",")
+        case _:
+            return read_csv(path, needed, REMEDY, optional=wanted)
 
 
 def read_parquet(path: Path, needed: Collection[str], wanted: Collection[str]) -> Iterator[Row]:

@@ -1,11 +1,15 @@
 """Rows of a table: gathered into dialogues, indexed by their ids, and their cells as text, numbers and classes."""
 
+import datetime
 import itertools
 import math
+import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .builder import CorpusError
+from .clock_times import to_seconds
+from .table_labels import LabelReader
 from .text_files import Row
 
 Key = TypeVar("Key", bound=Hashable)
@@ -27,7 +31,8 @@ def group_rows(rows: Iterable[Row], key: Callable[[Row], Key]) -> Iterator[tuple
         if value in last_row:
             raise CorpusError(
                 f"{members[0].place}: dialogue {value!r} comes back after it ended in row {last_row[value]}; "
-                "the rows of a dialogue have to stand together: sort the file by dialogue"
+                "the rows of a dialogue have to stand together: sort the file by dialogue and, inside it, by time "
+                "or by a column order"
             )
         last_row[value] = members[-1].number
         yield value, members
@@ -64,7 +69,7 @@ def text_of(row: Row, column: str) -> str | None:
     value = row.cells.get(column)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    if not isinstance(value, str | int | float):
+    if not isinstance(value, str | int | float | datetime.time | datetime.timedelta):
         raise CorpusError(f"{row.place}: {column} is {str(value)[:80]!r}, neither text nor a number: write it as text")
     # JSON may hold half of an emoji, which cannot be written as UTF-8.
     return str(value).encode("utf-8", "replace").decode().strip() or None
@@ -88,26 +93,57 @@ def number_of(row: Row, column: str) -> float | None:
     return number
 
 
+def seconds_of(row: Row, column: str, unit: float) -> float | None:
+    """Returns a cell as a time in seconds; None if it is absent, empty or NaN.
+
+    Args:
+        row: the row.
+        column: its column.
+        unit: seconds that a number without a unit counts for.
+
+    Raises:
+        CorpusError: if it is no time.
+    """
+    text = text_of(row, column)
+    seconds = None if text is None else to_seconds(text, unit)
+    if text is not None and seconds is None:
+        raise CorpusError(f"{row.place}: {column} {text!r} is no time: write seconds, like 12.5, or 00:01:02.5")
+    return seconds
+
+
+def whole_number(cell: Any) -> int | None:
+    """Returns a cell as an integer, None if it is none; tables that pandas wrote may hold 2.0."""
+    match = re.fullmatch(r"\s*([+-]?\d{1,18})(?:\.0*)?\s*", str(cell))
+    return int(match[1]) if match else None
+
+
 def whole_numbers(row: Row, columns: Sequence[str]) -> tuple[int, ...]:
     """Returns the cells of `columns` as integers.
 
     Raises:
         CorpusError: if one of them is no whole number.
     """
-    try:
-        return tuple(int(row.cells[name]) for name in columns)
-    except ValueError:
+    numbers = [whole_number(row.cells[name]) for name in columns]
+    if None in numbers:
         values = ", ".join(f"{name} {row.cells[name]!r}" for name in columns)
-        raise CorpusError(f"{row.place}: {values}: all have to be whole numbers") from None
+        raise CorpusError(f"{row.place}: {values}: all have to be whole numbers")
+    return tuple(number for number in numbers if number is not None)
 
 
-def class_of(row: Row, column: str, names: Sequence[str]) -> str:
-    """Returns the class in a cell, which may be written in any case.
+def class_of(row: Row, column: str, reader: LabelReader, remedy: str = "correct the row") -> str | None:
+    """Returns the class in a cell, None for one that marks an unlabelled utterance.
+
+    Args:
+        row: the row.
+        column: its column.
+        reader: reader of the column.
+        remedy: what to do about another label, for the message.
 
     Raises:
-        CorpusError: if it is none of `names`.
+        CorpusError: if it is neither.
     """
-    label: str = row.cells[column].strip().lower()
-    if label not in names:
-        raise CorpusError(f"{row.place}: {column} {row.cells[column]!r} is none of {', '.join(names)}: correct the row")
-    return label
+    label = text_of(row, column)
+    try:
+        return reader(label)
+    except KeyError:
+        raise CorpusError(f"{row.place}: {column} {label!r} is none of {', '.join(reader.names)}: {remedy}") from None

@@ -1,5 +1,6 @@
-"""Text files of a corpus, read as a stream: lines, rows of CSV and TSV, objects of JSONL."""
+"""Text files in the usual encodings and forms: lines, tables with any delimiter, JSON and JSONL."""
 
+import codecs
 import contextlib
 import csv
 import json
@@ -7,7 +8,22 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from .builder import CorpusError
+from charset_normalizer import from_bytes
+
+from .builder import CorpusError, warn_once
+
+MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+# First bytes of .xlsx and .xls.
+SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+DELIMITERS = ",;\t|"
+# Bytes that decide about the encoding.
+SAMPLE = 2**18
 
 
 class Row(NamedTuple):
@@ -23,35 +39,124 @@ class Row(NamedTuple):
         return f"{self.path}, row {self.number}"
 
 
+def guess_encoding(content: bytes) -> str | None:
+    """Returns the encoding of text that is not UTF-8, None if it is unknown.
+
+    UTF-16 is recognized by its byte-order mark or its zero bytes; between cp1252 (Western Europe) and gb18030
+    (Chinese), charset-normalizer decides.
+
+    Args:
+        content: the text, or its beginning.
+    """
+    for mark, encoding in MARKS.items():
+        if content.startswith(mark):
+            return encoding
+    zeros = content[0::2].count(0), content[1::2].count(0)
+    if max(zeros) > len(content) / 8 and max(zeros) > 4 * min(zeros):
+        return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+    if any(zeros):
+        return None
+    text = content.decode("utf-8", "replace")
+    broken = text.count("\ufffd")
+    if sum(not character.isascii() for character in text) > 3 * broken:
+        return None  # UTF-8 with a few broken characters
+    # ASCII lines say nothing about the encoding; the last line may end within a character.
+    lines = [line for line in content.splitlines(keepends=True) if not line.isascii()]
+    if len(content) >= SAMPLE:
+        lines = lines[:-1]
+    best = from_bytes(b"".join(lines), cp_isolation=["cp1252", "gb18030"]).best()
+    return None if best is None else best.encoding
+
+
+def encoding_of(path: Path) -> str:
+    """Returns the encoding of a text file; a warning reports one that was guessed.
+
+    Raises:
+        CorpusError: if the file is no text or its encoding is unknown.
+    """
+    problem: UnicodeDecodeError | None = None
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    with path.open("rb") as file:
+        head = file.read(SAMPLE)
+        if head.startswith(SPREADSHEETS):
+            raise CorpusError(f"{path} is a spreadsheet of Excel or another archive: save it as CSV in UTF-8")
+        try:
+            if b"\0" not in head:
+                chunk = head
+                while chunk:
+                    decoder.decode(chunk)
+                    chunk = file.read(SAMPLE)
+                decoder.decode(b"", final=True)
+                return "utf-8-sig"
+        except UnicodeDecodeError as error:
+            problem = error
+    encoding = guess_encoding(head)
+    if encoding is None:
+        details = f" ({problem})" if problem else ""
+        raise CorpusError(f"{path} is no text in UTF-8, UTF-16, cp1252 or gb18030{details}: save it as UTF-8")
+    if encoding in ("cp1252", "gb18030"):
+        warn_once(f"{path} is read as {encoding}, which is a guess: save it as UTF-8 if characters are wrong")
+    return encoding
+
+
 @contextlib.contextmanager
-def open_text(path: Path, remedy: str, newline: str | None = None) -> Iterator[TextIO]:
-    """Opens a text file in UTF-8, with or without a byte-order mark.
+def open_text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
+    """Opens a text file in UTF-8, UTF-16, cp1252 or gb18030, with or without a byte-order mark.
 
     Args:
         path: the file.
-        remedy: what to do about a file in another encoding, for the message.
         newline: as for `open`.
 
     Raises:
-        CorpusError: if the file cannot be opened, or is read and turns out not to be UTF-8.
+        CorpusError: if the file cannot be opened, or its encoding is unknown.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline=newline) as file:
+        encoding = encoding_of(path)
+        with path.open(encoding=encoding, newline=newline) as file:
             yield file
     except UnicodeDecodeError as error:
-        raise CorpusError(f"{path} is no text in UTF-8 ({error}): {remedy}") from error
+        raise CorpusError(f"{path} is no text in {error.encoding} ({error}): save it as UTF-8") from error
     except OSError as error:
         raise CorpusError(f"{path} cannot be read ({error.strerror}): check the file and its permissions") from error
 
 
-def read_csv(path: Path, columns: Iterable[str], remedy: str, delimiter: str = ",") -> Iterator[Row]:
-    """Yields the rows of a CSV in UTF-8 with any line ends; all cells are strings.
+def split_header(line: str, needed: Iterable[str], optional: Iterable[str] = ()) -> tuple[list[str], str]:
+    """Returns the column names of a header and the character between its cells: comma, semicolon, tab or pipe.
+
+    A name that differs from a known one only in case, spaces or underscores is replaced by it.
+
+    Args:
+        line: first line of the file.
+        needed: columns that the file must have.
+        optional: other known columns.
+
+    Example:
+        >>> split_header("dialogue id;Text", ["dialogue_id"])
+        (['dialogue_id', 'Text'], ';')
+    """
+    needed = list(needed)
+    known = [*needed, *optional]
+    by_key = {_column_key(name): name for name in known}
+    headers = []
+    for delimiter in DELIMITERS:
+        names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+        replaced = [name if name in known else by_key.get(_column_key(name), name) for name in names]
+        headers.append((replaced if len({*replaced}) == len(replaced) else names, delimiter))
+    return max(headers, key=lambda header: (set(needed) <= set(header[0]), len(header[0])))
+
+
+def _column_key(name: str) -> str:
+    return "".join(name.casefold().replace("_", " ").split())
+
+
+def read_csv(path: Path, columns: Iterable[str], remedy: str, optional: Iterable[str] = ()) -> Iterator[Row]:
+    """Yields the rows of a table as text, with any of the usual encodings, delimiters and line ends.
 
     Args:
         path: the file.
         columns: columns that it must have; it may have others.
         remedy: what to do about a broken file, for the message.
-        delimiter: character between two cells.
+        optional: columns that are used if it has them, in any spelling.
 
     Raises:
         CorpusError: if the file cannot be read, lacks a column or all rows, or a row is too short or too long.
@@ -62,16 +167,20 @@ def read_csv(path: Path, columns: Iterable[str], remedy: str, delimiter: str = "
     """
     row: Row | None = None
     # newline="" leaves the line ends to the csv module.
-    with open_text(path, remedy, newline="") as file:
+    with open_text(path, newline="") as file:
         try:
-            reader = csv.DictReader(file, delimiter=delimiter)
-            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-            require_columns(path, columns, reader.fieldnames, remedy)
-            repeated = {name for name in reader.fieldnames if name and reader.fieldnames.count(name) > 1}
+            header, header_line = file.readline(), 1
+            # Excel writes a first line `sep=;` for some languages.
+            while header and (not header.strip() or header.lower().startswith("sep=")):
+                header, header_line = file.readline(), header_line + 1
+            names, delimiter = split_header(header, columns, optional)
+            require_columns(path, columns, names, remedy)
+            repeated = {name for name in names if name and names.count(name) > 1}
             if repeated:
                 raise CorpusError(f"{path}: two columns are called {', '.join(sorted(repeated))}: rename one of them")
+            reader = csv.DictReader(file, names, delimiter=delimiter)
             for cells in reader:
-                row = Row(path, reader.line_num, cells)
+                row = Row(path, reader.line_num + header_line, cells)
                 short = [name for name, cell in cells.items() if cell is None]
                 if short:
                     raise CorpusError(
@@ -79,12 +188,43 @@ def read_csv(path: Path, columns: Iterable[str], remedy: str, delimiter: str = "
                     )
                 # DictReader collects the cells beyond the header under None.
                 if None in cells:
-                    raise CorpusError(f"{row.place} has more cells than the header: put quotation marks round commas")
+                    raise CorpusError(
+                        f"{row.place} has more cells than the header: put quotation marks round text with {delimiter!r}"
+                    )
                 yield row
         except csv.Error as error:
             raise CorpusError(f"{path} is no CSV ({error}): {remedy}") from error
     if row is None:
         raise CorpusError(f"{path} has a header and no rows: {remedy}")
+
+
+def read_json(path: Path, columns: Iterable[str], remedy: str) -> Iterator[Row]:
+    """Yields one row for each object of a JSON file: a list of objects, or an object with one such list.
+
+    Args:
+        path: the file.
+        columns: columns that at least one row must have.
+        remedy: what to do about a broken file, for the message.
+
+    Raises:
+        CorpusError: if the file cannot be read, has another form, or lacks a column or all rows.
+    """
+    with open_text(path) as file:
+        try:
+            content = json.load(file)
+        except UnicodeDecodeError:
+            raise
+        except (ValueError, RecursionError) as error:
+            raise CorpusError(f"{path} is no JSON ({error}): is the file cut off?") from error
+    lists = [value for value in content.values() if isinstance(value, list)] if isinstance(content, dict) else [content]
+    rows = lists[0] if len(lists) == 1 else None
+    if not isinstance(rows, list) or not all(isinstance(cells, dict) for cells in rows):
+        raise CorpusError(f"{path} is no list of JSON objects, one for each utterance: write [{{...}}, ...]")
+    if not rows:
+        raise CorpusError(f"{path} has no rows: {remedy}")
+    require_columns(path, columns, {name: None for cells in rows for name in cells}, remedy)
+    for number, cells in enumerate(rows, start=1):
+        yield Row(path, number, cells)
 
 
 def read_jsonl(path: Path, columns: Iterable[str], remedy: str) -> Iterator[Row]:
@@ -101,7 +241,7 @@ def read_jsonl(path: Path, columns: Iterable[str], remedy: str) -> Iterator[Row]
         CorpusError: if the file cannot be read, lacks a column or all rows, or a line is no JSON object.
     """
     found: dict[str, None] = {}
-    with open_text(path, remedy) as file:
+    with open_text(path) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue

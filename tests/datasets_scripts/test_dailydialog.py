@@ -102,8 +102,8 @@ def test_bad_line_is_refused_with_file_line_and_value(
         load(root)
 
 
-def test_wrong_encoding_is_refused(root: Path) -> None:
-    (root / "test" / "dialogues_test.txt").write_bytes("\n".join(TEXTS).encode("cp1252"))
+def test_unknown_encoding_is_refused(root: Path) -> None:
+    (root / "test" / "dialogues_test.txt").write_bytes(b"Hi \x81 , Jim . __eou__")
     with pytest.raises(CorpusError, match=r"dialogues_test\.txt is no text in UTF-8"):
         load(root)
 

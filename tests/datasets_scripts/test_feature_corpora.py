@@ -153,6 +153,13 @@ def test_label_outside_the_set_is_refused_with_its_place(tmp_path: Path, streami
         list(make(root).as_streaming_dataset()["test"]) if streaming else load(root)
 
 
+def test_negative_labels_of_unlabelled_utterances_are_context(tmp_path: Path) -> None:
+    content = members()
+    content[2]["video6"][1], content[2]["video7"][0] = -1, -100
+    rows = load(write(tmp_path, content))["test"]
+    assert [[turn["label"] for turn in row["utterances"]] for row in rows] == [[0, None, 0], [None, 0, 1]]
+
+
 @pytest.mark.parametrize("kind", [MosiFeatures, IemocapFeatures, MeldFeatures])
 def test_class_numbers_are_those_of_the_field(tmp_path: Path, kind: type[FeaturePickleBuilder]) -> None:
     names = {

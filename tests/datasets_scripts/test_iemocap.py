@@ -411,9 +411,54 @@ def test_wrong_label_is_refused_with_file_and_line(root: Path, read: Any) -> Non
 @pytest.mark.parametrize("streaming", [False, True])
 def test_wrong_transcript_is_refused_with_file_and_line(root: Path, streaming: bool) -> None:
     path = root / "Session4" / "dialog" / "transcriptions" / "Ses04M_impro03.txt"
-    path.write_text(path.read_text() * 2)
-    with pytest.raises(CorpusError, match=r"Ses04M_impro03\.txt, line 3: turn Ses04M_impro03_M000 stands in"):
+    path.write_text(path.read_text() + path.read_text().replace("Gone.", "Here."))
+    with pytest.raises(CorpusError, match=r"Ses04M_impro03\.txt, line 3: turn Ses04M_impro03_M000 has other words"):
         list(all_rows(stream(root))) if streaming else load(root)
+
+
+def test_lines_that_change_no_labelled_turn_are_counted_in_one_warning(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = turns(root)
+    transcript = root / "Session5" / "dialog" / "transcriptions" / "Ses05M_script01_1b.txt"
+    name = "Ses05M_script01_1b_FXX3"
+    extra = f"{name} [000.1000-000.2000]: Mhm.\nM: Yeah.\n{name} [002.6000-002.9000]: Right.\n{name} [broken\n"
+    transcript.write_text(extra + transcript.read_text() * 2)
+    labels = label_file(root, "Ses05M_script01_1b")
+    labels.write_text(labels.read_text() * 2)
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        assert turns(root) == before
+        kept = turns(root, other_labels="context")
+    assert kept[name]["text"] == "Mhm."
+    messages = warnings_with(caplog, "change no labelled turn")
+    assert len(messages) == 1
+    assert messages[0].startswith("6 repeated or malformed lines of IEMOCAP")
+
+
+def test_turn_list_defines_the_labelled_turns(root: Path) -> None:
+    labels = label_file(root, "Ses01F_impro01")
+    # F001 has no majority, but one of its raters chose happiness as a second emotion.
+    before, after = labels.read_text().split("Ses01F_impro01_F001", 1)
+    labels.write_text(before + "Ses01F_impro01_F001" + after.replace("Neutral;\t()", "Neutral; Happiness;\t()", 1))
+    file = root / "list.txt"
+    names = ["Ses01F_impro01_F001", "Ses02M_script01_1_M000", "Ses04M_impro03_M000", "Ses05M_script01_1b_F000"]
+    file.write_text("\n".join(names))
+    rows = turns(root, turn_list=str(file))
+    assert {name: row["label"] for name, row in rows.items()} == dict(zip(names, (0, 4, 1, 3), strict=True))
+    kept = turns(root, turn_list=str(file), other_labels="context")
+    assert (kept["Ses01F_impro01_F000"]["label"], kept["Ses01F_impro01_F001"]["label"]) == (None, 0)
+    file.write_text("\n".join([*names, "Ses05M_script01_1b_M000", "Ses05M_script01_1b_M999"]))
+    with pytest.raises(CorpusError, match=r"list\.txt: 2 turns \(Ses05M_script01_1b_M000, Ses05M_script01_1b_M999\)"):
+        load(root, turn_list=str(file))
+
+
+def test_changed_turn_list_is_noticed(root: Path) -> None:
+    file = root / "list.txt"
+    names = ["Ses01F_impro01_F000", "Ses04M_impro03_M000", "Ses05M_script01_1b_F000"]
+    file.write_text("\n".join(names))
+    assert len(load(root, turn_list=str(file))["train"][0]["utterances"]) == 1
+    file.write_text("\n".join([*names, "Ses01F_impro01_F002"]))
+    assert len(load(root, turn_list=str(file))["train"][0]["utterances"]) == 2
 
 
 def test_copies_on_the_hub_are_not_allowed() -> None:

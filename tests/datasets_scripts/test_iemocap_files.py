@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from datasets_scripts import CorpusError
-from datasets_scripts.iemocap_files import find_dialogues, read_labels, read_transcript
+from datasets_scripts.iemocap_files import find_dialogues, read_labels, read_transcript, read_turn_list
 
 LABELS = (
     "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
@@ -38,7 +38,7 @@ def test_lines_of_single_raters_are_no_label_lines(file: Path) -> None:
 
 def test_transcript_gives_named_turns_with_the_times_they_have(file: Path) -> None:
     file.write_text(TRANSCRIPT)
-    turns = read_transcript(file)
+    turns = read_transcript(file, ())
     assert {name[18:]: (turn.speaker, turn.value, turn.start, turn.end) for name, turn in turns.items()} == {
         "F000": ("F", "Excuse me: [LAUGHTER]", 6.2901, 8.2357),
         "MXX0": ("M", "[BREATHING]", 9.0, 9.5),
@@ -55,19 +55,22 @@ def test_byte_order_mark_and_foreign_line_ends_leave_no_trace(file: Path, line_e
     file.write_bytes(b"\xef\xbb\xbf" + LABELS.split("\n", 2)[2].replace("\n", line_end).encode())
     assert read_labels(file) == plain
     file.write_bytes(b"\xef\xbb\xbf" + TRANSCRIPT.replace("\n", line_end).encode())
-    assert read_transcript(file)["Ses01F_script01_1_MXX0"].value == "[BREATHING]"
+    assert read_transcript(file, ())["Ses01F_script01_1_MXX0"].value == "[BREATHING]"
 
 
 def test_bytes_that_are_no_utf8_are_read_byte_by_byte(file: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbfSes01F_script01_1_F000 [006.2901-008.2357]: I\x92m\x85 here\n")
-    assert read_transcript(file)["Ses01F_script01_1_F000"].value == "I\x92m\x85 here"
+    assert read_transcript(file, ())["Ses01F_script01_1_F000"].value == "I\x92m\x85 here"
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("[12.0 - 13.0]\tSes01F_script01_1_F001\tjoy\t[1, 1, 1]", "label 'joy' is none of fru, neu, .*, xxx"),
-        ("[12.0 - 13.0]\tSes01F_script01_1_F000\thap\t[1, 1, 1]", "turn Ses01F_script01_1_F000 stands in this file"),
+        (
+            "[12.0 - 13.0]\tSes01F_script01_1_F000\thap\t[1, 1, 1]",
+            "turn Ses01F_script01_1_F000 is hap here and neu above",
+        ),
         ("[12.0 - 13.0]\tSes01F_script01_1_F001\thap\t[1, 1", r"'\[12.0 .* does not read `\[start - end\] turn label"),
         ("[12.0 - nan]\tSes01F_script01_1_F001\thap\t[1, 1, 1]", "does not read"),
         ("[12.0 13.0]\tSes01F_script01_1_F001\thap\t[1, 1, 1]", "does not read"),
@@ -84,7 +87,7 @@ def test_wrong_label_line_is_named_with_file_line_and_value(file: Path, line: st
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("Ses01F_script01_1_F000 [001.0000-002.0000]: Hm.", "turn Ses01F_script01_1_F000 stands in this file"),
+        ("Ses01F_script01_1_F000 [001.0000-002.0000]: Hm.", "turn Ses01F_script01_1_F000 has other words above"),
         ("Ses01F_script01_1_F001 [001.0000: Hm.", r"does not read `turn \[start-end\]: words`"),
         ("Ses01F_script01_1_F001 [001.0000-002.0000]", "does not read"),
     ],
@@ -92,7 +95,52 @@ def test_wrong_label_line_is_named_with_file_line_and_value(file: Path, line: st
 def test_wrong_transcript_line_is_named_with_file_and_line(file: Path, line: str, message: str) -> None:
     file.write_text(TRANSCRIPT + line + "\n")
     with pytest.raises(CorpusError, match=rf"Ses01F_script01_1\.txt, line 6: .*{message}"):
-        read_transcript(file)
+        read_transcript(file, ["Ses01F_script01_1_F000", "Ses01F_script01_1_F001"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Ses01F_script01_1_MXX0 [020.0000-020.5000]: Other words.",
+        "Ses01F_script01_1_FXX3 [020.0000: Hm.",
+        "Ses01F_script01_1_F007 without times and colon",
+        "Ses01F_script01_1_F000 [006.2901-008.2357]:  Excuse me:  [LAUGHTER]",
+        "Ses01 a note",
+    ],
+)
+def test_transcript_lines_that_change_no_labelled_turn_are_skipped_and_listed(file: Path, line: str) -> None:
+    labelled = ["Ses01F_script01_1_F000", "Ses01F_script01_1_M000"]
+    file.write_text(TRANSCRIPT)
+    turns = read_transcript(file, labelled)
+    file.write_text(TRANSCRIPT + line + "\n")
+    skipped: list[str] = []
+    assert read_transcript(file, labelled, skipped) == turns
+    assert skipped == [f"{file}, line 6"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[6.2901 - 8.2357]\tSes01F_script01_1_F000\tneu\t[2.5000, 2.5000, 2.5000]", "[1 - 2]\tSes01F_script01_1_FXX0\t"],
+)
+def test_label_lines_that_change_no_label_are_skipped_and_listed(file: Path, line: str) -> None:
+    file.write_text(LABELS)
+    turns = read_labels(file)
+    file.write_text(LABELS + line + "\n")
+    skipped: list[str] = []
+    assert read_labels(file, skipped) == turns
+    assert skipped == [f"{file}, line 8"]
+
+
+def test_turn_list_is_read_in_any_form(file: Path) -> None:
+    for text in (
+        "Ses01F_impro01_F000\nSes05M_script01_1b_M010\n",
+        '["Ses01F_impro01_F000", "Ses05M_script01_1b_M010"]',
+    ):
+        file.write_text(text)
+        assert read_turn_list(file) == {"Ses01F_impro01_F000", "Ses05M_script01_1b_M010"}
+    file.write_text("nothing")
+    with pytest.raises(CorpusError, match="names no turn: write one a line"):
+        read_turn_list(file)
 
 
 @pytest.mark.parametrize("content", [b"", LABELS.encode("utf-16"), b"% only a heading\n"])
@@ -105,7 +153,7 @@ def test_label_file_without_a_turn_is_refused(file: Path, content: bytes) -> Non
 def test_file_that_cannot_be_read_is_named_with_the_reason(file: Path) -> None:
     file.mkdir()  # as good as a forbidden file, and so for root too
     with pytest.raises(CorpusError, match=r"Ses01F_script01_1\.txt cannot be read \(Is a directory\)"):
-        read_transcript(file)
+        read_transcript(file, ["Ses01F_script01_1_F000", "Ses01F_script01_1_F001"])
 
 
 def test_links_in_circles_pipes_and_folders_are_no_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,5 +1,6 @@
 import collections
 import csv
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,18 @@ def test_bad_row_is_refused_with_file_row_and_value(
         read()
 
 
+def test_other_spellings_of_emotions_and_ids_are_read(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [("Hi.", "Ann", "Neutral", "0.0", "0.0"), ("Ho.", "Bob", "JOY ", "0.0", " 1.0"), ("Hm.", "Ann", "n/a", 0, 2)]
+    write_csv(root / "train_sent_emo.csv", rows)
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        assert [(name, turn["label"]) for name, turn in turns(root).items()] == [
+            ("train_0/0", 0),
+            ("train_0/1", 4),
+            ("train_0/2", None),
+        ]
+    assert "1 have no label (train_0/2)" in caplog.text
+
+
 def test_file_cut_off_inside_a_row_is_refused(root: Path) -> None:
     path = root / "train_sent_emo.csv"
     path.write_bytes(path.read_bytes() + b"4,Hm.,Ann\r\n")
@@ -206,10 +219,30 @@ def test_stream_yields_a_dialogue_before_the_next_one_is_read(root: Path) -> Non
         list(rows)
 
 
-@pytest.mark.parametrize(("encoding", "rows"), [("cp1252", ROWS), ("utf-8", [])])
-def test_unreadable_or_empty_table_is_refused(root: Path, encoding: str, rows: list[tuple[Any, ...]]) -> None:
-    write_csv(root / "train_sent_emo.csv", rows, encoding)
-    with pytest.raises(CorpusError, match=r"train_sent_emo\.csv (is no text in UTF-8|has a header and no rows)"):
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
+def test_copies_in_other_encodings_and_delimiters_give_the_same_rows(root: Path, encoding: str, delimiter: str) -> None:
+    expected = list(load(root)["dev"])
+    path = root / "dev_sent_emo.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    path.unlink()
+    path = path.with_suffix(".tsv" if delimiter == "\t" else ".csv")
+    with path.open("w", encoding=encoding, newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    assert list(load(root)["dev"]) == expected
+
+
+def test_translated_copy_with_other_column_spellings_is_read(root: Path) -> None:
+    text = "utterance,SPEAKER,emotion,Dialogue ID,Utterance_Id\n\u4f60\u597d\uff0c\u5f88\u9ad8\u5174,\u5b89,joy,0,0\n"
+    (root / "train_sent_emo.csv").write_bytes(text.encode("gb18030"))
+    turn = turns(root)["train_0/0"]
+    assert (turn["text"], turn["speaker"]) == ("\u4f60\u597d\uff0c\u5f88\u9ad8\u5174", "\u5b89")
+
+
+def test_empty_table_is_refused(root: Path) -> None:
+    write_csv(root / "train_sent_emo.csv", [])
+    with pytest.raises(CorpusError, match=r"train_sent_emo\.csv has a header and no rows"):
         load(root)
 
 

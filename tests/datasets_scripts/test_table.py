@@ -1,4 +1,5 @@
 import csv
+import datetime
 import json
 import logging
 from pathlib import Path
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from datasets_scripts import CorpusError, label_names
+from datasets_scripts import CorpusError, DialogueRows, label_names
 from datasets_scripts.table import Table
 
 Cells = dict[str, Any]
@@ -24,6 +25,8 @@ def write(path: Path, rows: list[Cells]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".parquet":
         pq.write_table(pa.Table.from_pylist(rows), path)
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(rows))
     elif path.suffix == ".jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     else:
@@ -44,7 +47,7 @@ def turns(splits: Any, split: str = "train") -> list[Cells]:
     return [turn for row in splits[split] for turn in row["utterances"]]
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".json", ".jsonl", ".parquet"])
 @pytest.mark.parametrize("streaming", [False, True])
 def test_all_formats_give_the_same_dialogues(tmp_path: Path, suffix: str, streaming: bool) -> None:
     path = write(tmp_path / f"talk{suffix}", ROWS)
@@ -65,6 +68,15 @@ def test_columns_of_other_names_are_mapped(tmp_path: Path) -> None:
     assert (data["train"][0]["dialogue_id"], turns(data)[0]["text"]) == ("1", "Hi.")
 
 
+def test_columns_are_found_in_other_spellings(tmp_path: Path) -> None:
+    rows = [{"Dialogue_ID": "a", "SPEAKER": "Ann", "Text": "Hi.", "Label": "glad", "Start": 1, "END": 2}]
+    turn = turns(load(write(tmp_path / "t.csv", rows), tmp_path))[0]
+    assert (turn["speaker"], turn["text"], turn["start"], turn["end"]) == ("Ann", "Hi.", 1.0, 2.0)
+    # A column of the very name goes before other spellings.
+    both = [{"dialogue_id": "a", "Text": "wrong", "text": "Hi.", "label": "glad"}]
+    assert turns(load(write(tmp_path / "u.csv", both), tmp_path))[0]["text"] == "Hi."
+
+
 def test_file_without_splits_is_all_training(tmp_path: Path) -> None:
     assert list(load(write(tmp_path / "t.csv", PLAIN), tmp_path)) == ["train"]
 
@@ -83,7 +95,7 @@ def test_folder_of_a_file_a_split_may_repeat_dialogue_ids(tmp_path: Path) -> Non
     write(tmp_path / "talks" / "validation.jsonl", PLAIN[:1])
     write(tmp_path / "talks" / "speakers.csv", [{"name": "Ann"}])
     (tmp_path / "talks" / "._test.csv").write_bytes(b"\0\5\x16\7")
-    data = load(tmp_path / "talks", tmp_path)
+    data = load(tmp_path / "talks", tmp_path, split_by="none")
     assert {split: rows["dialogue_id"][:] for split, rows in data.items()} == {
         "train": ["train_a", "train_b"],
         "dev": ["dev_a"],
@@ -93,6 +105,7 @@ def test_folder_of_a_file_a_split_may_repeat_dialogue_ids(tmp_path: Path) -> Non
 def test_folder_of_one_table_is_that_table(tmp_path: Path) -> None:
     write(tmp_path / "talks" / "mine.csv", PLAIN)
     (tmp_path / "talks" / "notes.txt").write_text("notes")
+    (tmp_path / "talks" / "about.json").write_text("{}")
     assert load(tmp_path / "talks", tmp_path)["train"]["dialogue_id"][:] == ["a", "b"]
 
 
@@ -100,6 +113,189 @@ def test_order_sorts_the_utterances_of_a_dialogue(tmp_path: Path) -> None:
     rows = [{"dialogue_id": "a", "text": text, "order": order} for text, order in [("c", 10), ("b", 9), ("a", -1.5)]]
     data = load(write(tmp_path / "t.csv", rows), tmp_path, labels=["calm"])
     assert [(turn["utterance_id"], turn["text"]) for turn in turns(data)] == [("0", "a"), ("1", "b"), ("2", "c")]
+
+
+def test_whole_number_ids_that_run_backwards_order_a_dialogue(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ids = {"a": ["2", "0", "1"], "b": ["0", "1"], "c": ["10.0", "9.0"], "d": ["u2", "u1"], "e": ["1", "x", "0"]}
+    rows = [
+        {"dialogue_id": dialogue, "utterance_id": number, "text": f"{dialogue} {number}", "label": "glad"}
+        for dialogue, numbers in ids.items()
+        for number in numbers
+    ]
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        data = load(write(tmp_path / "t.csv", rows), tmp_path, split_by="none")
+    found = {row["dialogue_id"]: [turn["utterance_id"] for turn in row["utterances"]] for row in data["train"]}
+    assert found == {**ids, "a": ["0", "1", "2"], "c": ["9.0", "10.0"]}
+    assert "utterance_id runs backwards in 2 dialogues (a, c), which are ordered by it; map a column" in caplog.text
+    assert "as order where that is wrong" in caplog.text
+
+
+def test_column_order_goes_before_ids_that_run_backwards(tmp_path: Path) -> None:
+    rows = [{"dialogue_id": "a", "utterance_id": 2 - n, "order": n, "text": "Hi.", "label": "glad"} for n in range(3)]
+    data = load(write(tmp_path / "t.csv", rows), tmp_path)
+    assert [turn["utterance_id"] for turn in turns(data)] == ["2", "1", "0"]
+
+
+REMEDY = "map the column of the speakers"
+
+
+@pytest.mark.parametrize(
+    ("speakers", "message"),
+    [
+        (
+            [f"Ses01F_impro01_F{n:03d}" for n in range(6)],
+            "each of the 6 utterances has its own speaker (Ses01F_impro01",
+        ),
+        (["Ann"] * 6, "all 6 utterances have the same speaker 'Ann', so that the model sees one speaker"),
+        ([""] * 6, "speaker is empty, so that the model sees one speaker"),
+        (["Ann", "Bo"] * 3, None),
+    ],
+)
+def test_speakers_that_cannot_be_right_are_reported(
+    tmp_path: Path, speakers: list[str], message: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{**PLAIN[0], "dialogue_id": f"d{n // 3}", "speaker": speaker} for n, speaker in enumerate(speakers)]
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        load(write(tmp_path / "t.csv", rows), tmp_path)
+    assert message in caplog.text if message else REMEDY not in caplog.text
+
+
+def test_single_clips_need_no_repeated_speakers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [{**PLAIN[0], "dialogue_id": f"d{n}", "speaker": f"s{n}"} for n in range(6)]
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        load(write(tmp_path / "t.csv", rows), tmp_path)
+    assert REMEDY not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("columns", "cells", "expected"),
+    [
+        (("start", "end"), ("00:16:16,059", "00:16:21,731"), (976.059, 981.731)),
+        (("start", "end"), ("1:02.5", "1:04"), (62.5, 64.0)),
+        (("start", "end"), ("2,5", "3 s"), (2.5, 3.0)),
+        (("start_ms", "end_ms"), ("20", "70"), (0.02, 0.07)),
+        (("start", "end"), ("2500", "4000"), (2.5, 4.0)),
+        (("start", "end"), ("25", "40"), (25.0, 40.0)),
+        (("start", "end"), ("2500.5", "4000.5"), (2500.5, 4000.5)),
+    ],
+)
+def test_times_of_every_usual_form_are_seconds(
+    tmp_path: Path, columns: tuple[str, str], cells: tuple[str, str], expected: tuple[float, float]
+) -> None:
+    rows = [{"dialogue_id": "a", "text": "Hi.", "label": "glad", columns[0]: cells[0], columns[1]: cells[1]}]
+    mapped = dict(zip(("start", "end"), columns, strict=True))
+    turn = turns(load(write(tmp_path / "t.csv", rows), tmp_path, columns=mapped))[0]
+    assert (turn["start"], turn["end"]) == expected
+
+
+def clips(count: int, groups: int = 0, **cells: Any) -> list[Cells]:
+    """Dialogues of two speakers, who are the same in dialogues n and n + `groups`."""
+    return [
+        {
+            "dialogue_id": f"d{n:02d}",
+            "speaker": f"{n % groups if groups else n}-{turn}",
+            "text": "Hi.",
+            "label": ("calm", "glad")[turn],
+            **cells,
+        }
+        for n in range(count)
+        for turn in range(2)
+    ]
+
+
+def split_ids(data: Any) -> dict[str, list[str]]:
+    return {split: rows["dialogue_id"][:] for split, rows in data.items()}
+
+
+def test_missing_dev_and_test_are_drawn_by_seed_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path / "t.csv", clips(12))
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        data = load(path, tmp_path)
+    assert {split: len(ids) for split, ids in split_ids(data).items()} == {"train": 9, "dev": 1, "test": 2}
+    assert sorted(name for ids in split_ids(data).values() for name in ids) == [f"d{n:02d}" for n in range(12)]
+    note = "test and dev drawn by seed 0, dialogue-disjoint: test 2, dev 1, train 9 dialogues"
+    assert note in caplog.text
+    assert DialogueRows(data["dev"]).split_note == note
+    other = split_ids(load(path, tmp_path, split_seed=1, test_share=0.25, dev_share=0.25))
+    assert {split: len(ids) for split, ids in other.items()} == {"train": 6, "dev": 3, "test": 3}
+    assert list(load(path, tmp_path, split_by="none")) == ["train"]
+
+
+def test_only_missing_splits_are_drawn(tmp_path: Path) -> None:
+    test = [{**row, "dialogue_id": f"t{row['dialogue_id']}"} for row in clips(4, split="Test1")]
+    found = split_ids(load(write(tmp_path / "t.csv", clips(10, split="train") + test), tmp_path))
+    assert (len(found["train"]), len(found["dev"])) == (9, 1)
+    assert found["test"] == ["td00", "td01", "td02", "td03"]
+    assert list(load(write(tmp_path / "u.csv", clips(9, split="test")), tmp_path)) == ["test"]
+
+
+def test_splits_are_drawn_out_of_the_training_file(tmp_path: Path) -> None:
+    write(tmp_path / "talks" / "train.csv", clips(10))
+    write(tmp_path / "talks" / "test.csv", clips(2))
+    found = split_ids(load(tmp_path / "talks", tmp_path))
+    assert {split: len(ids) for split, ids in found.items()} == {"train": 9, "dev": 1, "test": 2}
+    assert found["dev"][0].startswith("train_")
+
+
+def test_draw_is_disjoint_by_speakers_that_repeat(tmp_path: Path) -> None:
+    data = load(write(tmp_path / "t.csv", clips(30, groups=10)), tmp_path)
+    train, dev, test = ({turn["speaker"] for turn in turns(data, split)} for split in ("train", "dev", "test"))
+    assert train and dev and test
+    assert not (train & dev or train & test or dev & test)
+    assert "speaker-disjoint: test 6, dev 3, train 21" in data["train"].info.description
+
+
+def test_speakers_of_all_dialogues_leave_a_draw_by_dialogue_unless_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", clips(12, groups=1))
+    description = load(path, tmp_path)["train"].info.description
+    assert "dialogue-disjoint, with speakers that may occur in several splits" in description
+    with pytest.raises(CorpusError, match=r"t\.csv: split_by is speaker, but the 12 training dialogues form 1 groups"):
+        load(path, tmp_path, split_by="speaker")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("split_by", "session", "choose one of auto, dialogue, speaker, none"),
+        ("dev_share", 0.7, r"both are above 0 and below 0\.5|choose above 0, below 0\.5"),
+        ("split_map", {"a": "eval"}, "its values are train, dev and test"),
+    ],
+)
+def test_wrong_options_of_the_draw_are_refused(tmp_path: Path, option: str, value: Any, message: str) -> None:
+    path = write(tmp_path / "t.csv", PLAIN)
+    with pytest.raises(ValueError, match=message):
+        load(path, tmp_path, **{option: value})
+
+
+def test_split_map_reads_other_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    names = ["fold 1", "Fold 2", "3", "Development"]
+    path = write(tmp_path / "t.csv", [{**PLAIN[0], "dialogue_id": name, "split": name} for name in names])
+    split_map: Any = {"Fold 1": "train", "fold 2": "train", 3: "test"}
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        data = load(path, tmp_path, split_map=split_map)
+    assert split_ids(data) == {"train": names[:2], "dev": names[3:], "test": names[2:3]}
+    assert "splits are read as fold 1 = train, Fold 2 = train, 3 = test, Development = dev" in caplog.text
+    with pytest.raises(CorpusError, match=r"split 'fold 1' is none of train, .* pass split_map"):
+        load(path, tmp_path)
+
+
+def test_names_of_files_may_contain_the_split(tmp_path: Path) -> None:
+    for name in ("talks_trn.csv", "talks-development.csv", "Test1.csv"):
+        write(tmp_path / "talks" / name, PLAIN)
+    assert list(load(tmp_path / "talks", tmp_path)) == ["train", "dev", "test"]
+
+
+def test_single_and_absent_classes_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [
+        {**PLAIN[0], "dialogue_id": "a", "split": "train"},
+        {**PLAIN[1], "dialogue_id": "b", "split": "dev"},
+        {**PLAIN[0], "dialogue_id": "c", "split": "test", "label": "-1"},
+    ]
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        load(write(tmp_path / "t.csv", rows), tmp_path)
+        load(write(tmp_path / "u.csv", rows[:1]), tmp_path)
+    assert "t.csv: train has no utterance of calm; no utterance of test is labelled" in caplog.text
+    assert "u.csv: there is only one class, glad" in caplog.text
 
 
 def test_given_labels_fix_the_order_of_the_classes(tmp_path: Path) -> None:
@@ -111,7 +307,7 @@ def test_given_labels_fix_the_order_of_the_classes(tmp_path: Path) -> None:
 def test_numbers_as_labels_are_names(tmp_path: Path) -> None:
     rows = [{"dialogue_id": "a", "text": "Hi.", "label": label} for label in (10, 9)]
     assert label_names(load(write(tmp_path / "t.jsonl", rows), tmp_path)) == ["10", "9"]
-    with pytest.raises(CorpusError, match=r"row 1: label '10' is none of calm, glad, which are compared as text"):
+    with pytest.raises(CorpusError, match=r"row 1: label '10' is none of calm, glad: correct the row, or pass labels"):
         load(tmp_path / "t.jsonl", tmp_path, labels=["calm", "glad"])
 
 
@@ -120,6 +316,82 @@ def test_labels_that_are_no_list_of_texts_are_refused(tmp_path: Path, labels: An
     path = write(tmp_path / "t.csv", PLAIN)
     with pytest.raises(ValueError, match=r"labels is .*: give a list of texts"):
         load(path, tmp_path, labels=labels)
+
+
+def test_parquet_times_are_read_as_seconds(tmp_path: Path) -> None:
+    row = {"dialogue_id": "a", "text": "Hi.", "label": "glad", "start": datetime.timedelta(seconds=1.5), "end": None}
+    late = {**row, "start": datetime.timedelta(seconds=3), "end": datetime.timedelta(minutes=1)}
+    data = load(write(tmp_path / "t.parquet", [row, late]), tmp_path)
+    assert [(turn["start"], turn["end"]) for turn in turns(data)] == [(1.5, None), (3.0, 60.0)]
+
+
+MARKS = ["", "-1", "-100", "nan", "NaN", "None", "N/A", "null", "XXX", "-1.0", " n/a "]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_marks_of_unlabelled_utterances_are_no_classes(
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{"dialogue_id": "a", "text": "Hi.", "label": label} for label in ("joy", *MARKS, "sad")]
+    path = write(tmp_path / f"t{suffix}", rows)
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        data = load(path, tmp_path)
+    assert label_names(data) == ["joy", "sad"]
+    assert [turn["label"] for turn in turns(data)] == [0, *[None] * len(MARKS), 1]
+    assert "-1 (1), -1.0 (1), -100 (1), N/A (1), NaN (1)" in caplog.text
+    assert "are read as unlabelled; give labels if they are classes" in caplog.text
+
+
+def test_mark_that_labels_names_is_a_class(tmp_path: Path) -> None:
+    rows = [{"dialogue_id": "a", "text": "Hi.", "label": label} for label in ("-1", "0", "1", "None")]
+    data = load(write(tmp_path / "t.csv", rows), tmp_path, labels=["-1", "0", "1"])
+    assert [turn["label"] for turn in turns(data)] == [0, 1, 2, None]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[1.2, -2.0, 0.0], ["0,5", "1,5", "joy"], [-3, -2, 0, 1], ["1e-3", 0, 1], [f"class {n}" for n in range(41)]],
+)
+def test_strengths_are_refused_as_classes(tmp_path: Path, labels: list[Any]) -> None:
+    rows = [{"dialogue_id": "a", "text": "Hi.", "mood": label, "annotation": "ok"} for label in labels]
+    path = write(tmp_path / "t.csv", rows)
+    with pytest.raises(CorpusError, match=r"t\.csv: column mood has .* a strength\? name the label column"):
+        load(path, tmp_path, columns={"label": "mood"})
+    assert label_names(load(path, tmp_path, columns={"label": "annotation"})) == ["ok"]
+
+
+def test_spellings_that_differ_in_case_or_space_are_one_class(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spellings = ["Happy", "happy", "happy ", "HAPPY", "no emotion", "No  Emotion", "noemotion"]
+    rows = [{"dialogue_id": "a", "text": "Hi.", "label": label} for label in spellings]
+    path = write(tmp_path / "t.csv", rows)
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        data = load(path, tmp_path)
+    assert label_names(data) == ["happy", "noemotion"]
+    assert [turn["label"] for turn in turns(data)] == [0] * 4 + [1] * 3
+    assert "labels are read as classes: HAPPY (1), Happy (1) as happy; " in caplog.text
+    assert label_names(load(path, tmp_path, labels=["No Emotion", "Happy"])) == ["No Emotion", "Happy"]
+
+
+def test_whole_numbers_written_as_decimals_are_one_class(tmp_path: Path) -> None:
+    rows = [{"dialogue_id": "a", "text": "Hi.", "label": label} for label in ("0.0", "1.0", "1", "")]
+    data = load(write(tmp_path / "t.csv", rows), tmp_path)
+    assert (label_names(data), [turn["label"] for turn in turns(data)]) == (["0", "1"], [0, 1, 1, None])
+
+
+def test_label_map_renames_joins_and_drops_labels(tmp_path: Path) -> None:
+    rows = [{"dialogue_id": "a", "text": "Hi.", "label": label} for label in ("Freude", "joy", 0, "-1", "other", 0.5)]
+    label_map: Any = {"freude": "joy", 0: "anger", "-1": "fear", "Other": None, "0.5": None}
+    data = load(write(tmp_path / "t.csv", rows), tmp_path, label_map=label_map)
+    assert label_names(data) == ["anger", "fear", "joy"]
+    assert [turn["label"] for turn in turns(data)] == [2, 2, 0, 1, None, None]
+    with pytest.raises(ValueError, match=r"label_map is .*: give a class name, as text, for each label"):
+        load(tmp_path / "t.csv", tmp_path, label_map={"0": 1})
+
+
+def test_classes_of_a_table_map_to_shared_emotions_by_their_usual_names(tmp_path: Path) -> None:
+    rows = [{"dialogue_id": "a", "text": "Hi.", "label": label} for label in ("Angry", "happy", "sad", "bored", "fear")]
+    shared = Table(write(tmp_path / "t.csv", rows), tmp_path).label_set.shared
+    assert shared == {"Angry": "anger", "happy": "joy", "sad": "sadness", "bored": None, "fear": "fear"}
 
 
 def test_half_a_character_does_not_stop_a_table(tmp_path: Path) -> None:
@@ -175,7 +447,7 @@ def test_missing_media_are_counted_and_named(tmp_path: Path, caplog: pytest.LogC
     path = media_table(tmp_path)
     with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
         list((Table(path, tmp_path).as_streaming_dataset() if streaming else load(path, tmp_path))["train"])
-    messages = [record.getMessage() for record in caplog.records]
+    messages = [record.getMessage() for record in caplog.records if "split train" in record.getMessage()]
     named = ", ".join(str(tmp_path / "clips" / f"{number}.wav") for number in (1, 2, 3))
     assert f"{path}, split train: 4 media files are not there, {named}, ..." in messages[0]
     # There is no text and no video to miss.
@@ -206,7 +478,7 @@ def test_stream_yields_a_dialogue_before_the_next_one_is_read(tmp_path: Path) ->
     path = write(tmp_path / "t.csv", [{**PLAIN[0], "end": ""}, {**PLAIN[1], "end": "soon"}])
     rows = iter(Table(path, tmp_path).as_streaming_dataset()["train"])
     assert next(rows)["dialogue_id"] == "a"
-    with pytest.raises(CorpusError, match="row 3: end 'soon' is no number"):
+    with pytest.raises(CorpusError, match="row 3: end 'soon' is no time"):
         next(rows)
 
 
@@ -217,13 +489,13 @@ def test_stream_yields_a_dialogue_before_the_next_one_is_read(tmp_path: Path) ->
         ([{"utterance_id": "u0"}], r"row 3: dialogue 'a', utterance_id u0 stands in row 2 already"),
         ([{"order": ""}], r"row 3 has no order, as others of its dialogue have"),
         ([{"order": "first"}], r"row 3: order 'first' is no number"),
-        ([{"start": "0:01"}], r"row 3: start '0:01' is no number: write it like 12\.5"),
-        ([{"end": "inf"}], r"row 3: end 'inf' is no number"),
+        ([{"start": "0:01:xx"}], r"row 3: start '0:01:xx' is no time: write seconds, like 12\.5"),
+        ([{"end": "inf"}], r"row 3: end 'inf' is no time"),
         ([{"split": "holdout"}], r"row 3: split 'holdout' is none of train, dev"),
         ([{"split": ""}], r"row 3: split None is none of train, dev"),
         ([{"split": "dev"}], r"row 3: split is dev here and train in row 2 of the same dialogue"),
         ([{"dialogue_id": "b"}, {}], r"row 4: dialogue 'a' comes back after it ended in row 2; .* sort the file"),
-        ([{"label": "rage"}], r"row 3: label 'rage' is none of glad, which are compared as text"),
+        ([{"label": "rage"}], r"row 3: label 'rage' is none of glad: correct the row, or pass"),
     ],
 )
 def test_bad_row_is_refused_with_file_row_and_value(tmp_path: Path, cells: list[Cells], message: str) -> None:
@@ -268,7 +540,11 @@ HEAD = b"dialogue_id,text,label\n"
     [
         ("t.csv", b"", "no column dialogue_id; found none"),
         ("t.csv", HEAD, "has a header and no rows"),
-        ("t.csv", HEAD + "a,caf\u00e9,glad\n".encode("cp1252"), "is no text in UTF-8"),
+        ("t.csv", HEAD + b"a,caf\x81 au lait,glad\n", "is no text in UTF-8, UTF-16, cp1252 or gb18030 .*: save it"),
+        ("t.csv", b"PK\x03\x04", "is a spreadsheet of Excel or another archive: save it as CSV"),
+        ("t.json", b'[{"dialogue_id": "a", "te', "is no JSON"),
+        ("t.json", b'{"a": [], "b": []}', "is no list of JSON objects"),
+        ("t.json", b"[]", "has no rows"),
         ("t.csv", HEAD + b"a,Hi.,glad\na,Hi", "row 3 ends before label"),
         ("t.csv", HEAD + b"a,Well, no.,glad\n", "row 2 has more cells than the header"),
         ("t.csv", HEAD.replace(b"label", b"text"), "two columns are called text"),
@@ -280,7 +556,7 @@ HEAD = b"dialogue_id,text,label\n"
             b'{"dialogue_id": ["a"], "text": "Hi.", "label": 1}',
             r"row 1: dialogue_id is .*'a'.*, neither text",
         ),
-        ("t.jsonl", b"\xff\xfe{}\n", "is no text in UTF-8"),
+        ("t.jsonl", b"\xff\xfe{}\n", "is no text in utf-16"),
         ("t.parquet", b"PAR1 and then nothing", "cannot be read as parquet"),
         ("t.xlsx", b"PK", r"is no table: its name has to end with one of \.csv"),
     ],
