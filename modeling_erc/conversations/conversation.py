@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ..registry_erc import Registry
+from .json_text import read_json, read_jsonl
 from .subtitles import read_srt, read_vtt
-from .tables import read_csv, read_json, read_jsonl
+from .tables import read_csv
 from .text_file import ConversationError, TextFile
 
 
@@ -33,7 +34,9 @@ class Conversation:
 Reader = Callable[[TextFile], list[dict[str, Any]]]
 
 READERS: Registry[Reader] = Registry("conversation format")
-READERS.update({".srt": read_srt, ".vtt": read_vtt, ".csv": read_csv, ".json": read_json, ".jsonl": read_jsonl})
+READERS.update(
+    {".srt": read_srt, ".vtt": read_vtt, ".csv": read_csv, ".tsv": read_csv, ".json": read_json, ".jsonl": read_jsonl}
+)
 
 
 def read_conversation(path: str | Path) -> Conversation:
