@@ -66,18 +66,22 @@ def find_prefix(line: str) -> Prefix | None:
     return Prefix(name, text, label or name.isupper() or bool(aside and not name.islower()))
 
 
-def find_speakers(lines: Iterable[str]) -> set[str]:
+def find_speakers(texts: Iterable[str], lines: bool = False) -> set[str]:
     """Returns the names that are speakers.
 
     A name is one if its form says so (capitals, brackets with a colon, a label such as `Speaker 1`), if it occurs twice
     and starts with a capital, or if nearly all of several lines start with a name. "Listen: ..." thus is not a speaker.
+
+    Args:
+        texts: the texts that may start with a speaker.
+        lines: whether each text is a turn of its own, as people type them; then half of the lines are enough.
     """
-    lines = [line for line in lines if line.strip()]
-    prefixes = [prefix for line in lines if (prefix := find_prefix(line))]
+    texts = [text for text in texts if text.strip()]
+    prefixes = [prefix for text in texts if (prefix := find_prefix(text))]
     counts = Counter(prefix.name for prefix in prefixes)
-    all_lines = len(lines) > 1 and len(prefixes) >= 0.8 * len(lines)
+    all_lines = len(prefixes) >= (0.5 if lines else 0.8) * len(texts) and (lines or len(texts) > 1)
     certain = {prefix.name for prefix in prefixes if prefix.certain}
-    return certain | {name for name, n in counts.items() if not name[0].islower() and (n > 1 or all_lines)}
+    return certain | {name for name, n in counts.items() if (lines or not name[0].islower()) and (n > 1 or all_lines)}
 
 
 def split_speaker(line: str, names: set[str]) -> tuple[str | None, str]:
