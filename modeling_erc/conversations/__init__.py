@@ -1,7 +1,15 @@
-"""Reads one conversation from a user's file: subtitles, a table or JSON."""
+"""Reads one conversation from a user's file: subtitles, a table, JSON, annotations or plain text."""
 
-from .conversation import READERS, Conversation, read_conversation
+from .conversation import READERS, Conversation, parse_conversation, read_conversation
 from .media import with_media
-from .text_file import ConversationError
+from .text_file import ConversationError, TextFile
 
-__all__ = ["READERS", "Conversation", "ConversationError", "read_conversation", "with_media"]
+__all__ = [
+    "READERS",
+    "Conversation",
+    "ConversationError",
+    "TextFile",
+    "parse_conversation",
+    "read_conversation",
+    "with_media",
+]

@@ -2,12 +2,16 @@
 
 import html
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
+from .speakers import find_speakers, split_speaker
 from .text_file import TextFile
+from .words import merge_captions
+
+Voices = list[tuple[str | None, list[str]]]
 
 # The number of digits is limited, since `int` and `float` fail on very long numbers.
 CLOCK = r"(?:(\d{1,6}):)?(\d{1,2}):(\d{2})[,.](\d{1,3})"
@@ -21,7 +25,7 @@ VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^\s<>][^<>]*)>")
 TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<[\d:.]+>|\{\\[^{}]*\}")
 # Only at the beginning of a line: "Jean-Luc" has none.
 DASH = re.compile(r"\A\s*(?:[-\u2013]|>>)\s*(?=\S)")
-PREFIX = re.compile(r"([^\W\d_][\w .'\u2019&-]{0,30}?)\s*:\s+(?=\S)")
+INLINE_TIME = re.compile(r"<[\d:.]{5,16}>")
 # Python cannot parse numbers of this length; in HTML an invalid character number stands for U+FFFD.
 INVALID_REFERENCE = re.compile(r"&#[0-9]{4000,};?")
 # "[door slams]", "(sighs)", "♪ la la ♪": the description of a sound, or a song.
@@ -67,10 +71,13 @@ def cues(file: TextFile, first: int) -> Iterator[Cue]:
         ConversationError: times are invalid or end before they start, or text has no times.
     """
     block: list[tuple[int, str]] = []
-    for number, line in enumerate([*file.lines[first - 1 :], ""], start=first):
+    lines = [*file.lines[first - 1 :], ""]
+    for number, line in enumerate(lines, start=first):
+        # YouTube writes a blank into the empty lines of its cues; other blank lines end a cue.
+        after = lines[number - first + 1 : number - first + 3]
         if line.strip():
             block.append((number, line))
-        elif block:
+        elif block and not (line and after and after[0].strip() and not any("-->" in text for text in after)):
             cue = _cue(file, block)
             if cue is not None:
                 yield cue
@@ -110,11 +117,14 @@ def _seconds(parts: tuple[str | None, ...]) -> float:
 def utterances(file: TextFile, cues: Iterable[Cue]) -> list[dict[str, Any]]:
     """Returns the utterances of cues, ordered by start: tags are removed, a cue of several speakers is split.
 
-    A speaker is a `<v Ann>` voice, or a name before a colon that is in capitals ("ANN: Hi.") or occurs at least twice,
-    so that "Listen: ..." is not a speaker.
+    A speaker is a `<v Ann>` voice, or a name that `find_speakers` finds in front of a line.
     """
-    voices = [(cue, _voices(cue)) for cue in sorted(cues, key=lambda cue: cue.start)]
-    names = _names(line for _, parts in voices for voice, lines in parts if voice is None for line in lines)
+    ordered = sorted(cues, key=lambda cue: cue.start)
+    # A cue has inline times where captions roll up word by word, as those of YouTube do.
+    rolling = sum(bool(INLINE_TIME.search(line)) for cue in ordered for line in cue.lines) > 1
+    voices = [(cue, _voices(cue)) for cue in ordered]
+    voices = _without_repeats(voices, rolling)
+    names = find_speakers(line for _, parts in voices for voice, lines in parts if voice is None for line in lines)
     spoken: list[dict[str, Any]] = []
     silent = 0
     for cue, parts in voices:
@@ -124,10 +134,38 @@ def utterances(file: TextFile, cues: Iterable[Cue]) -> list[dict[str, Any]]:
         spoken += _timed(cue, turns)
     if silent:
         file.notes.append(f"{silent} cue(s) without speech, such as [music] or a song, are left out")
-    return spoken
+    return merge_captions(spoken) if rolling else spoken
 
 
-def _voices(cue: Cue) -> list[tuple[str | None, list[str]]]:
+def _without_repeats(voices: list[tuple[Cue, Voices]], rolling: bool) -> list[tuple[Cue, Voices]]:
+    """Drops the first lines of a cue that repeat the last lines of the cue before, if many cues repeat lines at once.
+
+    Captions that roll up repeat them, and subtitles that highlight one word after the other.
+    """
+    pairs = list(pairwise(voices))
+    repeated = [
+        bool(before and now and before[-1][1][-1] == now[0][1][0]) and (rolling or cue.start - last.end < 0.05)
+        for (last, before), (cue, now) in pairs
+    ]
+    if 3 * sum(repeated) < len(pairs) or not any(repeated):
+        return voices
+    kept = voices[:1]
+    for ((_, before), (cue, now)), again in zip(pairs, repeated, strict=True):
+        shown = [line for _, lines in before for line in lines]
+        first = now[0][1] if now else []
+        size = (
+            next((n for n in range(min(len(shown), len(first)), 0, -1) if shown[-n:] == first[:n]), 0) if again else 0
+        )
+        left = [(voice, lines[size:] if place == 0 else lines) for place, (voice, lines) in enumerate(now)]
+        left = [(voice, lines) for voice, lines in left if lines]
+        if left or not now:
+            kept.append((cue, left))
+        elif cue.end - cue.start > 0.05:
+            kept[-1] = (replace(kept[-1][0], end=max(kept[-1][0].end, cue.end)), kept[-1][1])
+    return kept
+
+
+def _voices(cue: Cue) -> Voices:
     """Returns the lines of each voice of a cue, without tags; lines before the first voice have the voice None."""
     before, *rest = VOICE.split("\n".join(cue.lines))
     pieces: list[tuple[str | None, str]] = [(None, before), *zip(rest[::2], rest[1::2], strict=True)]
@@ -140,21 +178,12 @@ def _unescaped(text: str) -> str:
     return html.unescape(INVALID_REFERENCE.sub("\ufffd", text))
 
 
-def _names(lines: Iterable[str]) -> set[str]:
-    """Returns the names before a colon that are taken for speakers."""
-    matches = (PREFIX.match(DASH.sub("", line)) for line in lines)
-    counts = Counter(match[1] for match in matches if match)
-    return {name for name, count in counts.items() if name.isupper() or (count > 1 and name[0].isupper())}
-
-
 def _turns(voice: str | None, lines: list[str], names: set[str]) -> list[Turn]:
     """Splits lines into turns: a dash or a speaker's name starts a new one."""
     turns: list[tuple[str | None, list[str]]] = []
     for line in lines:
         bare = DASH.sub("", line)
-        match = PREFIX.match(bare)
-        speaker = match[1] if match and voice is None and match[1] in names else None
-        text = bare[match.end() :] if match and speaker else bare
+        speaker, text = split_speaker(bare, names) if voice is None else (None, bare)
         if not turns or (voice is None and (speaker or bare != line)):
             turns.append((voice or speaker, [text]))
         else:

@@ -66,6 +66,15 @@ class TextFile:
                 pass
         return cls(path, text.replace("\r\n", "\n").replace("\r", "\n"), notes)
 
+    @staticmethod
+    def is_text(path: Path) -> bool:
+        """Returns whether a file starts with text in UTF-8 or with a byte order mark."""
+        with path.open("rb") as file:
+            start = file.read(4096)
+        return any(start.startswith(mark) for mark in MARKS) or (
+            b"\0" not in start and "\ufffd" not in start.decode("utf-8", "replace")[:-1]
+        )
+
     @property
     def lines(self) -> list[str]:
         """Lines without line ends."""

@@ -165,7 +165,7 @@ def test_invalid_content_is_named_with_line_and_remedy(content: str | bytes, mes
 def test_a_vtt_without_its_first_line_and_an_unknown_format_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConversationError, match="line 1: a WebVTT file begins with the line WEBVTT"):
         read(tmp_path / "a.vtt", CLEAN)
-    with pytest.raises(ValueError, match=r"unknown conversation format '\.sub': choose one of \.csv, \.json"):
-        read_conversation(tmp_path / "a.sub")
+    with pytest.raises(ValueError, match=r"unknown conversation format '\.xyz': choose one of \.ass, \.cha"):
+        read_conversation(tmp_path / "a.xyz")
     with pytest.raises(FileNotFoundError, match="no such file"):
         read_conversation(tmp_path / "none.srt")

@@ -56,7 +56,7 @@ def test_every_format_gives_the_same_utterances(suffix: str, tmp_path: Path) -> 
             "speaker,text\nAnn,Hi, you\n",
             "line 2: 2 columns expected: put quotation marks around text with commas",
         ),
-        ("a.csv", "speaker,text,start\nAnn,Hi,1:20\n", "line 2: start is '1:20': write seconds, like 62.5"),
+        ("a.csv", "speaker,text,start\nAnn,Hi,soon\n", "line 2: start is 'soon': write seconds, like 62.5"),
         ("a.csv", "speaker,text\nAnn,Hi\nBo,\n", "line 3: an utterance without text, audio, video: give it one"),
         ("a.jsonl", '{"text": "Hi"}\n{"text": 3}\n', "line 2: text is '3': write it as text"),
         ("a.jsonl", '{"text": "Hi"}\n{"text": \n', "line 2: not JSON"),

@@ -1,0 +1,185 @@
+"""Reads conversations from JSON: our own form, and the segments of speech recognisers and annotation tools."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from .fields import Placed, Row, build_utterances, check_utterance, read_fields, resolve_times
+from .text_file import TextFile
+from .words import group_words, join_words, merge_captions, split_at_speakers
+
+TOO_DEEP = "too many nested brackets: write a flat list of utterances"
+# Python parses no integer of more than 4,300 digits.
+TOO_LONG = re.compile(r"(?<!\d)\d{4301,}")
+ENDLESS = "a number with thousands of digits: write seconds, like 62.5"
+# Lists of the parts of a segment, and of its alternative transcriptions, best first.
+PARTS = ("words", "elements", "items", "segs", "sentences", "tokens")
+ALTERNATIVES = ("alternatives", "nBest")
+DEPTH = 12  # no tool nests its segments deeper
+
+
+def read_jsonl(file: TextFile) -> list[dict[str, Any]]:
+    """Reads one JSON object per line."""
+    rows = []
+    for number, line in enumerate(file.lines, start=1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise file.error(number, f"not JSON ({error.msg}): write one object per line") from error
+            except RecursionError as error:
+                raise file.error(number, TOO_DEEP) from error
+            except ValueError as error:
+                raise file.error(number, ENDLESS) from error
+            rows.append((number, "", _own_row(file, number, "", row)))
+    return build_utterances(file, rows)
+
+
+def read_json(file: TextFile) -> list[dict[str, Any]]:
+    """Reads a list of utterances wherever it is in the file; the list with times and most words is taken."""
+    try:
+        content = json.loads(file.text)
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data":
+            return read_jsonl(file)
+        raise file.error(
+            error.lineno, f"not JSON ({error.msg}, column {error.colno}): check commas and quotes"
+        ) from error
+    except RecursionError as error:
+        raise file.error(1, TOO_DEEP) from error
+    except ValueError as error:
+        number = TOO_LONG.search(file.text)
+        raise file.error(1 + file.text.count("\n", 0, number.start() if number else 0), ENDLESS) from error
+    own = content.get("utterances") if isinstance(content, Mapping) else content
+    if isinstance(own, list) and any(isinstance(row, Mapping) and "annotations" in row for row in own):
+        content = {"segments": _label_studio(own)}
+        own = None
+    key, found = _find_segments(content)
+    if not found or found is own:
+        if not isinstance(own, list):
+            raise file.error(1, 'expected a list of utterances, or an object with "utterances" or "segments"')
+        placed = [
+            (1, f"utterance {index}: ", _own_row(file, 1, f"utterance {index}: ", row)) for index, row in enumerate(own)
+        ]
+    else:
+        placed = [(1, f"{key} {index}: ", _segment(row)) for index, row in enumerate(found)]
+        placed = [row for row in placed if row[2]["text"]]
+    _add_word_speakers(content, [row for *_, row in placed])
+    return _split_or_group(file, key, placed)
+
+
+def _split_or_group(file: TextFile, key: str, placed: Sequence[Placed]) -> list[dict[str, Any]]:
+    """Splits segments where the speaker of their words changes, and groups lists of words."""
+    placed = resolve_times(file, placed)
+    rows = [row for *_, row in placed]
+    if key in PARTS or (key == "chunks" and all(len(str(row["text"]).split()) < 2 for row in rows)):
+        return [check_utterance(file, 1, "", row) for row in group_words(rows)]
+    if key == "events":  # rolling captions: each stays on the screen while the next is spoken
+        for row, after in pairwise(rows):
+            row["end"] = min(row.get("end", after["start"]), after["start"])
+        placed = [(1, "", row) for row in merge_captions([r for r in rows if "end" in r and str(r["text"]).strip()])]
+    return [
+        check_utterance(file, line, place, piece)
+        for line, place, row in placed
+        for piece in split_at_speakers(row, row.get("words", []))
+    ]
+
+
+def _own_row(file: TextFile, line: int, place: str, row: Any) -> Row:
+    if not isinstance(row, Mapping):
+        raise file.error(line, f'{place}{str(row)[:40]!r} is not an object: write {{"speaker": "Ann", "text": "Hi."}}')
+    return _segment(row)
+
+
+def _segment(row: Mapping[str, Any]) -> Row:
+    """Returns the fields of a segment and, under `words`, those of its words; its best alternative is merged in."""
+    for name in ALTERNATIVES:
+        best = row.get(name)
+        if isinstance(best, list) and best and isinstance(best[0], Mapping):
+            row = {**row, **best[0]}
+    fields = read_fields(row)
+    for name in PARTS:
+        parts = row.get(name)
+        if isinstance(parts, list) and parts and all(isinstance(part, Mapping) for part in parts):
+            words = [word for part in parts if isinstance((word := _segment(part))["text"], str)]
+            if not fields["text"]:
+                fields["text"] = join_words([word["text"] for word in words])
+            # The times of `segs` count from their event.
+            fields["words"] = [{"text": w["text"], "speaker": w["speaker"]} if name == "segs" else w for w in words]
+            break
+    return fields
+
+
+def _find_segments(content: Any) -> tuple[str, Any]:
+    """Returns the list of objects that looks most like the segments of a conversation, and its key.
+
+    Lists of segments are preferred to lists of words, then those with times, with speakers, and with more text.
+    """
+    best: tuple[Any, ...] = (False,)
+    chosen: tuple[str, Any] = ("", None)
+    stack: list[tuple[str, Any, int]] = [("utterances", content, 0)]
+    while stack:
+        key, node, depth = stack.pop()
+        if depth > DEPTH:
+            continue
+        if isinstance(node, Mapping):
+            stack += [(str(name), value, depth + 1) for name, value in node.items() if isinstance(value, list | dict)]
+        elif isinstance(node, list):
+            stack += [(key, value, depth + 1) for value in node if isinstance(value, list | dict)]
+            if not node or key in ALTERNATIVES or not all(isinstance(row, Mapping) for row in node):
+                continue
+            rows = [_segment(row) for row in node]
+            said = [row for row in rows if isinstance(row["text"], str) and row["text"].strip()]
+            if said:
+                timed, named = (
+                    2 * sum(field in row and bool(row[field]) for row in said) >= len(said)
+                    for field in ("start", "speaker")
+                )
+                score = (True, key not in PARTS, timed, named, sum(len(row["text"]) for row in said), -depth)
+                if score > best:
+                    best, chosen = score, (key, node)
+    return chosen
+
+
+def _add_word_speakers(content: Any, rows: Sequence[Row]) -> None:
+    """Gives words their speakers where these are listed apart, by start time, as AWS Transcribe does."""
+    results = content.get("results") if isinstance(content, Mapping) else None
+    labels = results.get("speaker_labels") if isinstance(results, Mapping) else None
+    segments = labels.get("segments") if isinstance(labels, Mapping) else None
+    speakers: dict[Any, Any] = {}
+    for segment in segments if isinstance(segments, list) else ():
+        for item in segment.get("items") or () if isinstance(segment, Mapping) else ():
+            if isinstance(item, Mapping):
+                speakers[item.get("start_time")] = item.get("speaker_label", segment.get("speaker_label"))
+    for row in rows if speakers else ():
+        if row["speaker"] is None and "start" in row:
+            row["speaker"] = speakers.get(row["start"][0])
+
+
+def _label_studio(tasks: Sequence[Any]) -> list[Row]:
+    """Returns the segments of Label Studio tasks: the paragraphs of the data, or the regions with labels and text."""
+    segments: list[Row] = []
+    for task in tasks:
+        if not isinstance(task, Mapping):
+            continue
+        _, found = _find_segments(task.get("data"))
+        if found:
+            segments += found
+            continue
+        annotations = task.get("annotations") or ()
+        results = annotations[0].get("result") if annotations and isinstance(annotations[0], Mapping) else None
+        regions: dict[Any, Row] = {}
+        for place, result in enumerate(results or ()):
+            value = result.get("value") if isinstance(result, Mapping) else None
+            if isinstance(value, Mapping):
+                region = regions.setdefault(result.get("id", place), {})
+                labels, text = value.get("labels"), value.get("text")
+                region.update({name: value[name] for name in ("start", "end") if name in value})
+                if isinstance(labels, list) and labels:
+                    region["speaker"] = labels[0]
+                if text:
+                    region["text"] = " ".join(map(str, text)) if isinstance(text, list) else text
+        segments += regions.values()
+    return segments
