@@ -74,11 +74,7 @@ def measure_robustness(
 
 
 def check_dialogues(runs: Sequence[Run], split: str) -> None:
-    """Checks that all runs have the split, with the same dialogues.
-
-    Raises:
-        ValueError: a run differs; the message names it.
-    """
+    """Checks that all runs have the split, with the same dialogues."""
     first: list[str] | None = None
     for run in runs:
         if split not in run.splits:
@@ -92,11 +88,7 @@ def check_dialogues(runs: Sequence[Run], split: str) -> None:
 
 
 def checkpoint_names(folders: Sequence[Path]) -> list[str]:
-    """Returns a short name for each folder: its last part, with as many parents as make the names differ.
-
-    Raises:
-        ValueError: a folder is given twice.
-    """
+    """Returns a short name for each folder: its last part, with as many parents as make the names differ."""
     parts = [folder.absolute().parts for folder in folders]
     if len(set(parts)) < len(parts):
         raise ValueError("a checkpoint is named twice")

@@ -81,12 +81,7 @@ class CorruptedSplit:
     def predict(
         self, rows: Sequence[Mapping[str, Any]], transforms: Sequence["CorruptedFeatures"] | None = None
     ) -> Prediction:
-        """Runs the model over dialogues, corrupted or not; extracts features that the stores lack.
-
-        Args:
-            rows: the result of [`corrupt`].
-            transforms: one for each backbone; default: those of the clean split.
-        """
+        """Runs the model over dialogues, corrupted or not; extracts features that the stores lack."""
         transforms = self.transforms if transforms is None else transforms
         for transform in transforms:
             processor = _CorruptingProcessor(self.run.processor, transform.modality)
@@ -124,11 +119,6 @@ def corrupt(rows: Sequence[Mapping[str, Any]], chosen: np.ndarray, corruption: C
 
     The random numbers depend only on the utterance and the kind of corruption. So a stronger corruption affects the
     same words, and an utterance is corrupted in the same way whichever others are chosen.
-
-    Args:
-        rows: dialogues of the schema.
-        chosen: boolean, one for each utterance of all rows in order.
-        corruption: applied to them.
     """
     draws = iter(chosen.tolist())
     changed = []
@@ -183,12 +173,7 @@ class _StoreAbove(FeatureStore):
 
 
 class _CorruptingProcessor(ErcProcessor):
-    """Encodes one modality; decodes and corrupts its marked clips first.
-
-    Args:
-        processor: provides the settings.
-        modality: the modality that is encoded.
-    """
+    """Encodes one modality; decodes and corrupts its marked clips first."""
 
     def __init__(self, processor: ErcProcessor, modality: str) -> None:
         self.__dict__.update(processor.__dict__)

@@ -83,13 +83,7 @@ def _name_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[str])
 
 
 def plot_reliability(bins: Reliability, path: Path, *, title: str) -> None:
-    """Draws a reliability diagram above the number of utterances in each bin.
-
-    Args:
-        bins: the result of `reliability`.
-        path: PNG to write.
-        title: of the figure.
-    """
+    """Draws a reliability diagram above the number of utterances in each bin."""
     figure = new_figure(height=8.4)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1))
     middles, width = (bins.edges[:-1] + bins.edges[1:]) / 2, np.diff(bins.edges) * 0.94
@@ -195,11 +189,6 @@ def plot_curves(curves: Sequence[Curve], path: Path, *, split: str) -> None:
 
     Colours are strengths, line styles are checkpoints, and bands are one standard deviation over the draws of corrupted
     utterances.
-
-    Args:
-        curves: of one or several checkpoints.
-        path: PNG to write.
-        split: the split that was evaluated.
     """
     panels = list(dict.fromkeys(curve.panel for curve in curves))
     checkpoints = list(dict.fromkeys(curve.checkpoint for curve in curves))

@@ -76,10 +76,6 @@ class Prediction:
 def load_run(folder: str | Path, *, data_dir: str | Path | None = None) -> Run:
     """Opens a folder that `train_hf.py` wrote.
 
-    Args:
-        folder: the run's folder.
-        data_dir: folder of the corpus; default: the one that the run recorded.
-
     Raises:
         FileNotFoundError: the folder is not that of a finished run, or the corpus is not there.
         ValueError: the corpus is not the one that the model was trained on.
@@ -115,10 +111,6 @@ def load_run(folder: str | Path, *, data_dir: str | Path | None = None) -> Run:
 
 def frozen_features(run: Run, rows: Any) -> tuple[list[CachedFeatures], list[str]]:
     """Reads the features of frozen backbones from the feature cache; missing ones are extracted and stored there.
-
-    Args:
-        run: its model and its cache are used.
-        rows: dialogues.
 
     Returns:
         a transform for each frozen backbone, and a line for each clip that could not be read.

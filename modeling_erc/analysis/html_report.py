@@ -67,12 +67,6 @@ class Section:
 def write_illustrated_report(folder: Path, title: str, lead: str, sections: Sequence[Section]) -> tuple[Path, Path]:
     """Writes `report.html`, which contains the figures, and `report.md`, which links to them.
 
-    Args:
-        folder: holds the figures.
-        title: of the report.
-        lead: introductory sentences.
-        sections: in their order.
-
     Returns:
         the paths of the HTML and the Markdown file.
     """

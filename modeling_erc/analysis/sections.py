@@ -24,13 +24,7 @@ FEWEST_FOR_TSNE = 30
 
 
 def all_sections(result: Evaluated, folder: Path, attention: JointAttentionMeter | None) -> list[Section]:
-    """Returns every section in the order of the report, and writes the figures.
-
-    Args:
-        result: the predictions.
-        folder: folder of the PNGs.
-        attention: the meter that watched the fusion during prediction, if it has joint vectors.
-    """
+    """Returns every section in the order of the report, and writes the figures."""
     by_dialogue = result.by_dialogue()
     scores, draws = scores_of(by_dialogue.sum(axis=0)), bootstrap_scores(by_dialogue)
     return [

@@ -9,12 +9,7 @@ from . import command_parser
 
 
 def main(argv: list[str]) -> None:
-    """Scores checkpoints on corrupted utterances; writes `table.md`, `table.csv` and `curves.png`.
-
-    Raises:
-        FileNotFoundError: a folder is not a finished run.
-        ValueError: a modality, split or share is invalid, or the checkpoints have different dialogues.
-    """
+    """Scores checkpoints on corrupted utterances; writes `table.md`, `table.csv` and `curves.png`."""
     parser = command_parser(
         "robustness",
         "Removes each modality, and adds noise of several strengths, for a share of the utterances.",
