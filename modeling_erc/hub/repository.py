@@ -140,7 +140,7 @@ class HubRepository:
                 raise PushError(f"{error}\n{again}") from error
 
     def upload(self, stage: Path, message: str) -> str:
-        """Commits a folder made by [`staged`], deletes outdated files of earlier pushes, and returns the commit's URL."""
+        """Commits a folder made by [`staged`], deletes outdated files of earlier pushes, and returns the URL."""
 
         def commit() -> str:
             remote = self.api.list_repo_files(self.repo_id, revision=self.revision)
