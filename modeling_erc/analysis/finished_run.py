@@ -89,11 +89,8 @@ def load_run(folder: str | Path, *, data_dir: str | Path | None = None) -> Run:
     settings = folder / "run_config.yaml"
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; expected one that train_hf.py wrote, such as runs/demo-001")
-    missing = [name for name in (settings.name, "config.json", "model.safetensors") if not (folder / name).is_file()]
-    # A large model is saved in several files and an index.
-    if missing == ["model.safetensors"] and (folder / "model.safetensors.index.json").is_file():
-        missing = []
-    if missing:
+    needed = (settings.name, "config.json", "model*.safetensors")
+    if missing := [name for name in needed if not any(folder.glob(name))]:
         hint = f"did you mean {folder.parent}?" if (folder.parent / settings.name).is_file() else "let the run finish"
         raise FileNotFoundError(f"{folder} is no finished run: it has no {', '.join(missing)}; {hint}")
     override = [] if data_dir is None else ["--data_dir", str(data_dir)]

@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
     # CKPT may stand before and between the options.
     args = parser.parse_intermixed_args(argv)
     out = args.out or args.checkpoints[0] / "robustness"
-    lines = measure_robustness(
+    text = measure_robustness(
         args.checkpoints,
         out,
         shares=args.shares,
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> None:
         split=args.split,
         data_dir=args.data_dir,
     )
-    print("\n".join(["", *lines, "", f"results are in {out}"]))
+    print(f"\n{text}\nresults are in {out}")
 
 
 def _shares(text: str) -> tuple[float, ...]:

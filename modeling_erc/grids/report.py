@@ -10,7 +10,7 @@ import numpy as np
 from datasets_scripts.publishing.markdown import markdown_table
 
 from ..analysis.intervals import DRAWS
-from ..figures import plot_cells
+from ..figures import plot_estimates
 from .comparison import Comparison, compare, read_predictions
 from .spec import Cell, cell_name
 
@@ -35,13 +35,13 @@ def report(
     text = f"{markdown(comparison, facts)}{gaps}\n`{command}`\n"
     summary = comparison.summary(metric)
     several = len(baseline) > 1
-    plot_cells(
-        [cell_name(cell[:1]) if several else "" for cell in cells],
+    plot_estimates(
         [cell_name(cell[1:] if several else cell) for cell in cells],
         [mean for _, mean, _ in summary],
         [deviation for _, _, deviation in summary],
         out / "picture.png",
-        axis=f"test {comparison.title(metric)}",
+        axis=f"test {comparison.title(metric)}, mean ± standard deviation over seeds; the line is the baseline",
+        groups=[cell_name(cell[:1]) for cell in cells] if several else None,
         baseline=list(cells).index(baseline),
     )
     (out / "table.md").write_text(f"{text}\n![cells](picture.png)\n", encoding="utf-8")
