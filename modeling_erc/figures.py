@@ -1,4 +1,4 @@
-"""The common style of all figures, the confusion matrix and the cells of a grid."""
+"""The common style of all figures, the confusion matrix and lists of estimates."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,27 +60,28 @@ def confusion_figure(matrix: np.ndarray, label_names: list[str], *, title: str) 
     return figure
 
 
-def plot_cells(
-    groups: Sequence[str],
+def plot_estimates(
     names: Sequence[str],
-    means: Sequence[float],
-    deviations: Sequence[float],
+    values: Sequence[float] | np.ndarray,
+    bars: Sequence[float] | np.ndarray,
     path: Path,
     *,
     axis: str,
-    baseline: int,
+    groups: Sequence[str] | None = None,
+    baseline: int | None = None,
 ) -> None:
-    """Draws the mean of each cell of a grid over seeds, with a bar for its standard deviation.
+    """Draws a list of estimates, each with a bar.
 
     Args:
-        groups: group of each cell; cells of a group are listed under its name, those of `""` under none.
-        names: name of each cell.
-        means: mean of each cell; NaN where there is none.
-        deviations: standard deviation of each cell; NaN where there is none.
+        names: name of each estimate.
+        values: the estimates; NaN where there is none.
+        bars: `(n,)` or `(n, 2)`, the lengths of each bar to the left and to the right; NaN for none.
         path: PNG to write, 1280 pixels wide.
-        axis: the metric.
-        baseline: index of the cell whose mean is marked by a line.
+        axis: what is estimated.
+        groups: group of each estimate, under whose name it is listed.
+        baseline: index of the estimate that is marked by a line.
     """
+    groups = groups or [""] * len(names)
     headings = list(dict.fromkeys(groups))
     lines: list[tuple[str, int | None]] = []
     for heading in headings:
@@ -88,19 +89,20 @@ def plot_cells(
         lines += [(name, index) for index, name in enumerate(names) if groups[index] == heading]
     figure = new_figure(1280 / 140, 1.2 + 0.28 * len(lines))
     axes = figure.subplots()
-    axes.axvline(means[baseline], color="#8a8f98", linestyle="--", linewidth=1, zorder=0)
-    for place, (_, cell) in enumerate(lines):
-        if cell is not None:
-            bar = 0.0 if np.isnan(deviations[cell]) else deviations[cell]
-            colour = f"C{headings.index(groups[cell]) % 10}"
-            axes.errorbar(means[cell], place, xerr=bar, fmt="o", color=colour, capsize=3, markersize=5)
-    axes.set_yticks(range(len(lines)), [name for name, _ in lines], fontsize=9)
-    for label, (_, cell) in zip(axes.get_yticklabels(), lines, strict=True):
-        label.set_fontweight("bold" if cell is None else "normal")
+    if baseline is not None:
+        axes.axvline(values[baseline], color="#8a8f98", linestyle="--", linewidth=1, zorder=0)
+    for place, (_, index) in enumerate(lines):
+        if index is not None:
+            bar = np.nan_to_num(bars[index]).clip(min=0).reshape(-1, 1)
+            colour = f"C{headings.index(groups[index]) % 10}"
+            axes.errorbar(values[index], place, xerr=bar, fmt="o", color=colour, capsize=3, markersize=5)
+    axes.set_yticks(range(len(lines)), [plain(name) for name, _ in lines], fontsize=9)
+    for label, (_, index) in zip(axes.get_yticklabels(), lines, strict=True):
+        label.set_fontweight("bold" if index is None else "normal")
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.grid(axis="x", color="#e3e6ea")
     axes.set_axisbelow(True)
-    axes.set_xlabel(f"{axis}, mean ± standard deviation over seeds; the line is the baseline", fontsize=9)
+    axes.set_xlabel(axis, fontsize=9)
     axes.spines[["top", "right", "left"]].set_visible(False)
     figure.savefig(path, dpi=140)

@@ -1,6 +1,7 @@
 """Measures the robustness of checkpoints to missing and noisy modalities, and writes the results."""
 
 import csv
+import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from .corrupted_split import CorruptedSplit
 from .corruptions import corruptions_of
 from .figures import plot_curves
 from .finished_run import Run, load_run
-from .robustness import Curve, csv_rows, markdown, sentences
+from .robustness import Curve, csv_rows, markdown
 
 
 def measure_robustness(
@@ -23,7 +24,7 @@ def measure_robustness(
     modalities: list[str] | None = None,
     split: str = "test",
     data_dir: Path | None = None,
-) -> list[str]:
+) -> str:
     """Scores checkpoints on corrupted utterances; writes `table.md`, `table.csv` and `curves.png`.
 
     Args:
@@ -36,7 +37,7 @@ def measure_robustness(
         data_dir: folder of the corpus, if it was moved.
 
     Returns:
-        A line for each corruption and strength.
+        The text of `table.md`.
 
     Raises:
         FileNotFoundError: a folder is not a finished run.
@@ -65,20 +66,17 @@ def measure_robustness(
     order = list(dict.fromkeys((curve.panel, curve.strength) for curve in curves))
     curves.sort(key=lambda curve: order.index((curve.panel, curve.strength)))
 
-    (out / "table.md").write_text(markdown(curves, split), encoding="utf-8")
+    text = markdown(curves, split)
+    (out / "table.md").write_text(text, encoding="utf-8")
     with (out / "table.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(csv_rows(curves))
     plot_curves(curves, out / "curves.png", split=split)
     refresh_limits(checkpoints[0])
-    return sentences(curves)
+    return text
 
 
 def check_dialogues(runs: Sequence[Run], split: str) -> None:
-    """Checks that all runs have the split, with the same dialogues.
-
-    Raises:
-        ValueError: a run differs; the message names it.
-    """
+    """Checks that all runs have the split, with the same dialogues."""
     first: list[str] | None = None
     for run in runs:
         if split not in run.splits:
@@ -92,16 +90,13 @@ def check_dialogues(runs: Sequence[Run], split: str) -> None:
 
 
 def checkpoint_names(folders: Sequence[Path]) -> list[str]:
-    """Returns a short name for each folder: its last part, with as many parents as make the names differ.
+    """Returns a short name for each folder: its path below the folder that they share.
 
     Raises:
         ValueError: a folder is given twice.
     """
-    parts = [folder.absolute().parts for folder in folders]
-    if len(set(parts)) < len(parts):
+    paths = [folder.absolute() for folder in folders]
+    if len(set(paths)) < len(paths):
         raise ValueError("a checkpoint is named twice")
-    for length in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(part[-length:]) for part in parts]
-        if len(set(names)) == len(names):
-            break
-    return names
+    shared = os.path.commonpath([path.parent for path in paths])
+    return [path.relative_to(shared).as_posix() for path in paths]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import f1_score
 from torch import Tensor
 from transformers import BatchFeature
 
@@ -18,8 +17,8 @@ from ..features.decoded_media import DecodedMedia
 from ..features.extraction import extract
 from ..features.feature_cache import CachedFeatures
 from ..features.feature_store import FeatureStore
-from ..losses_erc import IGNORE_INDEX
 from ..processing_erc import ErcProcessor
+from ..training.metrics import ErcMetric
 from .corruptions import Corruption
 from .finished_run import Prediction, Run, frozen_features, predict
 
@@ -56,7 +55,8 @@ class CorruptedSplit:
         # With stored features nothing is decoded, so that a worker costs more time than it saves.
         args.dataloader_num_workers = 0
         self.run = dataclasses.replace(run, args=args)
-        self.clean = weighted_f1(self.predict(self.rows))
+        self.metric = ErcMetric(run.model_labels)
+        self.clean = self.score(self.predict(self.rows))
 
     def scores(self, corruption: Corruption, shares: Sequence[float], seeds: Sequence[int]) -> np.ndarray:
         """Returns the weighted F1 `(seeds, shares)` with a share of the utterances corrupted.
@@ -75,36 +75,22 @@ class CorruptedSplit:
                 # There is only one way to choose all utterances.
                 for row, seed in enumerate(seeds if share < 1 else seeds[:1]):
                     rows = corrupt(self.rows, hit(self.count, share, seed), corruption)
-                    scores[row if share < 1 else slice(None), column] = weighted_f1(self.predict(rows, transforms))
+                    scores[row if share < 1 else slice(None), column] = self.score(self.predict(rows, transforms))
         return scores
+
+    def score(self, prediction: Prediction) -> float:
+        """Returns the weighted F1 of the labelled utterances."""
+        return float(self.metric.of_logits(prediction.logits, prediction.labels)["weighted_f1"])
 
     def predict(
         self, rows: Sequence[Mapping[str, Any]], transforms: Sequence["CorruptedFeatures"] | None = None
     ) -> Prediction:
-        """Runs the model over dialogues, corrupted or not; extracts features that the stores lack.
-
-        Args:
-            rows: the result of [`corrupt`].
-            transforms: one for each backbone; default: those of the clean split.
-        """
+        """Runs the model over dialogues, corrupted or not; extracts features that the stores lack."""
         transforms = self.transforms if transforms is None else transforms
         for transform in transforms:
             processor = _CorruptingProcessor(self.run.processor, transform.modality)
             extract({"rows": rows}, self.run.model, processor, transform, self.workers)  # type: ignore[dict-item]
         return predict(self.run, rows, transforms=transforms)
-
-
-def weighted_f1(prediction: Prediction) -> float:
-    """Returns the weighted F1 of the labelled utterances.
-
-    Raises:
-        ValueError: no utterance has a label.
-    """
-    scored = prediction.labels != IGNORE_INDEX
-    if not scored.any():
-        raise ValueError("no labelled utterance to score: does the split carry labels?")
-    labels, predicted = prediction.labels[scored], prediction.logits.argmax(-1)[scored]
-    return float(f1_score(labels, predicted, average="weighted", zero_division=0))
 
 
 def hit(count: int, share: float, seed: int) -> np.ndarray:
@@ -124,11 +110,6 @@ def corrupt(rows: Sequence[Mapping[str, Any]], chosen: np.ndarray, corruption: C
 
     The random numbers depend only on the utterance and the kind of corruption. So a stronger corruption affects the
     same words, and an utterance is corrupted in the same way whichever others are chosen.
-
-    Args:
-        rows: dialogues of the schema.
-        chosen: boolean, one for each utterance of all rows in order.
-        corruption: applied to them.
     """
     draws = iter(chosen.tolist())
     changed = []
@@ -183,12 +164,7 @@ class _StoreAbove(FeatureStore):
 
 
 class _CorruptingProcessor(ErcProcessor):
-    """Encodes one modality; decodes and corrupts its marked clips first.
-
-    Args:
-        processor: provides the settings.
-        modality: the modality that is encoded.
-    """
+    """Encodes one modality; decodes and corrupts its marked clips first."""
 
     def __init__(self, processor: ErcProcessor, modality: str) -> None:
         self.__dict__.update(processor.__dict__)

@@ -166,12 +166,7 @@ class LabelMapping:
 
 
 def common_modalities(config: ErcConfig, rows: Any) -> list[str]:
-    """Returns the model's modalities for which a split has inputs that the model can read.
-
-    Args:
-        config: the model's config.
-        rows: dialogues of another corpus.
-    """
+    """Returns the model's modalities for which a split has inputs that the model can read."""
     columns = rows.features["utterances"].feature
     common = []
     for modality in config.modalities:

@@ -1,4 +1,4 @@
-"""Figures of an analysis: rare classes, calibration, embeddings, attention, robustness."""
+"""Figures of an analysis: calibration, embeddings, attention, robustness."""
 
 import math
 from collections.abc import Sequence
@@ -7,89 +7,20 @@ from typing import Literal
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
-from matplotlib.transforms import Bbox
 
 from ..figures import DPI, INK, WIDTH, new_figure, plain
 from .robustness import Curve
 from .scores import Reliability
 
-# Where the name of a point may be, in points from it; the first position without overlap is used.
-NAME_PLACES = [(right, up) for up in (0, 15, -15, 30, -30, 45, -45) for right in (9, -9)]
 # One for each of three strengths; they differ in greyscale and for colour-blind readers.
 COLOURS = ("#e0912f", "#b8336a", "#3b1f8c")
 STYLES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 COLUMNS = 3
 
 
-def plot_f1_against_frequency(
-    counts: np.ndarray,
-    f1: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    names: Sequence[str],
-    path: Path,
-    *,
-    title: str,
-) -> None:
-    """Draws a point for each class: its F1 with an interval, against its number of training utterances.
-
-    Args:
-        counts: `(classes,)` training utterances.
-        f1: `(classes,)`.
-        low: `(classes,)` lower bounds of the intervals; NaN for none.
-        high: `(classes,)` upper bounds.
-        names: of the classes.
-        path: PNG to write.
-        title: of the figure.
-    """
-    figure = new_figure()
-    axes = figure.subplots()
-    axes.vlines(counts, low, high, color="#8fb3d9", linewidth=2.5, zorder=1)
-    axes.scatter(counts, f1, s=60, color="#1f5fa8", zorder=2)
-    axes.set_xscale("symlog" if (counts == 0).any() else "log")
-    if (counts > 0).all():
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.margins(x=0.12)
-    axes.set_ylim(-0.03, 1.03)
-    axes.grid(alpha=0.25)
-    axes.set_xlabel("training utterances of the class (log scale)", fontsize=12)
-    axes.set_ylabel("F1 with its 95 % interval", fontsize=12)
-    axes.set_title(plain(title), fontsize=14)
-    _name_points(axes, counts, f1, names)
-    figure.savefig(path, dpi=DPI)
-
-
-def _name_points(axes: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[str]) -> None:
-    """Writes a name beside each point, where it covers no point and no other name."""
-    axes.figure.canvas.draw()
-    pixels = axes.transData.transform(np.stack([x, y], axis=1))
-    taken = [Bbox.from_extents(*(pixel - 5), *(pixel + 5)) for pixel in pixels]
-    for place_x, place_y, name in sorted(zip(x.tolist(), y.tolist(), names, strict=True)):
-        for right, up in NAME_PLACES:
-            text = axes.annotate(
-                plain(name), (place_x, place_y), xytext=(right, up), textcoords="offset points", fontsize=12,
-                ha="left" if right > 0 else "right", va="center", color=INK,
-            )  # fmt: skip
-            box = text.get_window_extent()
-            if not any(box.overlaps(other) for other in taken) or (right, up) == NAME_PLACES[-1]:
-                taken.append(box)
-                break
-            text.remove()
-
-
 def plot_reliability(bins: Reliability, path: Path, *, title: str) -> None:
-    """Draws a reliability diagram above the number of utterances in each bin.
-
-    Args:
-        bins: the result of `reliability`.
-        path: PNG to write.
-        title: of the figure.
-    """
+    """Draws a reliability diagram above the number of utterances in each bin."""
     figure = new_figure(height=8.4)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1))
     middles, width = (bins.edges[:-1] + bins.edges[1:]) / 2, np.diff(bins.edges) * 0.94
@@ -114,15 +45,7 @@ def plot_reliability(bins: Reliability, path: Path, *, title: str) -> None:
 
 
 def plot_map(points: np.ndarray, labels: np.ndarray, names: Sequence[str], path: Path, *, title: str) -> None:
-    """Draws utterances on a plane, coloured by class.
-
-    Args:
-        points: `(n, 2)`.
-        labels: `(n,)` class indices.
-        names: of the classes.
-        path: PNG to write.
-        title: of the figure.
-    """
+    """Draws utterances on a plane, coloured by class: `points` `(n, 2)`, `labels` `(n,)` class indices."""
     figure = new_figure(height=8.4)
     axes = figure.subplots()
     colours, counts = class_colours(len(names)), np.bincount(labels, minlength=len(names))
@@ -167,9 +90,6 @@ def plot_joint_attention(
     Args:
         shares: `(layers, joint vectors, modalities)`, NaN where unknown.
         even: `(modalities,)` shares under uniform attention.
-        modalities: their names.
-        path: PNG to write.
-        title: of the figure.
     """
     layers, vectors, _ = shares.shape
     figure = new_figure(max(WIDTH, 1.5 + layers * (1 + 0.9 * len(modalities))), max(4.0, 1.8 + 0.55 * vectors))
@@ -195,11 +115,6 @@ def plot_curves(curves: Sequence[Curve], path: Path, *, split: str) -> None:
 
     Colours are strengths, line styles are checkpoints, and bands are one standard deviation over the draws of corrupted
     utterances.
-
-    Args:
-        curves: of one or several checkpoints.
-        path: PNG to write.
-        split: the split that was evaluated.
     """
     panels = list(dict.fromkeys(curve.panel for curve in curves))
     checkpoints = list(dict.fromkeys(curve.checkpoint for curve in curves))

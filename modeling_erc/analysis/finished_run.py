@@ -76,10 +76,6 @@ class Prediction:
 def load_run(folder: str | Path, *, data_dir: str | Path | None = None) -> Run:
     """Opens a folder that `train_hf.py` wrote.
 
-    Args:
-        folder: the run's folder.
-        data_dir: folder of the corpus; default: the one that the run recorded.
-
     Raises:
         FileNotFoundError: the folder is not that of a finished run, or the corpus is not there.
         ValueError: the corpus is not the one that the model was trained on.
@@ -93,11 +89,8 @@ def load_run(folder: str | Path, *, data_dir: str | Path | None = None) -> Run:
     settings = folder / "run_config.yaml"
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; expected one that train_hf.py wrote, such as runs/demo-001")
-    missing = [name for name in (settings.name, "config.json", "model.safetensors") if not (folder / name).is_file()]
-    # A large model is saved in several files and an index.
-    if missing == ["model.safetensors"] and (folder / "model.safetensors.index.json").is_file():
-        missing = []
-    if missing:
+    needed = (settings.name, "config.json", "model*.safetensors")
+    if missing := [name for name in needed if not any(folder.glob(name))]:
         hint = f"did you mean {folder.parent}?" if (folder.parent / settings.name).is_file() else "let the run finish"
         raise FileNotFoundError(f"{folder} is no finished run: it has no {', '.join(missing)}; {hint}")
     override = [] if data_dir is None else ["--data_dir", str(data_dir)]
@@ -115,10 +108,6 @@ def load_run(folder: str | Path, *, data_dir: str | Path | None = None) -> Run:
 
 def frozen_features(run: Run, rows: Any) -> tuple[list[CachedFeatures], list[str]]:
     """Reads the features of frozen backbones from the feature cache; missing ones are extracted and stored there.
-
-    Args:
-        run: its model and its cache are used.
-        rows: dialogues.
 
     Returns:
         a transform for each frozen backbone, and a line for each clip that could not be read.

@@ -14,12 +14,7 @@ from datasets_scripts.publishing.markdown import markdown_table
 
 @dataclass
 class Table:
-    """A table of text.
-
-    Args:
-        columns: names of the columns.
-        rows: a cell for each column.
-    """
+    """A table of text: names of the columns, and rows with a cell for each column."""
 
     columns: list[str]
     rows: list[list[str]]
@@ -32,13 +27,7 @@ class Table:
 
 @dataclass
 class Example:
-    """An excerpt of a dialogue.
-
-    Args:
-        heading: where it is from.
-        lines: plain text.
-        marked: index of the line that it is about.
-    """
+    """An excerpt of a dialogue: where it is from, its lines, and the index of the line that it is about."""
 
     heading: str
     lines: list[str]
@@ -66,12 +55,6 @@ class Section:
 
 def write_illustrated_report(folder: Path, title: str, lead: str, sections: Sequence[Section]) -> tuple[Path, Path]:
     """Writes `report.html`, which contains the figures, and `report.md`, which links to them.
-
-    Args:
-        folder: holds the figures.
-        title: of the report.
-        lead: introductory sentences.
-        sections: in their order.
 
     Returns:
         the paths of the HTML and the Markdown file.

@@ -31,9 +31,8 @@ class JointAttentionMeter:
     def __init__(self, fusion: JointVectorFusion) -> None:
         self.fusion = fusion
         self.joint_vectors = len(fusion.joint_vectors)
-        self._sums: dict[tuple[int, str], Tensor] = {}
-        self._even: dict[str, float] = defaultdict(float)
-        self._utterances: dict[str, int] = defaultdict(int)
+        # By layer and modality: for each utterance the share of each joint vector, then that of uniform attention.
+        self._rows: dict[tuple[int, str], list[Tensor]] = defaultdict(list)
         self._hooks: list[Any] = []
 
     def __enter__(self) -> "JointAttentionMeter":
@@ -54,18 +53,17 @@ class JointAttentionMeter:
             `(layers, joint vectors, modalities)`, means over heads and over the utterances that have the modality; NaN
             where none has. The rest, up to 1, is on the joint vectors themselves.
         """
-        shares = np.full((len(self.fusion.layers), self.joint_vectors, len(self.fusion.modalities)), np.nan)
-        for (layer, modality), total in self._sums.items():
-            if self._utterances[modality]:
-                index = list(self.fusion.modalities).index(modality)
-                shares[layer, :, index] = total.numpy() / self._utterances[modality]
-        return shares
+        return self._means()[:, :-1]
 
     def even_shares(self) -> np.ndarray:
         """Returns the shares `(modalities,)` under uniform attention to all tokens and joint vectors."""
-        return np.array(
-            [self._even[m] / self._utterances[m] if self._utterances[m] else np.nan for m in self.fusion.modalities]
-        )
+        return np.asarray(self._means()[0, -1])
+
+    def _means(self) -> np.ndarray:
+        means = np.full((len(self.fusion.layers), self.joint_vectors + 1, len(self.fusion.modalities)), np.nan)
+        for (layer, modality), rows in self._rows.items():
+            means[layer, :, list(self.fusion.modalities).index(modality)] = torch.cat(rows).mean(dim=0)
+        return means
 
     def _watch(
         self, number: int, modality: str, layer: TransformerLayer, inputs: tuple[Tensor, Tensor], _: Tensor
@@ -75,12 +73,8 @@ class JointAttentionMeter:
         present = own.any(dim=1)
         weights = attention_weights(layer, hidden_states[present], seen[present])
         on_tokens = weights[:, :, -self.joint_vectors :, : -self.joint_vectors].sum(dim=-1).mean(dim=1)
-        total = on_tokens.sum(dim=0).double().cpu()
-        self._sums[number, modality] = self._sums.get((number, modality), torch.zeros_like(total)) + total
-        if number == 0:
-            tokens = own[present].sum(dim=1).double()
-            self._even[modality] += float((tokens / (tokens + self.joint_vectors)).sum())
-            self._utterances[modality] += int(present.sum())
+        tokens = own[present].sum(dim=1, keepdim=True).double()
+        self._rows[number, modality].append(torch.cat([on_tokens, tokens / (tokens + self.joint_vectors)], dim=1).cpu())
 
 
 @torch.no_grad()

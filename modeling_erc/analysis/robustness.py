@@ -50,11 +50,9 @@ class Curve:
         """Standard deviation over the seeds, `(shares,)`."""
         return np.asarray(self.scores.std(axis=0, ddof=1 if len(self.scores) > 1 else 0))
 
-    def loss(self, share: float) -> float | None:
-        """Returns the loss of weighted F1 at a share, interpolated; `None` outside of the measured shares."""
-        if not self.shares[0] <= share <= self.shares[-1]:
-            return None
-        return self.clean - float(np.interp(share, self.shares, self.mean))
+    def loss(self, share: float) -> float:
+        """Returns the loss of weighted F1 at a share, interpolated; NaN outside of the measured shares."""
+        return self.clean - float(np.interp(share, self.shares, self.mean, left=np.nan, right=np.nan))
 
     @property
     def area(self) -> float:
@@ -89,9 +87,8 @@ def markdown(curves: Sequence[Curve], split: str) -> str:
     for curve in curves:
         values = zip(shares, curve.mean, curve.deviation, strict=True)
         cells = [f"{mean:.3f}" + (f" ± {sd:.3f}" if 0 < share < 1 else "") for share, mean, sd in values]
-        at_half = curve.loss(REFERENCE_SHARE)
-        # Adding 0 turns a rounded -0 into 0.
-        lost = ["" if at_half is None else f"{round(at_half, 3) + 0:.3f}", f"{round(curve.area, 3) + 0:.3f}"]
+        # `z` prints a rounded -0 as 0.
+        lost = ["" if np.isnan(loss) else f"{loss:z.3f}" for loss in (curve.loss(REFERENCE_SHARE), curve.area)]
         rows.append([curve.panel, curve.strength, curve.checkpoint, *cells, *lost])
     clean = ", ".join(dict.fromkeys(f"{curve.checkpoint} {curve.clean:.4f}" for curve in curves))
     return (
@@ -99,15 +96,3 @@ def markdown(curves: Sequence[Curve], split: str) -> str:
         f"{len(curves[0].scores)} draws of the corrupted utterances (at p = 1 there is only one). Clean: {clean}. "
         f"The last column is the loss averaged over p.\n\n{markdown_table(header, rows)}\n"
     )
-
-
-def sentences(curves: Sequence[Curve]) -> list[str]:
-    """Returns a line for each corruption and strength: the loss of each checkpoint at p = 0.5."""
-    lines: dict[str, list[str]] = {}
-    for curve in curves:
-        lost = curve.loss(REFERENCE_SHARE)
-        if lost is not None:
-            verb = "loses" if lost >= 0 else "gains"
-            name = f"{curve.panel}, {curve.strength}" if curve.strength else curve.panel
-            lines.setdefault(name, []).append(f"{curve.checkpoint} {verb} {abs(lost):.3f}")
-    return [f"{name}: {', '.join(parts)} of weighted F1 at p = {REFERENCE_SHARE:g}" for name, parts in lines.items()]

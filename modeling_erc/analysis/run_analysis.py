@@ -27,13 +27,6 @@ def analyse_run(
         split: `train`, `dev` or `test`.
         out: folder of the report; default: `analysis-SPLIT` in the run's folder.
         data_dir: folder of the raw corpus; default: that of the run.
-
-    Returns:
-        Paths of the page and of the Markdown file.
-
-    Raises:
-        FileNotFoundError: the folder is not a finished run, or the corpus was moved.
-        ValueError: the corpus has no such split, or the split has no label.
     """
     run = load_run(checkpoint, data_dir=data_dir)
     if split not in run.splits:

@@ -49,11 +49,7 @@ class Evaluated:
         self.probabilities = softmax(self.logits, axis=1)
 
     def by_dialogue(self, chosen: np.ndarray | None = None) -> np.ndarray:
-        """Returns confusion matrices `(dialogues, classes, classes)` of the labelled utterances.
-
-        Args:
-            chosen: boolean `(n,)`, restricts them to these utterances.
-        """
+        """Returns confusion matrices `(dialogues, classes, classes)` of the labelled (and chosen) utterances."""
         rows = self.scored if chosen is None else self.scored & chosen
         true, predicted = self.labels[rows], self.predicted[rows]
         return confusion_by_dialogue(true, predicted, self.dialogue[rows], len(self.class_names))
@@ -108,16 +104,13 @@ def scores_of(confusion: np.ndarray) -> Scores:
 
 
 def confusion_by_dialogue(true: np.ndarray, predicted: np.ndarray, dialogue: np.ndarray, classes: int) -> np.ndarray:
-    """Returns a confusion matrix for each dialogue.
+    """Returns a confusion matrix for each dialogue, `(dialogues, classes, classes)`; rows are true classes.
 
     Args:
         true: `(n,)` class indices.
         predicted: `(n,)` class indices.
         dialogue: `(n,)` name or number of the utterance's dialogue.
         classes: number of classes.
-
-    Returns:
-        `(dialogues, classes, classes)` counts, rows are true classes.
     """
     names, row = np.unique(dialogue, return_inverse=True)
     cells = (row * classes + true) * classes + predicted
@@ -128,9 +121,6 @@ def bootstrap_scores(by_dialogue: np.ndarray) -> Scores:
     """Returns the scores of bootstrap draws of dialogues, with the draws as the leading axis.
 
     In a draw without utterances of a class, the precision, recall and F1 of that class are NaN: they are undefined.
-
-    Args:
-        by_dialogue: `(dialogues, classes, classes)`, the result of [`confusion_by_dialogue`].
     """
     (weights,) = bootstrap_weights(len(by_dialogue))
     scores = scores_of(np.tensordot(weights, by_dialogue, axes=1))
@@ -147,14 +137,12 @@ class ConfusedPair:
         true: index of their class.
         predicted: index of the predicted class.
         count: number of utterances.
-        share: share of the utterances of the true class.
         examples: indices of the utterances with the highest confidence, highest first.
     """
 
     true: int
     predicted: int
     count: int
-    share: float
     examples: list[int]
 
 
@@ -177,8 +165,7 @@ def most_confused(
         pair = (int(kinds[place, 0]), int(kinds[place, 1]))
         members = wrong[(labels[wrong] == pair[0]) & (predicted[wrong] == pair[1])]
         confident = members[np.argsort(-confidence[members], kind="stable")][:examples]
-        share = float(len(members) / (labels == pair[0]).sum())
-        result.append(ConfusedPair(*pair, len(members), share, confident.tolist()))
+        result.append(ConfusedPair(*pair, len(members), confident.tolist()))
     return result
 
 

@@ -7,9 +7,9 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 
-from ..figures import plot_confusion
+from ..figures import plot_confusion, plot_estimates
 from ..hub.run_facts import METRIC_TITLES
-from .figures import plot_f1_against_frequency, plot_joint_attention, plot_map, plot_reliability
+from .figures import plot_joint_attention, plot_map, plot_reliability
 from .groups import length_section, position_section, shift_section, speaker_section
 from .html_report import Example, Section, Table, number, with_interval
 from .intervals import DRAWS, percentile_interval
@@ -24,13 +24,7 @@ FEWEST_FOR_TSNE = 30
 
 
 def all_sections(result: Evaluated, folder: Path, attention: JointAttentionMeter | None) -> list[Section]:
-    """Returns every section in the order of the report, and writes the figures.
-
-    Args:
-        result: the predictions.
-        folder: folder of the PNGs.
-        attention: the meter that watched the fusion during prediction, if it has joint vectors.
-    """
+    """Returns every section in the order of the report, and writes the figures."""
     by_dialogue = result.by_dialogue()
     scores, draws = scores_of(by_dialogue.sum(axis=0)), bootstrap_scores(by_dialogue)
     return [
@@ -93,7 +87,10 @@ def pairs_section(result: Evaluated) -> Section:
         "Below, the errors with the highest confidence, between their neighbours; brackets hold the true classes.",
         Table(
             ["true", "predicted", "utterances", "share of the true class"],
-            [[names[p.true], names[p.predicted], str(p.count), f"{p.share:.3f}"] for p in pairs],
+            [
+                [names[p.true], names[p.predicted], str(p.count), f"{p.count / (result.labels == p.true).sum():.3f}"]
+                for p in pairs
+            ],
         ),
         examples=[_example(result, pair, index) for pair in pairs for index in pair.examples],
     )
@@ -119,20 +116,18 @@ def _line(result: Evaluated, index: int) -> str:
 
 def frequency_section(result: Evaluated, scores: Scores, draws: Scores, folder: Path) -> Section:
     """Draws the F1 of each class against its frequency in training."""
-    present = scores.support > 0
+    present = [i for i in np.argsort(-result.train_counts, kind="stable") if scores.support[i]]
     low, high = percentile_interval(draws.f1)
-    plot_f1_against_frequency(
-        result.train_counts[present],
+    plot_estimates(
+        [f"{result.class_names[i]} ({result.train_counts[i]:,})" for i in present],
         scores.f1[present],
-        low[present],
-        high[present],
-        np.array(result.class_names)[present].tolist(),
+        np.stack([scores.f1 - low, high - scores.f1], axis=1)[present],
         folder / "f1_against_frequency.png",
-        title=f"F1 on {result.name} against frequency in training",
+        axis=f"F1 on {result.name} with its 95 % interval; in brackets the training utterances of the class",
     )
     text = (
-        "A point for each class of this split, at its number of training utterances; lines are 95 % intervals of F1 "
-        "over dialogues."
+        "The classes of this split by falling number of training utterances; lines are 95 % intervals of F1 over "
+        "dialogues."
     )
     return Section("F1 against class frequency", text, picture="f1_against_frequency.png")
 

@@ -18,13 +18,7 @@ example: %(prog)s mosi --vary fusion=joint_vector,concat --seeds 5"""
 
 
 def main(argv: list[str]) -> None:
-    """Trains the missing runs of a grid, then writes `table.md`, `table.csv` and `picture.png`.
-
-    Raises:
-        ValueError: an argument is invalid.
-        FileExistsError: another grid is running in the same folder.
-        SystemExit: some runs failed (status 1).
-    """
+    """Trains the missing runs of a grid, then writes `table.md`, `table.csv` and `picture.png`."""
     options, extra = _parser().parse_known_args(argv)
     if argv[0] != options.config:
         raise ValueError("the recipe comes first: ablate CONFIG --vary ...")

@@ -7,12 +7,7 @@ from . import command_parser
 
 
 def main(argv: list[str]) -> None:
-    """Runs the model of a run over a split and writes `report.html`, `report.md` and the figures.
-
-    Raises:
-        FileNotFoundError: the folder is not a finished run, or the corpus was moved.
-        ValueError: the corpus has no such split, or the split has no label.
-    """
+    """Runs the model of a run over a split and writes `report.html`, `report.md` and the figures."""
     parser = command_parser(
         "analyse",
         "Reports where a finished run makes errors, with figures.",

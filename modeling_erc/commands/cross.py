@@ -10,12 +10,7 @@ from . import command_parser
 
 
 def main(argv: list[str]) -> None:
-    """Scores a run on another corpus and on its own, over the same emotions; writes `cross.md` and `cross.json`.
-
-    Raises:
-        FileNotFoundError: there is no such config or run, or a corpus is not there.
-        ValueError: the corpora share fewer than two emotions, or no modality.
-    """
+    """Scores a run on another corpus and on its own, over the same emotions; writes `cross.md` and `cross.json`."""
     parser = command_parser(
         "cross",
         "Trains on one corpus and tests on another, over the emotions that they share.",

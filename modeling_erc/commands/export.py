@@ -11,13 +11,7 @@ from . import command_parser
 
 
 def main(argv: list[str]) -> None:
-    """Writes `model.onnx` and `model.json` (and `model_int8.onnx`), and compares the outputs with PyTorch.
-
-    Raises:
-        FileNotFoundError: the checkpoint does not exist.
-        ImportError: the extra `export` is not installed.
-        ValueError: a part of the model cannot be exported, or the exported model has other outputs.
-    """
+    """Writes `model.onnx` and `model.json` (and `model_int8.onnx`), and compares the outputs with PyTorch."""
     parser = command_parser(
         "export",
         "Exports a checkpoint to ONNX, for use with onnxruntime alone.",

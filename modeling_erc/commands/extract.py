@@ -17,9 +17,6 @@ def main(argv: list[str]) -> None:
 
     Under `accelerate launch -m modeling_erc extract CONFIG` the processes share the work, also on several machines
     whose `--feature_cache` is one shared folder.
-
-    Raises:
-        ValueError: the recipe freezes no backbone.
     """
     summary = f"Extracts and stores the features of a recipe's frozen backbones (default: {DEFAULT_CONFIG})."
     parser = ErcArgumentParser("extract", description=summary)

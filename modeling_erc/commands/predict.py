@@ -11,12 +11,7 @@ from . import command_parser
 
 
 def main(argv: list[str]) -> None:
-    """Reads a conversation, runs the model over it, and writes the timeline to each `--out`.
-
-    Raises:
-        FileNotFoundError: a file or the checkpoint does not exist.
-        ValueError: a file cannot be read, a format is unknown, or the model can use none of the inputs.
-    """
+    """Reads a conversation, runs the model over it, and writes the timeline to each `--out`."""
     parser = command_parser(
         "predict",
         "Predicts the emotion of every utterance of a conversation from subtitles, a table or JSON.",

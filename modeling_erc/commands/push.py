@@ -8,13 +8,7 @@ from . import command_parser
 
 
 def main(argv: list[str]) -> None:
-    """Pushes the files that a user of the model needs, and prints the URL of the commit.
-
-    Raises:
-        FileNotFoundError: CKPT is not a checkpoint.
-        PushError: the Hub was not reached or refused; the message names the remedy.
-        ValueError: the name is invalid, or the repository should be private but exists and is public.
-    """
+    """Pushes the files that a user of the model needs, and prints the URL of the commit."""
     files = textwrap.fill(f"Pushed files, where they exist: {' '.join(PUSHED)}", 100, break_on_hyphens=False)
     parser = command_parser(
         "push",

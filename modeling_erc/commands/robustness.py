@@ -9,12 +9,7 @@ from . import command_parser
 
 
 def main(argv: list[str]) -> None:
-    """Scores checkpoints on corrupted utterances; writes `table.md`, `table.csv` and `curves.png`.
-
-    Raises:
-        FileNotFoundError: a folder is not a finished run.
-        ValueError: a modality, split or share is invalid, or the checkpoints have different dialogues.
-    """
+    """Scores checkpoints on corrupted utterances; writes `table.md`, `table.csv` and `curves.png`."""
     parser = command_parser(
         "robustness",
         "Removes each modality, and adds noise of several strengths, for a share of the utterances.",
@@ -42,7 +37,7 @@ def main(argv: list[str]) -> None:
     # CKPT may stand before and between the options.
     args = parser.parse_intermixed_args(argv)
     out = args.out or args.checkpoints[0] / "robustness"
-    lines = measure_robustness(
+    text = measure_robustness(
         args.checkpoints,
         out,
         shares=args.shares,
@@ -51,7 +46,7 @@ def main(argv: list[str]) -> None:
         split=args.split,
         data_dir=args.data_dir,
     )
-    print("\n".join(["", *lines, "", f"results are in {out}"]))
+    print(f"\n{text}\nresults are in {out}")
 
 
 def _shares(text: str) -> tuple[float, ...]:

@@ -56,13 +56,6 @@ def extract(
     Under `accelerate launch` every process calls it and encodes its shard of the keys, on one machine or on several
     that share the store's folder; it returns when all processes are done.
 
-    Args:
-        splits: dialogues.
-        model: holds the frozen backbones.
-        processor: processor of the model.
-        cached: the modality, its store and its keys.
-        num_workers: number of processes that decode media.
-
     Returns:
         One line for each clip that could not be used.
     """

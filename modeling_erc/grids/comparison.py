@@ -119,14 +119,6 @@ def compare(
     seeds with replacement, the same ones for all cells. So it covers another draw of the initial weights as well as
     another test split of the same kind.
 
-    Args:
-        runs: by cell and seed; some may be missing.
-        cells: in the order of the grid.
-        baseline: one of the cells.
-        seeds: of the grid.
-        metric: key of `METRICS`, metric of the differences.
-        classes: classes of the metric `classes_f1`.
-
     Raises:
         ValueError: two runs have different test utterances (the message names the cell), there is no run, or a class is
             unknown.

@@ -100,11 +100,7 @@ class Progress:
 
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Reserves a grid's folder for this process.
-
-    Raises:
-        FileExistsError: another process has reserved it.
-    """
+    """Reserves a grid's folder for this process."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / ".lock").open("w") as file:
         try:

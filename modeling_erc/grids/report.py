@@ -10,7 +10,7 @@ import numpy as np
 from datasets_scripts.publishing.markdown import markdown_table
 
 from ..analysis.intervals import DRAWS
-from ..figures import plot_cells
+from ..figures import plot_estimates
 from .comparison import Comparison, compare, read_predictions
 from .spec import Cell, cell_name
 
@@ -25,18 +25,7 @@ def report(
     classes: Sequence[str],
     command: str,
 ) -> str:
-    """Writes `table.csv`, `table.md` and `picture.png`; returns the text of `table.md`.
-
-    Args:
-        rows: rows of `results.jsonl`, by cell and seed.
-        out: folder of the grid.
-        cells: in the order of the grid.
-        baseline: one of the cells.
-        seeds: of the grid.
-        metric: metric of the differences.
-        classes: classes whose mean F1 is reported as well.
-        command: the command of the grid.
-    """
+    """Writes `table.csv`, `table.md` and `picture.png`; returns the text of `table.md`."""
     runs = {key: read_predictions(out / row["predictions"]) for key, row in rows.items()}
     comparison = compare(runs, cells, baseline, seeds, metric=metric, classes=classes)
     facts = cell_facts(rows)
@@ -46,13 +35,13 @@ def report(
     text = f"{markdown(comparison, facts)}{gaps}\n`{command}`\n"
     summary = comparison.summary(metric)
     several = len(baseline) > 1
-    plot_cells(
-        [cell_name(cell[:1]) if several else "" for cell in cells],
+    plot_estimates(
         [cell_name(cell[1:] if several else cell) for cell in cells],
         [mean for _, mean, _ in summary],
         [deviation for _, _, deviation in summary],
         out / "picture.png",
-        axis=f"test {comparison.title(metric)}",
+        axis=f"test {comparison.title(metric)}, mean ± standard deviation over seeds; the line is the baseline",
+        groups=[cell_name(cell[:1]) for cell in cells] if several else None,
         baseline=list(cells).index(baseline),
     )
     (out / "table.md").write_text(f"{text}\n![cells](picture.png)\n", encoding="utf-8")
@@ -74,13 +63,7 @@ def cell_facts(rows: Mapping[tuple[Cell, int], Mapping[str, Any]]) -> dict[Cell,
 
 
 def write_csv(comparison: Comparison, path: Path, facts: Mapping[Cell, Mapping[str, float]]) -> None:
-    """Writes a row for each cell.
-
-    Args:
-        comparison: the compared cells.
-        path: of the file.
-        facts: further columns of each cell, e.g. `{"parameters": 12345}`; the same names for all cells.
-    """
+    """Writes a row for each cell."""
     summaries = {name: comparison.summary(name) for name in comparison.scores}
     names = list(next(iter(facts.values()), {}))
     fields = [field for field, _ in comparison.baseline]
@@ -99,12 +82,7 @@ def write_csv(comparison: Comparison, path: Path, facts: Mapping[Cell, Mapping[s
 
 
 def markdown(comparison: Comparison, facts: Mapping[Cell, Mapping[str, float]]) -> str:
-    """Returns the table of the cells, that of the fields' effects where there are several fields, and their notes.
-
-    Args:
-        comparison: the compared cells.
-        facts: further columns, as for [`write_csv`].
-    """
+    """Returns the table of the cells, that of the fields' effects where there are several fields, and their notes."""
     summaries = {comparison.title(name): comparison.summary(name) for name in comparison.scores}
     names = list(next(iter(facts.values()), {}))
     metric = comparison.title(comparison.metric)

@@ -39,14 +39,7 @@ class Worker:
         theirs.close()
 
     def start(self, words: list[str], folder: Path, log: Path, keep_model: bool) -> None:
-        """Starts a run.
-
-        Args:
-            words: command line for `train_hf.py`, without the output folder.
-            folder: folder of the run; leftovers of an interrupted run are deleted.
-            log: file for everything that is printed.
-            keep_model: whether the model stays on disk.
-        """
+        """Starts a run."""
         self.pipe.send((words, folder, log, keep_model))
 
     def result(self) -> dict[str, Any]:

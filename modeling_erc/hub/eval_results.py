@@ -16,11 +16,6 @@ def write_eval_results(folder: Path, metrics: Mapping[str, Any], facts: RunFacts
     The format is that of https://huggingface.co/docs/hub/eval-results. An entry needs the corpus' id on the Hub, so a
     corpus without one gets no file. `task_id` is the metric's key in `metrics.json`: the Hub lists a score on a
     leaderboard once the corpus' repository is a benchmark whose `eval.yaml` defines that task.
-
-    Args:
-        folder: folder of the run.
-        metrics: content of `metrics.json`.
-        facts: facts of the run.
     """
     if facts.hub_dataset is None:
         return

@@ -107,12 +107,7 @@ def eval_results(metrics: dict[str, Any], facts: RunFacts) -> list[EvalResult]:
 
 
 def score_table(name: str, rows: dict[Any, list[float]]) -> str:
-    """Returns a Markdown table of scores, in the order of `METRIC_TITLES`.
-
-    Args:
-        name: title of the first column.
-        rows: scores by the value of the first column.
-    """
+    """Returns a Markdown table of scores, in the order of `METRIC_TITLES`."""
     return markdown_table(
         [name, *METRIC_TITLES.values()], [[key, *(f"{score:.4f}" for score in scores)] for key, scores in rows.items()]
     )

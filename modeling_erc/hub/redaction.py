@@ -25,9 +25,6 @@ def is_path(text: str) -> bool:
 def public(value: Any) -> Any:
     """Returns a value with every path cut to its last part, also inside mappings, lists and JSON.
 
-    Args:
-        value: value of a setting.
-
     Example:
         >>> public({"media_dir": "/home/me/clips", "text_encoder": "user/name", "seed": 3})
         {'media_dir': 'clips', 'text_encoder': 'user/name', 'seed': 3}

@@ -89,13 +89,7 @@ class HubRepository:
     def of_run(
         cls, args: TrainingArguments, *, token: str | None = None, private: bool | None = None
     ) -> "HubRepository":
-        """Returns the repository that the arguments of a run name; its default name is that of the run's folder.
-
-        Args:
-            args: arguments of the run.
-            token: replaces `args.hub_token`.
-            private: replaces `args.hub_private_repo`.
-        """
+        """Returns the repository that the arguments of a run name; its default name is that of the run's folder."""
         return cls(
             args.hub_model_id or Path(str(args.output_dir)).absolute().name,
             private=args.hub_private_repo if private is None else private,
@@ -146,11 +140,7 @@ class HubRepository:
                 raise PushError(f"{error}\n{again}") from error
 
     def upload(self, stage: Path, message: str) -> str:
-        """Commits a folder made by [`staged`], deletes outdated files of earlier pushes, and returns the commit's URL.
-
-        Raises:
-            PushError: the Hub was not reached or refused.
-        """
+        """Commits a folder made by [`staged`], deletes outdated files of earlier pushes, and returns the URL."""
 
         def commit() -> str:
             remote = self.api.list_repo_files(self.repo_id, revision=self.revision)
@@ -213,9 +203,6 @@ def staged(folder: Path) -> Iterator[Path]:
     A checkpoint inside a run has no card yet and gets one with its step and its dev scores. `run_config.yaml` is
     redacted.
 
-    Args:
-        folder: folder of a run or of a checkpoint.
-
     Raises:
         FileNotFoundError: the folder is not a checkpoint; the message names the missing files.
     """
@@ -236,11 +223,7 @@ def staged(folder: Path) -> Iterator[Path]:
 
 
 def check_checkpoint(folder: Path) -> None:
-    """Checks that a model and its processor can be loaded from a folder.
-
-    Raises:
-        FileNotFoundError: files are missing; the message names them.
-    """
+    """Checks that a model and its processor can be loaded from a folder."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; expected one that train_hf.py wrote, such as runs/demo-001")
     index = folder / "model.safetensors.index.json"

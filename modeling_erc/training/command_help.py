@@ -11,14 +11,7 @@ _TYPES = {int: "INT", float: "FLOAT", string_to_bool: "BOOL"}
 
 
 def grouped_help(prog: str, description: str, options: Mapping[str, Action], groups: Mapping[str, str]) -> str:
-    """Formats a help text in which every option stands once.
-
-    Args:
-        prog: program as the user typed it.
-        description: purpose of the command.
-        options: actions of the parser by name.
-        groups: names of the options of each group, with spaces between them; all others are listed by name only.
-    """
+    """Formats a help text in which every option stands once."""
     formatter = _CompactHelpFormatter(prog, max_help_position=38, width=100)
     formatter.add_usage("%(prog)s [CONFIG] [--option value ...]", [], [])
     formatter.add_text(description)

@@ -35,13 +35,7 @@ class EvaluationLog(TrainerCallback):
         self._last: tuple[Any, np.ndarray, np.ndarray] | None = None
 
     def keep(self, dialogues: Any, logits: np.ndarray, labels: np.ndarray) -> None:
-        """Keeps an evaluation until the Trainer has logged its metrics.
-
-        Args:
-            dialogues: rows in the order of the logits.
-            logits: `(dialogues, utterances, classes)`, padded.
-            labels: `(dialogues, utterances)`, -100 where nothing is scored.
-        """
+        """Keeps an evaluation until the Trainer has logged its metrics."""
         self._last = (dialogues, logits, labels)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

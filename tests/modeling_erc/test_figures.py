@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from modeling_erc.figures import plot_confusion
+from modeling_erc.figures import plot_confusion, plot_estimates
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -51,3 +51,13 @@ def test_more_classes_give_a_larger_picture(tmp_path: Path) -> None:
         names = [f"class {i}" for i in range(count)]
         plot_confusion(np.eye(count, dtype=int), names, tmp_path / f"{count}.png", title="x")
     assert pixels(tmp_path / "9.png").shape[0] > pixels(tmp_path / "2.png").shape[0]
+
+
+def test_estimates_are_listed_in_order_and_a_missing_one_is_left_blank(tmp_path: Path) -> None:
+    names, bars = ["$joy", "fear$", "none"], np.array([[0.1, 0.2], [0.1, 0.2], [np.nan, np.nan]])
+    plot_estimates(names, [0.9, 0.1, np.nan], bars, tmp_path / "e.png", axis="F1")
+    image = pixels(tmp_path / "e.png")
+    assert image.shape[1] == 1280
+    rows, columns = np.nonzero(np.abs(image - (31, 119, 180)).max(axis=-1) < 12)
+    # The first and largest one is above on the right, the second below on the left.
+    assert np.corrcoef(rows, columns)[0, 1] < -0.8

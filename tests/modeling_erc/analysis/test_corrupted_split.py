@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from modeling_erc import ErcConfig, ErcForSequenceClassification
-from modeling_erc.analysis.corrupted_split import CorruptedSplit, corrupt, hit, weighted_f1
+from modeling_erc.analysis.corrupted_split import CorruptedSplit, corrupt, hit
 from modeling_erc.analysis.corruptions import BlackFrames, Blur, Corruption, Drop, WhiteNoise, WordDrop, WordSwap
 from modeling_erc.analysis.finished_run import Run
 from modeling_erc.features.decoded_media import DecodedMedia
@@ -128,7 +128,7 @@ def test_scores_start_at_clean_and_leave_nothing_behind(open_run: Open, scratch:
     scores = split.scores(Drop("text", 1.0, ()), (0.0, 0.5, 1.0), range(3))
     assert scores.shape == (3, 3)
     assert (scores[:, 0] == split.clean).all()
-    everything = weighted_f1(split.predict(corrupt(split.rows, np.ones(5, dtype=bool), Drop("text", 1.0))))
+    everything = split.score(split.predict(corrupt(split.rows, np.ones(5, dtype=bool), Drop("text", 1.0))))
     assert (scores[:, 2] == everything).all()
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == files
 

@@ -12,7 +12,6 @@ from modeling_erc.analysis.figures import (
     COLOURS,
     class_colours,
     plot_curves,
-    plot_f1_against_frequency,
     plot_joint_attention,
     plot_map,
     plot_reliability,
@@ -44,31 +43,6 @@ def pixels(path: Path) -> np.ndarray:
 def height(bar: Patch) -> float:
     assert isinstance(bar, Rectangle)
     return bar.get_height()
-
-
-def near(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    return np.abs(image - colour).max(axis=-1) < 12
-
-
-@pytest.mark.parametrize("counts", [[5, 50, 500, 5000], [0, 3, 4, 9]])
-def test_each_class_has_a_point_and_frequent_ones_are_on_the_right(tmp_path: Path, counts: list[int]) -> None:
-    f1 = np.array([0.1, 0.3, 0.6, 0.9])
-    names = ["fear", "$joy", "anger$", "neutral"]
-    plot_f1_against_frequency(np.array(counts), f1, f1 - 0.05, f1 + 0.05, names, tmp_path / "f.png", title="x")
-    image = pixels(tmp_path / "f.png")
-    assert image.shape[1] == 1280
-    rows, columns = np.nonzero(near(image, (31, 95, 168)))
-    # From the lower left to the upper right.
-    assert np.corrcoef(rows, columns)[0, 1] < -0.8
-
-
-def test_names_of_coinciding_points_do_not_overlap(tmp_path: Path, figures: list[Figure]) -> None:
-    names = [f"class {i}" for i in range(6)]
-    zeros, unknown = np.zeros(6), np.full(6, np.nan)
-    plot_f1_against_frequency(np.full(6, 40), zeros, unknown, unknown, names, tmp_path / "f.png", title="x")
-    boxes = [text.get_window_extent() for text in figures[0].axes[0].texts]
-    assert len(boxes) == 6
-    assert not [1 for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
 
 
 def test_reliability_has_a_bar_for_each_filled_bin(tmp_path: Path, figures: list[Figure]) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from modeling_erc.analysis.robustness import Curve, csv_rows, markdown, sentences
+from modeling_erc.analysis.robustness import Curve, csv_rows, markdown
 
 
 def curve(checkpoint: str, scores: list[list[float]], clean: float = 0.8, strength: str = "", **changes: str) -> Curve:
@@ -21,22 +21,9 @@ def test_loss_is_against_clean_and_interpolated_between_shares() -> None:
 
 def test_a_share_that_was_not_measured_has_no_loss() -> None:
     found = Curve("a", "audio", "drop", "", (0.75, 1.0), np.array([[0.5, 0.4]]), clean=0.8)
-    assert found.loss(0.5) is None
+    assert np.isnan(found.loss(0.5))
     assert found.area == pytest.approx(0.35)
-    assert sentences([found]) == []
     assert markdown([found], "test").splitlines()[-1] == "| audio: missing |  | a | 0.500 ± 0.000 | 0.400 |  | 0.350 |"
-
-
-def test_checkpoints_are_compared_in_one_line() -> None:
-    curves = [
-        curve("with", [[0.8, 0.79, 0.76]]),
-        curve("without", [[0.7, 0.6, 0.6]], clean=0.7),
-        curve("with", [[0.8, 0.81, 0.84]], strength="10 dB", corruption="noise"),
-    ]
-    assert sentences(curves) == [
-        "audio: missing: with loses 0.020, without loses 0.100 of weighted F1 at p = 0.5",
-        "audio: white noise, 10 dB: with gains 0.020 of weighted F1 at p = 0.5",
-    ]
 
 
 def test_table_has_a_row_a_curve_and_says_what_clean_is() -> None:

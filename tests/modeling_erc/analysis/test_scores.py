@@ -80,11 +80,11 @@ def confused(**limits: int) -> list[ConfusedPair]:
 
 
 def test_pairs_are_sorted_by_count_and_examples_by_confidence() -> None:
-    assert confused() == [ConfusedPair(0, 1, 4, 0.8, [1, 3, 0]), ConfusedPair(2, 1, 1, 1.0, [5])]
+    assert confused() == [ConfusedPair(0, 1, 4, [1, 3, 0]), ConfusedPair(2, 1, 1, [5])]
 
 
 def test_pairs_and_examples_are_limited() -> None:
-    assert confused(pairs=1, examples=2) == [ConfusedPair(0, 1, 4, 0.8, [1, 3])]
+    assert confused(pairs=1, examples=2) == [ConfusedPair(0, 1, 4, [1, 3])]
 
 
 def test_without_errors_there_is_no_confused_pair() -> None:
