@@ -2,6 +2,7 @@
 
 import time
 
+import psutil
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -9,7 +10,7 @@ from torch.nn.functional import normalize
 from modeling_erc.losses_erc import CONTRASTIVE_LOSSES
 from modeling_erc.modeling_erc import ErcForSequenceClassification  # noqa: F401 (its import registers the losses)
 
-from .measure import free_mb, peak_mb
+from .measure import peak_mb
 from .table import BENCHMARKS, Setting, Table
 
 WIDTH, CLASSES, TEMPERATURE = 256, 7, 0.1
@@ -25,7 +26,8 @@ def contrastive(setting: Setting) -> list[Table]:
     for anchors in (32, 64) if setting.quick else (256, 1024, 4096, 16384):
         results = {name: setting.run(_step, name, anchors) for name in ("inter_class", "supcon")}
         needed = PLAIN_MATRICES * 4 * anchors**2 / 2**20
-        plain = setting.run(_step, PLAIN, anchors) if needed < 0.8 * free_mb() else (None, None)
+        fits = needed < 0.8 * psutil.virtual_memory().available / 2**20
+        plain = setting.run(_step, PLAIN, anchors) if fits else (None, None)
         for name, (took, memory) in {**results, PLAIN: plain}.items():
             ratio = took / plain[0] if took is not None and plain[0] else None
             rows.append(

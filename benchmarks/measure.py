@@ -1,79 +1,114 @@
-"""Time and memory of code under measurement."""
+"""Time and memory of code under measurement, and the cost of training and applying the model of a recipe."""
 
-import multiprocessing
-import resource
-import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+import timeit
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-_STATUS = Path("/proc/self/status")
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from transformers import TrainerCallback
+
+from datasets_scripts import DialogueRows
+from modeling_erc.configs import RECIPES
+from modeling_erc.training import ErcArgumentParser, ErcCollator, ErcTrainer, build
+
+from .corpus import EMOTIONS
+
+# Without evaluation and checkpoints, a training epoch is timed alone.
+_TRAINING_ONLY = [
+    "--eval_strategy",
+    "no",
+    "--save_strategy",
+    "no",
+    "--load_best_model_at_end",
+    "no",
+    "--use_cpu",
+    "yes",
+]
 
 
-def in_fresh_process(function: Callable[..., Any], *args: Any) -> Any:
-    """Returns the result of a module-level function called in a new process; its exceptions are raised here."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *args).result()
+@dataclass
+class Speed:
+    """Cost of a model.
+
+    Args:
+        parameters: number of parameters.
+        epoch: CPU seconds of a training epoch.
+        inference: CPU seconds of one pass over the corpus, from rows to logits.
+        memory: peak memory in MB, including Python and its libraries.
+    """
+
+    parameters: int
+    epoch: float
+    inference: float
+    memory: float
+
+
+def fastest(call: Callable[[], Any], repeats: int) -> float:
+    """Returns the shortest CPU time of `repeats` calls after a warm-up call; other work can only slow a call down."""
+    return min(timeit.repeat(call, timer=time.process_time, number=1, repeat=repeats + 1)[1:])
 
 
 def peak_mb() -> float:
     """Returns the peak resident memory of this process in MB."""
-    if _STATUS.exists():
-        # `ru_maxrss` would start with the peak of the parent process.
-        peak = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(peak.split()[1]) / 1024
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size / 2**20 if sys.platform == "darwin" else size / 1024
+    # `ru_maxrss` would start with the peak of the parent process.
+    status = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1024
 
 
-def free_mb() -> float:
-    """Returns the available memory in MB; infinite where the system does not report it."""
-    info = Path("/proc/meminfo")
-    if not info.exists():
-        return float("inf")
-    return next(int(line.split()[1]) / 1024 for line in info.read_text().splitlines() if "MemAvailable" in line)
+def model_inputs(batch: dict[str, Any]) -> dict[str, Any]:
+    """Returns the entries of a collated batch that are arguments of the model."""
+    return {name: value for name, value in batch.items() if name not in ("labels", "media_problems")}
 
 
-class Taken(NamedTuple):
-    """Time in seconds: wall clock, and CPU, which depends less on other work on the machine."""
-
-    wall: float
-    cpu: float
-
-    @classmethod
-    def now(cls) -> "Taken":
-        """Returns the current readings of both clocks."""
-        return cls(time.perf_counter(), time.process_time())
-
-
-class Clock:
-    """Measures repeated laps; the fastest lap counts, because other work can only slow a lap down."""
+class EpochClock(TrainerCallback):
+    """Records the CPU time at the start and at the end of each epoch."""
 
     def __init__(self) -> None:
-        self.laps: list[Taken] = []
-        self._start = Taken.now()
+        self.times: list[float] = []
 
-    def start(self) -> None:
-        """Starts a lap."""
-        self._start = Taken.now()
+    def on_epoch_begin(self, *args: Any, **kwargs: Any) -> None:
+        """Records the CPU time."""
+        self.times.append(time.process_time())
 
-    def stop(self) -> None:
-        """Ends the lap."""
-        end = Taken.now()
-        self.laps.append(Taken(end.wall - self._start.wall, end.cpu - self._start.cpu))
-
-    def fastest(self) -> Taken:
-        """Returns the shortest times of all laps but the first, which warms up."""
-        return Taken(*map(min, zip(*self.laps[1:], strict=True)))
+    on_epoch_end = on_epoch_begin
 
 
-def fastest(call: Callable[[], Any], repeats: int) -> Taken:
-    """Returns the shortest time of `repeats` calls after one warm-up call."""
-    clock = Clock()
-    for _ in range(repeats + 1):
-        clock.start()
-        call()
-        clock.stop()
-    return clock.fastest()
+def recipe_speed(recipe: str, options: Sequence[str], rows: DialogueRows, folder: Path, epochs: int) -> Speed:
+    """Measures training and inference with the model of a recipe, on one thread.
+
+    Args:
+        recipe: name of a file in `configs/`.
+        options: overrides, as on the command line of `train_hf.py`.
+        rows: the corpus.
+        folder: folder for the output of the Trainer.
+        epochs: number of timed epochs, after one that is not timed.
+    """
+    torch.set_num_threads(1)
+    argv = [str(RECIPES / recipe), *options, *_TRAINING_ONLY, "--output_dir", str(folder)]
+    argv += ["--use_cpu", "yes", "--num_train_epochs", str(epochs + 1)]
+    model_args, data_args, args, _ = ErcArgumentParser().parse(argv, default_config=RECIPES / recipe)
+    model, processor = build(model_args, data_args, {"train": rows}, EMOTIONS)
+    collate, clock = ErcCollator(processor, EMOTIONS, model.config.label2id), EpochClock()
+    trainer = ErcTrainer(
+        model=model,
+        args=args,
+        data_collator=collate,
+        train_dataset=rows,
+        processing_class=processor,
+        callbacks=[clock],
+    )
+    trainer.train()
+
+    @torch.inference_mode()
+    def infer() -> None:
+        model.eval()
+        for batch in DataLoader(rows, args.per_device_train_batch_size, collate_fn=collate):
+            model(**model_inputs(batch))
+
+    epoch = float(np.diff(clock.times)[2::2].min())
+    return Speed(model.num_parameters(), epoch, fastest(infer, epochs), peak_mb())

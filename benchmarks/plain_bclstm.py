@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from datasets_scripts import FEATURE_COLUMNS, DialogueRows
 
 from .contrastive import plain_supcon
-from .measure import fastest, peak_mb
-from .training import Speed
+from .measure import Speed, fastest, peak_mb
 
 
 class PlainBcLstm(nn.Module):
@@ -44,16 +45,22 @@ class PlainBcLstm(nn.Module):
 
 def plain_speed(rows: DialogueRows, widths: Mapping[str, int], classes: int, batch: int, epochs: int) -> Speed:
     """Measures training and inference of the baseline; every batch is padded to its longest dialogue."""
+    torch.set_num_threads(1)
     model = PlainBcLstm(widths, classes)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
-    def batches() -> Any:
-        for first in range(0, len(rows), batch):
-            yield _padded([rows[i]["utterances"] for i in range(first, min(first + batch, len(rows)))], widths)
+    def padded(rows: list[dict[str, Any]]) -> tuple[dict[str, Tensor], Tensor]:
+        def pad(column: str, value: float = 0) -> Tensor:
+            values = [torch.tensor(np.array([turn[column] for turn in row["utterances"]])) for row in rows]
+            return nn.utils.rnn.pad_sequence(values, True, value)
+
+        return {m: pad(FEATURE_COLUMNS[m]) for m in widths}, pad("label", -1)
+
+    batches = DataLoader(rows, batch, collate_fn=padded)
 
     def train() -> None:
         model.train()
-        for features, labels in batches():
+        for features, labels in batches:
             logits, embeddings = model(features)
             scored = labels >= 0
             contrast = plain_supcon(embeddings[scored], labels[scored], 0.1)
@@ -65,19 +72,8 @@ def plain_speed(rows: DialogueRows, widths: Mapping[str, int], classes: int, bat
     @torch.inference_mode()
     def infer() -> None:
         model.eval()
-        for features, _ in batches():
+        for features, _ in batches:
             model(features)
 
     parameters = sum(p.numel() for p in model.parameters())
     return Speed(parameters, fastest(train, epochs), fastest(infer, epochs), peak_mb())
-
-
-def _padded(dialogues: list[list[dict[str, Any]]], widths: Mapping[str, int]) -> tuple[dict[str, Tensor], Tensor]:
-    features = {
-        m: nn.utils.rnn.pad_sequence(
-            [torch.stack([torch.tensor(u[FEATURE_COLUMNS[m]]) for u in dialogue]) for dialogue in dialogues], True
-        )
-        for m in widths
-    }
-    labels = [torch.tensor([u["label"] for u in dialogue]) for dialogue in dialogues]
-    return features, nn.utils.rnn.pad_sequence(labels, True, padding_value=-1)

@@ -22,32 +22,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 import transformers
 
-from benchmarks import contrastive, end_to_end, features_in, gpu, growth, padding  # noqa: F401 (registers them)
+from benchmarks import contrastive, end_to_end, features_in, gpu, growth  # noqa: F401 (registers them)
 from benchmarks.table import BENCHMARKS, Setting, Table
 
 
 def main(argv: list[str]) -> None:
     """Runs the benchmarks that the command line names."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--only", nargs="+", metavar="NAME", help=f"some of: {', '.join(BENCHMARKS)}")
+    parser.add_argument(
+        "--only", nargs="+", choices=sorted(BENCHMARKS), default=sorted(BENCHMARKS), help="benchmarks to run"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="file for the figures; other figures in it are kept")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="page of all figures in the JSON file")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: checks that everything runs")
-    parser.add_argument("--text_encoder", default="tiny", help="text encoder of end_to_end: Hub id, folder or 'tiny'")
-    parser.add_argument("--audio_encoder", default="tiny", help="audio encoder of end_to_end: Hub id, folder or 'tiny'")
     arguments = parser.parse_args(argv)
     if arguments.markdown and not arguments.json:
         parser.error("--markdown needs --json, the file of the figures")
-    try:
-        chosen = {name: BENCHMARKS[name] for name in arguments.only or sorted(BENCHMARKS)}
-    except ValueError as error:
-        parser.error(str(error))
-    setting = Setting(arguments.quick, arguments.text_encoder, arguments.audio_encoder)
     results = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else {}
-    for name, benchmark in chosen.items():
+    for name in arguments.only:
         print(f"== {name}", flush=True)
         start, load = time.perf_counter(), os.getloadavg()[0]
-        tables = benchmark(setting)
+        tables = BENCHMARKS[name](Setting(arguments.quick))
         print(*tables, sep="\n\n")
         print(f"({time.perf_counter() - start:,.0f} s, load before {load:.1f})\n", flush=True)
         results[name] = {"tables": [asdict(table) for table in tables], "machine": machine(load)}
@@ -71,9 +66,8 @@ def page(results: dict[str, Any], command: str) -> str:
     """Returns all results as a Markdown page."""
     parts = ["# Benchmarks", f"`{command}`"]
     for name, result in sorted(results.items()):
-        figure = ["![growth](growth.png)"] if name == "growth" else []
         tables = [str(Table(**table)) for table in result["tables"]]
-        parts += [f"## {name}", *tables, *figure, f"Measured on {result['machine']}."]
+        parts += [f"## {name}", *tables, f"Measured on {result['machine']}."]
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,13 +1,13 @@
 """Result tables of the benchmarks, and their registry `BENCHMARKS`."""
 
+import multiprocessing
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from datasets_scripts.publishing.markdown import markdown_table
 from modeling_erc.registry_erc import Registry
-
-from .measure import in_fresh_process
 
 
 @dataclass
@@ -43,21 +43,16 @@ def _format(cell: Any) -> str:
 
 @dataclass(frozen=True)
 class Setting:
-    """Settings of all benchmarks.
-
-    Args:
-        quick: use tiny sizes, which only check that everything runs.
-        text_encoder: text encoder of `end_to_end`: Hub id or folder; `tiny` is a small one with random weights.
-        audio_encoder: audio encoder of `end_to_end`, given in the same way.
-    """
+    """Settings of all benchmarks; `quick` means tiny sizes, which only check that everything runs."""
 
     quick: bool = False
-    text_encoder: str = "tiny"
-    audio_encoder: str = "tiny"
 
     def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Calls a module-level function in a new process, so that measurements do not affect each other."""
-        return function(*args) if self.quick else in_fresh_process(function, *args)
+        if self.quick:
+            return function(*args)
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(function, *args).result()
 
 
 Benchmark = Callable[[Setting], list[Table]]
