@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..configuration_erc import MODALITIES
 from .clock import are_milliseconds, frame_rate_of, parse_time
 from .text_file import TextFile
 
@@ -21,8 +22,9 @@ FIELDS = {
 ALIASES = {field: names.split() for field, names in FIELDS.items()}
 UNIT = re.compile(r"(.+?)(?:in)?(ms|msec|millis|milliseconds|s|sec|secs|seconds|ticks)")
 SCALES = {"m": 1e-3, "s": 1.0, "t": 1e-7}
-MEDIA = {"audio": ("audio", "audio_path"), "video": ("video", "video_path")}
-CONTENT = ("text", "audio", "video", "audio_path", "video_path")
+MEDIA = {MODALITIES[m].raw[0]: MODALITIES[m].raw for m in ("audio", "vision")}
+# Short names first, as a message lists them.
+CONTENT = ("text", *MEDIA, *(names[-1] for names in MEDIA.values()))
 Row = dict[str, Any]
 Placed = tuple[int, str, Row]
 
