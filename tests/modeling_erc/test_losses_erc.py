@@ -171,19 +171,19 @@ def test_every_contrastive_loss_takes_no_anchor_at_all(name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("case", ["one sample", "one class", "singletons", "all alike", "opposite", "many"])
+@pytest.mark.parametrize("case", ["one sample", "one class", "singletons", "all equal", "opposite", "many"])
 @pytest.mark.parametrize("name", sorted(CONTRASTIVE_LOSSES))
 def test_every_contrastive_loss_is_finite_with_a_low_temperature(name: str, case: str, dtype: torch.dtype) -> None:
     labels = {
         "one sample": [1],
         "one class": [0, 0, 0],
         "singletons": [0, 1, 2],
-        "all alike": [0, 0, 1, 2, 1],
+        "all equal": [0, 0, 1, 2, 1],
         "opposite": [0, 0, 1, 1],
         "many": [0] * 1500 + [1] * 499 + [2],
     }[case]
     raw, targets, prototypes = points(labels, 3, torch.float32)
-    if case == "all alike":
+    if case == "all equal":
         raw, prototypes = (torch.ones(5).expand_as(value) for value in (raw, prototypes))
     elif case == "opposite":
         raw = torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None] * torch.ones(5)

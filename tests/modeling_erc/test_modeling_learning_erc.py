@@ -158,12 +158,12 @@ def test_activation_checkpointing_gives_the_same_gradients(
     passes: list[None] = []
     model.erc.context_after.layers[0].attention_norm.register_forward_pre_hook(lambda *call: passes.append(None))
     found = gradients(model, inputs, RAW_LABELS)
-    assert len(passes) == 2  # once forth, and once again on the way back
+    assert len(passes) == 2  # forward, and recomputed in the backward pass
     assert_close(found, expected)
 
 
 def drop(model: ErcForSequenceClassification, inputs: Inputs, times: int) -> Tensor:
-    """What took part in each of so many passes, `(times, batch, utterances, modalities)`."""
+    """Returns the modalities used in each of several passes, `(times, batch, utterances, modalities)`."""
     return torch.stack([model(**inputs).modality_mask for _ in range(times)])
 
 

@@ -181,9 +181,9 @@ def test_broken_clips_are_masked_and_reported_once(
     results = pipe([dialogue, dialogue])
     pipe(dialogue)
     assert [result["modalities"] for result in results[0]] == [["text"], ["text"]]
-    told = [record.getMessage() for record in caplog.records if "could not be used" in record.getMessage()]
-    assert len(told) == 1 and told[0].startswith("2 clip(s) could not be used and are masked: ")
-    assert "broken.wav" in told[0] and "no.mp4" in told[0]
+    messages = [record.getMessage() for record in caplog.records if "could not be used" in record.getMessage()]
+    assert len(messages) == 1 and messages[0].startswith("2 clip(s) could not be used and are masked: ")
+    assert "broken.wav" in messages[0] and "no.mp4" in messages[0]
 
 
 def test_a_stream_gives_each_result_before_it_asks_for_the_next_utterance(

@@ -59,7 +59,7 @@ def test_single_precision_stays_single() -> None:
 def test_an_accelerator_gives_the_same() -> None:
     gru, rows = make(bidirectional=True, dtype=torch.float32)
     expected = run_gru(gru, rows, LENGTHS)
-    # cuDNN rounds products to 10 bits unless told otherwise.
+    # cuDNN rounds products to 10 bits by default.
     with torch.backends.cudnn.flags(allow_tf32=False):
         output = run_gru(gru.cuda(), rows.cuda(), LENGTHS.cuda())
     torch.testing.assert_close(output.cpu(), expected, atol=1e-5, rtol=1e-4)
