@@ -40,7 +40,7 @@ def find_tables(root: Path) -> dict[str | None, Path]:
     files = sorted(entry for entry in root.iterdir() if not entry.name.startswith(".") and entry.is_file())
     tables = [file for file in files if file.suffix.lower() in SUFFIXES]
     by_split: dict[str | None, Path] = {}
-    # A file called test.csv goes before one called test_speakers.csv.
+    # test.csv takes precedence over test_speakers.csv.
     exact = [table for table in tables if table.stem.lower() in SPLIT_NAMES]
     for table in exact or (tables if len(tables) > 1 else []):
         split = split_name(table.stem)

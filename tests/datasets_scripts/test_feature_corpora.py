@@ -102,7 +102,7 @@ def test_dev_is_drawn_from_train_by_seed(root: Path) -> None:
         assert sorted([*splits["dev"]["dialogue_id"], *splits["train"]["dialogue_id"]]) == TRAIN
 
 
-def test_dev_of_the_pickle_goes_before_one_drawn(tmp_path: Path) -> None:
+def test_dev_of_the_pickle_takes_precedence_over_a_draw(tmp_path: Path) -> None:
     splits = load(write(tmp_path, [*members()[:-2], TRAIN[:4], TEST, TRAIN[4:]]), dev_dialogues=1)
     assert splits["dev"]["dialogue_id"][:] == TRAIN[4:]
     assert splits["train"]["dialogue_id"][:] == TRAIN[:4]

@@ -28,7 +28,7 @@ def test_names_of_splits(name: str, split: str | None) -> None:
     assert split_name(name) == split
 
 
-def test_names_in_the_map_go_before_the_usual_ones() -> None:
+def test_names_in_the_map_take_precedence() -> None:
     assert split_name(" EVAL ", {"eval": "dev"}) == "dev"
     assert split_name("test", {"Test": "dev"}) == "dev"
 

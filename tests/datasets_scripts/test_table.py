@@ -72,7 +72,7 @@ def test_columns_are_found_in_other_spellings(tmp_path: Path) -> None:
     rows = [{"Dialogue_ID": "a", "SPEAKER": "Ann", "Text": "Hi.", "Label": "glad", "Start": 1, "END": 2}]
     turn = turns(load(write(tmp_path / "t.csv", rows), tmp_path))[0]
     assert (turn["speaker"], turn["text"], turn["start"], turn["end"]) == ("Ann", "Hi.", 1.0, 2.0)
-    # A column of the very name goes before other spellings.
+    # The exact name takes precedence over other spellings.
     both = [{"dialogue_id": "a", "Text": "wrong", "text": "Hi.", "label": "glad"}]
     assert turns(load(write(tmp_path / "u.csv", both), tmp_path))[0]["text"] == "Hi."
 
@@ -130,7 +130,7 @@ def test_whole_number_ids_that_run_backwards_order_a_dialogue(tmp_path: Path, ca
     assert "as order where that is wrong" in caplog.text
 
 
-def test_column_order_goes_before_ids_that_run_backwards(tmp_path: Path) -> None:
+def test_column_order_takes_precedence_over_ids_that_run_backwards(tmp_path: Path) -> None:
     rows = [{"dialogue_id": "a", "utterance_id": 2 - n, "order": n, "text": "Hi.", "label": "glad"} for n in range(3)]
     data = load(write(tmp_path / "t.csv", rows), tmp_path)
     assert [turn["utterance_id"] for turn in turns(data)] == ["2", "1", "0"]
