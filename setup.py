@@ -7,8 +7,9 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 # Read, not imported: building a package must not need torch.
-INIT = (ROOT / "modeling_erc" / "__init__.py").read_text("utf-8")
-VERSION = re.findall(r'^__version__ = "(.+)"$', INIT, re.MULTILINE)[0]
+VERSION = re.findall(
+    r'^__version__ = "(.+)"$', (ROOT / "modeling_erc" / "__init__.py").read_text("utf-8"), re.MULTILINE
+)[0]
 
 # The lower bounds are the versions that the tests run with, or slightly older ones.
 REQUIRED = [
