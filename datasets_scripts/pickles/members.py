@@ -89,7 +89,7 @@ def recognize(content: Any, most_values: int) -> Layout:
 
 
 def _assign(members: list[Member]) -> Layout:
-    first_split = next((m.position for m in members if m.kind == "dialogue ids"), len(members))
+    first_split = next((index for index, m in enumerate(members) if m.kind == "dialogue ids"), len(members))
     at = next(
         (
             index
@@ -102,7 +102,7 @@ def _assign(members: list[Member]) -> Layout:
     if at is None:
         raise CorpusError("there is no table of labels (numbers) after one of speakers")
     labels, head = members[at], [member for member in members[:at] if member.kind != "empty"]
-    if members[at - 1].kind == "empty":
+    if members[at - 1].kind == "empty" and len(head) == 1 and _all_differ(head[0]):
         one_each = {dialogue: [dialogue] * len(rows) for dialogue, rows in labels.rows.items()}
         head.append(Member(at - 1, "strings", one_each))
     speakers, ids = head[-1], head[-2] if len(head) == 2 else None

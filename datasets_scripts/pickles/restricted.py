@@ -214,7 +214,9 @@ def _dispatch() -> dict[int, Callable[[Any], None]]:
     own = vars(_RestrictedUnpickler)
     table = dict.fromkeys(range(256), own["load_unknown"])
     for opcode in pickletools.opcodes:
-        inherited = _PythonUnpickler.dispatch[ord(opcode.code)] if opcode.name in INHERITED_OPCODES.split() else None
+        inherited: Any = None
+        if opcode.name in INHERITED_OPCODES.split():
+            inherited = _PythonUnpickler.dispatch[ord(opcode.code)]
         if opcode.name in BUILDING_OPCODES:
             inherited = _measured(inherited)
         elif opcode.name in FETCHING_OPCODES:
