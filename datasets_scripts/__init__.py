@@ -10,7 +10,7 @@ from .builder import CorpusError, ErcBuilder
 from .dailydialog import DailyDialog
 from .demo import Demo
 from .emorynlp import EmoryNlp
-from .feature_corpora import IemocapFeatures, MeldFeatures, MosiFeatures
+from .feature_corpora import DailyDialogFeatures, EmoryNlpFeatures, IemocapFeatures, MeldFeatures, MosiFeatures
 from .iemocap import Iemocap
 from .labels import LABEL_SETS, SHARED_EMOTIONS, LabelSet
 from .meld import Meld
@@ -21,8 +21,10 @@ from .table import Table
 # To add a corpus: one file with a subclass of ErcBuilder, one entry here.
 CORPORA: dict[str, type[ErcBuilder]] = {
     "dailydialog": DailyDialog,
+    "dailydialog_features": DailyDialogFeatures,
     "demo": Demo,
     "emorynlp": EmoryNlp,
+    "emorynlp_features": EmoryNlpFeatures,
     "iemocap": Iemocap,
     "iemocap_features": IemocapFeatures,
     "meld": Meld,

@@ -12,10 +12,26 @@ import pyarrow.parquet as pq
 from safetensors import safe_open
 
 from .builder import CorpusError, ErcBuilder, TextConfig, hold_out, warn_once
-from .labels import LABEL_SETS
+from .labels import LABEL_SETS, LabelSet, shared_emotion
 from .pickles.convert import FEATURES, MISSING, UTTERANCES, convert
 from .schema import FEATURE_COLUMNS, Dialogue, Utterance
-from .table_labels import UNLABELLED
+
+SENTIMENT3 = LabelSet(
+    "sentiment3", ("negative", "neutral", "positive"), dict.fromkeys(("negative", "neutral", "positive"))
+)
+
+
+def sentiment_class(strength: float, classes: int) -> int | None:
+    """Returns the class of the strength of a sentiment: its sign.
+
+    Args:
+        strength: from -3 (negative) to 3 (positive).
+        classes: 3 for negative, neutral (exactly 0) and positive; 2 for negative and positive, where a strength of 0
+            has no label, as in the common accuracy over negative and positive segments.
+    """
+    if classes == 2:
+        return None if strength == 0 else int(strength > 0)
+    return 1 + int(strength > 0) - int(strength < 0)
 
 
 @dataclass
@@ -26,11 +42,24 @@ class FeaturePickleConfig(TextConfig):
         dev_dialogues: number of training dialogues that become dev; ignored if the pickle has a dev split.
         dev_seed: seed of this draw.
         text_table: index (from 0) of the table of text features if there are several, such as four layers of RoBERTa.
+        labels: class names in the order of their numbers in the pickle; None means those of the corpus. Strengths of a
+            sentiment need two (negative, positive) or three names (negative, neutral, positive).
+
+    Raises:
+        ValueError: if `labels` is not a list of at least two different names.
     """
 
     dev_dialogues: int = 0
     dev_seed: int = 0
     text_table: int = 0
+    labels: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = self.labels
+        valid = names is None or (isinstance(names, list | tuple) and all(isinstance(n, str) and n for n in names))
+        if not valid or (names is not None and not 2 <= len(set(names)) == len(names)):
+            raise ValueError(f"labels is {names!r}: give a list of at least two different class names")
 
 
 @dataclass
@@ -68,6 +97,8 @@ class FeaturePickleBuilder(ErcBuilder):
 
     MAY_BE_FILE: ClassVar[bool] = True
     GAPS: ClassVar[dict[str, str]] = {}
+    # Classes in the order of their numbers in the pickle.
+    LABELS: ClassVar[LabelSet]
 
     @classmethod
     def locate(cls, data_dir: str | Path | None, options: Mapping[str, Any]) -> Path:
@@ -99,6 +130,30 @@ class FeaturePickleBuilder(ErcBuilder):
             for warning in json.loads(features.metadata()["warnings"]):
                 warn_once(f"{self.root}: {warning}")
         return folder
+
+    @functools.cached_property
+    def label_set(self) -> LabelSet:
+        """Classes of the option `labels`, or else those of the corpus."""
+        known = self.known_labels()
+        if self.config.labels is not None:
+            shared = {name: known.shared.get(name, shared_emotion(name)) for name in self.config.labels}
+            known = LabelSet("labels", tuple(self.config.labels), shared)
+        if self.has_strengths and len(known.names) not in (2, 3):
+            raise CorpusError(
+                f"{self.root} has strengths of a sentiment, not classes: pass labels, two names (negative, positive) "
+                "or three (negative, neutral, positive)"
+            )
+        return known
+
+    def known_labels(self) -> LabelSet:
+        """Classes of the corpus."""
+        return self.LABELS
+
+    @functools.cached_property
+    def has_strengths(self) -> bool:
+        """Whether the labels of the pickle are strengths of a sentiment."""
+        column = pq.read_table(self.converted / UTTERANCES, columns=["strength"])["strength"]
+        return bool(column.null_count < len(column))
 
     @functools.cached_property
     def tables(self) -> dict[str, str]:
@@ -154,22 +209,26 @@ class FeaturePickleBuilder(ErcBuilder):
 
     def _to_utterance(self, row: dict[str, Any]) -> Utterance:
         names = self.label_set.names
-        unlabelled = row["label"] is None or str(row["label"]) in UNLABELLED
-        if not (unlabelled or 0 <= row["label"] < len(names)):
+        label = row["label"] if row["strength"] is None else sentiment_class(row["strength"], len(names))
+        if label is not None and not 0 <= label < len(names):
             raise CorpusError(
-                f"{self.root}, dialogue {row['dialogue_id']}, utterance {row['utterance_id']}: label {row['label']} is "
-                f"none of 0 to {len(names) - 1} ({', '.join(names)}): is this the pickle of another corpus?"
+                f"{self.root}, dialogue {row['dialogue_id']}, utterance {row['utterance_id']}: label {label} is "
+                f"none of 0 to {len(names) - 1} ({', '.join(names)}): is this the pickle of another corpus? If "
+                "not, pass labels, the class names in the order of their numbers"
             )
         return Utterance(
             utterance_id=row["utterance_id"],
             speaker=row["speaker"],
             text=self.clean(row["text"] or "") or None,
-            label=None if unlabelled else names[row["label"]],
+            label=None if label is None else names[label],
         )
 
 
 class MosiFeatures(FeaturePickleBuilder):
-    """CMU-MOSI (Zadeh et al. 2016): opinions on films, one speaker per video, with text, audio and vision features.
+    """CMU-MOSI (Zadeh et al. 2016): opinions on films, one speaker per video, with features of text, audio and vision.
+
+    Pickles of CMU-MOSEI and of MMSA and MulT (`aligned_50.pkl`) are read too. Strengths of the sentiment become classes
+    by their sign, see `sentiment_class`.
 
     The pickle is that of the repository declare-lab/multimodal-deep-learning. It does not define its labels 0 and 1;
     taking 1 for positive is this project's reading: "great" and "loved" occur with 1, "terrible" and "boring" with 0.
@@ -178,7 +237,10 @@ class MosiFeatures(FeaturePickleBuilder):
     BUILDER_CONFIG_CLASS = MosiFeaturesConfig
     HOMEPAGE: ClassVar[str] = "http://multicomp.cs.cmu.edu/resources/cmu-mosi-dataset/"
     LICENSE: ClassVar[str] = "the repository of the pickle is MIT; the corpus has terms of its own, for research"
-    label_set = LABEL_SETS["mosi2"]
+
+    def known_labels(self) -> LabelSet:
+        """Negative and positive; negative, neutral and positive where the pickle has strengths."""
+        return SENTIMENT3 if self.has_strengths else LABEL_SETS["mosi2"]
 
 
 class IemocapFeatures(FeaturePickleBuilder):
@@ -191,7 +253,8 @@ class IemocapFeatures(FeaturePickleBuilder):
     BUILDER_CONFIG_CLASS = IemocapFeaturesConfig
     HOMEPAGE: ClassVar[str] = "https://sail.usc.edu/iemocap/"
     LICENSE: ClassVar[str] = "derived from IEMOCAP, whose licence forbids passing it on"
-    label_set = LABEL_SETS["iemocap6"]
+
+    LABELS = LABEL_SETS["iemocap6"]
 
 
 class MeldFeatures(FeaturePickleBuilder):
@@ -203,4 +266,31 @@ class MeldFeatures(FeaturePickleBuilder):
     BUILDER_CONFIG_CLASS = MeldFeaturesConfig
     HOMEPAGE: ClassVar[str] = "https://github.com/declare-lab/MELD"
     LICENSE: ClassVar[str] = "GPL-3.0 for the annotations; the clips are of a television series, whose owners hold them"
-    label_set = LABEL_SETS["meld"]
+
+    LABELS = LABEL_SETS["meld"]
+
+
+class EmoryNlpFeatures(FeaturePickleBuilder):
+    """EmoryNLP (Zahiri and Choi 2018) as a pickle of the COSMIC form: four layers of RoBERTa and the sentences."""
+
+    BUILDER_CONFIG_CLASS = FeaturePickleConfig
+    HOMEPAGE: ClassVar[str] = "https://github.com/emorynlp/emotion-detection"
+    LICENSE: ClassVar[str] = "unknown; the transcripts are of a television series, whose owners hold them"
+    LABELS = LABEL_SETS["emorynlp"]
+
+
+class DailyDialogFeatures(FeaturePickleBuilder):
+    """DailyDialog (Li et al. 2017) as a pickle of the COSMIC form: four layers of RoBERTa and the sentences.
+
+    The numbers of the classes differ from those of the release. They are not documented; this order follows from the
+    counts of both (for instance, 11,182 training turns of happiness, 72,143 without emotion, 303 of disgust).
+    """
+
+    BUILDER_CONFIG_CLASS = FeaturePickleConfig
+    HOMEPAGE: ClassVar[str] = "http://yanran.li/dailydialog"
+    LICENSE: ClassVar[str] = "CC BY-NC-SA 4.0"
+    LABELS = LabelSet(
+        "dailydialog_features",
+        ("happiness", "no emotion", "anger", "sadness", "fear", "surprise", "disgust"),
+        LABEL_SETS["dailydialog"].shared,
+    )

@@ -17,13 +17,14 @@ from safetensors.numpy import save_file
 from ..builder import CorpusError
 from .members import Layout, Member, recognize, to_id
 from .restricted import load_pickle
+from .split_tables import is_split_tables, layout_of
 
 FEATURES, UTTERANCES = "features.safetensors", "utterances.parquet"
 # Suffix of the mask of utterances without features of a table.
 MISSING = ".missing"
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("dialogue_id", "utterance_id", "speaker", "text", "split")]
-    + [("label", pa.int64())]
+    + [("label", pa.int64()), ("strength", pa.float64())]
 )
 
 
@@ -36,8 +37,8 @@ def convert(path: str | Path) -> Path:
     - `features.safetensors`: for each table the features, float32 `(N, width)`, and a mask of utterances without
       features, bool `(N,)`, such as `audio` and `audio.missing`. Tables are `text_0` to `text_3`, `audio` and
       `vision`. The metadata entry `warnings` is a JSON list of strings.
-    - `utterances.parquet`: `dialogue_id`, `utterance_id`, `speaker`, `text`, `split` (train, dev or test) and `label`
-      (the number in the pickle).
+    - `utterances.parquet`: `dialogue_id`, `utterance_id`, `speaker`, `text`, `split` (train, dev or test), and
+      `label` (the class number) or `strength` (of a sentiment); both are null for an utterance without a label.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -58,7 +59,7 @@ def convert(path: str | Path) -> Path:
     most_values = 8 * path.stat().st_size + 2**20
     content = load_pickle(path)
     try:
-        layout = recognize(content, most_values)
+        layout = (layout_of if is_split_tables(content) else recognize)(content, most_values)
         table, features, warnings = _to_tables(layout, most_values)
     except CorpusError as error:
         raise CorpusError(f"{path}: {error}") from None
@@ -83,7 +84,7 @@ def _to_tables(layout: Layout, most_values: int) -> tuple[pa.Table, dict[str, np
     left_out = [dialogue for dialogue in layout.labels.rows if dialogue not in split_of]
     rows = [row | {"split": split_of[dialogue]} for dialogue in dialogues for row in _utterances(layout, dialogue)]
     counts = [len(layout.labels.rows[dialogue]) for dialogue in dialogues]
-    warnings = []
+    warnings = [*layout.warnings]
     if left_out:
         warnings.append(f"{len(left_out)} dialogues are in no split and are left out ({_some(left_out)})")
     features: dict[str, np.ndarray] = {}
@@ -114,14 +115,12 @@ def _utterances(layout: Layout, dialogue: str) -> Iterator[dict[str, Any]]:
         if utterance_id in row_of:
             raise CorpusError(f"{place}: utterance id {utterance_id} is also in row {row_of[utterance_id]}")
         row_of[utterance_id] = row
-        if labels[row] is None:
-            raise CorpusError(f"{place} has no label")
         yield {
             "dialogue_id": _storable(dialogue),
             "utterance_id": utterance_id,
             "speaker": _to_speaker(speakers[row], place),
             "text": None if texts[row] is None else _storable(texts[row]),
-            "label": int(labels[row]),
+            "strength" if layout.labels.kind == "decimals" else "label": labels[row],
         }
 
 

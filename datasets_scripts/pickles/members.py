@@ -1,7 +1,8 @@
 """Identifies the members of a feature pickle; public code uses several undocumented orders of one tuple."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,10 @@ import numpy as np
 from ..builder import CorpusError
 
 MAX_MEMBERS = 32
+MAX_ID = 1000  # characters
 SPLITS = ("train", "test", "dev")
+# Labels that mean "unlabelled"; of numbers, -1, -100 and NaN do too.
+UNLABELLED = {"", "-1", "-100", "nan", "none", "n/a", "na", "null", "xxx"}
 LAYOUT = (
     "utterance ids, speakers, labels, 1 or 4 text tables, audio, visual, sentences, train ids, test ids; "
     "optionally dev ids and a second table of labels"
@@ -21,14 +25,14 @@ class Member:
     """One member of the tuple.
 
     Args:
-        position: index in the tuple.
-        kind: "strings", "integers" or "vectors" for a table with one item per utterance, "empty", "dialogue ids", or
-            the name of another type.
+        position: index in the tuple, or a column name.
+        kind: "strings", "integers", "decimals" or "vectors" for a table with one item per utterance, "empty", "dialogue
+            ids", or the name of another type.
         rows: items of a table by dialogue; None for an utterance without one.
         ids: dialogue ids, if the member is a collection of them.
     """
 
-    position: int
+    position: int | str
     kind: str
     rows: Mapping[str, list[Any]] = field(default_factory=dict)
     ids: frozenset[str] = frozenset()
@@ -46,6 +50,7 @@ class Layout:
     vision: Member | None
     sentences: Member | None
     splits: dict[str, frozenset[str]]
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def features(self) -> dict[str, Member]:
@@ -59,7 +64,9 @@ def recognize(content: Any, most_values: int) -> Layout:
     """Identifies the members of a feature pickle by their types and order.
 
     Utterance ids are strings or integers and may be missing. Speakers are strings or one-hot rows. Labels are the first
-    table of integers after the speakers; a second one (sentiment) is ignored. The feature tables between the labels
+    table of integers after the speakers, or one of decimals (strengths of a sentiment, or whole numbers written as
+    decimals); a second one of integers (sentiment) is ignored. Where an empty table stands for the speakers, each
+    dialogue has one. The feature tables between the labels
     and the ids of the splits are text, audio and visual, or four text tables (layers of RoBERTa) of equal width
     followed by audio and visual. An empty table stands for an absent member; the last one may stand for the sentences.
     The collections of dialogue ids are train, test and, if there are three, dev.
@@ -82,19 +89,28 @@ def recognize(content: Any, most_values: int) -> Layout:
 
 
 def _assign(members: list[Member]) -> Layout:
-    first_split = next((m.position for m in members if m.kind == "dialogue ids"), len(members))
-    labels = next(
-        (m for m in members if m.kind == "integers" and _of_kind(members[: m.position], "strings", "vectors")), None
+    first_split = next((index for index, m in enumerate(members) if m.kind == "dialogue ids"), len(members))
+    at = next(
+        (
+            index
+            for kinds in (("integers",), ("decimals", "decimals and integers"))
+            for index, member in enumerate(members[:first_split])
+            if member.kind in kinds and _of_kind(members[:index], "strings", "vectors")
+        ),
+        None,
     )
-    if labels is None or labels.position > first_split:
-        raise CorpusError("there is no table of labels (integers) after one of speakers")
-    head = [member for member in members[: labels.position] if member.kind != "empty"]
+    if at is None:
+        raise CorpusError("there is no table of labels (numbers) after one of speakers")
+    labels, head = members[at], [member for member in members[:at] if member.kind != "empty"]
+    if members[at - 1].kind == "empty" and len(head) == 1 and _all_differ(head[0]):
+        one_each = {dialogue: [dialogue] * len(rows) for dialogue, rows in labels.rows.items()}
+        head.append(Member(at - 1, "strings", one_each))
     speakers, ids = head[-1], head[-2] if len(head) == 2 else None
     sound = speakers.kind in ("strings", "vectors") and (ids is None or ids.kind in ("strings", "integers"))
     if not sound or len(head) > 2 or (ids is None and _all_differ(speakers)):
         raise CorpusError(f"the members before the labels at {labels.position} are not utterance ids and speakers")
 
-    body, tail = members[labels.position + 1 : first_split], members[first_split:]
+    body, tail = members[at + 1 : first_split], members[first_split:]
     strange = [m for m in body if m.kind not in ("strings", "integers", "vectors", "empty")]
     strange += _of_kind(tail, "vectors")
     sentences = _of_kind(body + tail, "strings")
@@ -115,13 +131,33 @@ def _assign(members: list[Member]) -> Layout:
     return Layout(
         ids=ids,
         speakers=speakers,
-        labels=labels,
+        labels=labels_of(labels),
         texts=tables[:count],
         audio=rest.get("audio"),
         vision=rest.get("vision"),
         sentences=sentences[0] if sentences else None,
         splits=_splits(_of_kind(tail, "dialogue ids"), labels.rows.keys()),
     )
+
+
+def labels_of(member: Member) -> Member:
+    """Returns labels as integers (classes) or decimals (strengths), with None for the marks of "unlabelled".
+
+    Labels are strengths if any of them has a fraction or is below 0 and no mark.
+    """
+    numbers = [float(value) for value in _values(member) if not isinstance(value, str)]
+    numbers = [value for value in numbers if math.isfinite(value) and value not in (-1, -100)]
+    strengths = any(value < 0 or not value.is_integer() for value in numbers)
+
+    def label(value: Any) -> int | float | None:
+        if value is None or isinstance(value, str) or not math.isfinite(value):
+            return None
+        if strengths:
+            return float(value)
+        return None if value in (-1, -100) else int(value)
+
+    rows = {dialogue: [label(value) for value in values] for dialogue, values in member.rows.items()}
+    return replace(member, kind="decimals" if strengths else "integers", rows=rows)
 
 
 def _splits(collections: list[Member], known: Iterable[str]) -> dict[str, frozenset[str]]:
@@ -139,7 +175,8 @@ def _splits(collections: list[Member], known: Iterable[str]) -> dict[str, frozen
             if ids & splits[other]:
                 both = ", ".join(sorted(ids & splits[other])[:3])
                 raise CorpusError(f"{len(ids & splits[other])} dialogues are in both {other} and {name} ({both})")
-    if len(splits.get("dev", ())) > len(splits["test"]):
+    # In EmoryNLP dev is a little larger than test. In the other corpora the sizes tell the two apart.
+    if len(splits.get("dev", ())) > 1.5 * len(splits["test"]):
         raise CorpusError("the third collection of ids is larger than the second: it is unclear which is dev")
     return splits
 
@@ -167,6 +204,10 @@ def _look_at_table(position: int, value: dict[Any, Any], most_values: int) -> Me
     if sum(_count(row) for rows in table.values() for row in rows) > most_values:
         raise CorpusError(f"the table at {position} repeats the same values")
     kinds = {_kind(row) for rows in table.values() for row in rows} - {"None"}
+    if kinds & {"integers", "decimals"} and all(
+        row.strip().lower() in UNLABELLED for rows in table.values() for row in rows if isinstance(row, str)
+    ):
+        kinds.discard("strings")
     return Member(position, " and ".join(sorted(kinds)) or "empty", table)
 
 
@@ -174,6 +215,8 @@ def to_id(value: Any) -> str:
     """Returns the id of a dialogue or an utterance as a string."""
     if _kind(value) not in ("strings", "integers"):
         raise CorpusError(f"an id is a {type(value).__name__}, not a string or a 64-bit integer")
+    if isinstance(value, str) and len(value) > MAX_ID:
+        raise CorpusError(f"an id has {len(value):,} characters")
     return value if isinstance(value, str) else str(int(value))
 
 

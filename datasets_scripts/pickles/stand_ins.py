@@ -46,10 +46,16 @@ class NumberType:
 
 
 def require_keys(values: Iterable[Any]) -> None:
-    """Refuses containers as keys: hashing deeply nested tuples overflows the stack of the interpreter."""
+    """Refuses keys that are slow or dangerous to hash.
+
+    Hashing deeply nested tuples overflows the stack of the interpreter. Integers of more than 64 bits can be chosen so
+    that all of them have the same hash; a dictionary of them takes quadratic time.
+    """
     for value in values:
         if value is not None and not isinstance(value, str | bytes | int | float | np.number):
             raise RefusedError(f"it has a {type(value).__name__} as a key or in a set")
+        if isinstance(value, int) and not -(2**63) <= value < 2**64:
+            raise RefusedError("it has an integer of more than 64 bits as a key or in a set")
 
 
 def _encode(arguments: tuple[Any, ...]) -> bytes | None:

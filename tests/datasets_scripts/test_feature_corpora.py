@@ -10,7 +10,14 @@ import pytest
 
 from datasets_scripts import CorpusError, ErcBuilder, label_names
 from datasets_scripts.builder import hold_out
-from datasets_scripts.feature_corpora import FeaturePickleBuilder, IemocapFeatures, MeldFeatures, MosiFeatures
+from datasets_scripts.feature_corpora import (
+    DailyDialogFeatures,
+    EmoryNlpFeatures,
+    FeaturePickleBuilder,
+    IemocapFeatures,
+    MeldFeatures,
+    MosiFeatures,
+)
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 DIALOGUES = [f"video{number}" for number in range(8)]
@@ -223,3 +230,66 @@ def test_iemocap_has_the_published_counts(tmp_path: Path) -> None:
     )
     # happy, sad, neutral, angry, excited, frustrated
     assert [labels[number] for number in range(6)] == [595, 1084, 1708, 1103, 1041, 1849]
+
+
+def test_marks_of_unlabelled_are_context(tmp_path: Path) -> None:
+    content = members()
+    content[2]["video6"] = [-1, None, 1]
+    content[2]["video7"] = [np.float32("nan"), -100, "N/A"]
+    rows = load(write(tmp_path, content))["test"]
+    assert [[turn["label"] for turn in row["utterances"]] for row in rows] == [[None, None, 1], [None, None, None]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (None, ["negative", "neutral", "positive"]),
+        (["no", "yes"], ["no", None, "yes"]),
+        (["bad", "so-so", "good"], ["bad", "so-so", "good"]),
+    ],
+)
+def test_strengths_become_two_or_three_classes_by_their_sign(
+    tmp_path: Path, labels: list[str] | None, expected: list[str | None]
+) -> None:
+    content = members()
+    content[2] = {d: [-0.4, 0.0, 1.0 + n] for n, d in enumerate(DIALOGUES)}
+    content[1] = {}  # speakers, as in the pickle of CMU-MOSEI
+    splits = load(write(tmp_path, content), labels=labels)
+    names = label_names(splits)
+    turns = splits["test"][0]["utterances"]
+    assert [None if turn["label"] is None else names[turn["label"]] for turn in turns] == expected
+    assert {turn["speaker"] for turn in turns} == {"video6"}
+    with pytest.raises(CorpusError, match=r"strengths of a sentiment, not classes: pass labels, two names"):
+        load(tmp_path / "corpus", IemocapFeatures)
+
+
+def test_labels_name_the_classes_of_another_pickle(tmp_path: Path) -> None:
+    root = write(tmp_path, members(classes=3))
+    splits = load(root, MeldFeatures, labels=["calm", "joy", "awe"])
+    assert label_names(splits) == ["calm", "joy", "awe"]
+    assert make(root, MeldFeatures, labels=["calm", "joy", "awe"]).label_set.shared == {
+        "calm": None,
+        "joy": "joy",
+        "awe": None,
+    }
+    for wrong in ([], ["one"], ["a", "a"], "ab", [1, 2]):
+        with pytest.raises(ValueError, match="give a list of at least two different class names"):
+            load(root, MeldFeatures, labels=wrong)
+    with pytest.raises(CorpusError, match=r"label 2 is none of 0 to 1 .* If not, pass labels"):
+        load(root, MeldFeatures, labels=["calm", "joy"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "shared"),
+    [(EmoryNlpFeatures, "joyful", "joy"), (DailyDialogFeatures, "happiness", "joy")],
+)
+def test_pickles_of_the_cosmic_form_are_read(tmp_path: Path, kind: Any, first: str, shared: str) -> None:
+    whole = members(texts=4, classes=7)
+    # No ids, audio or video; train, test and a dev that is a little larger than test.
+    content = [*whole[1:7], whole[9], DIALOGUES[:3], DIALOGUES[3:5], DIALOGUES[5:]]
+    splits = load(write(tmp_path, content), kind)
+    assert {split: len(rows) for split, rows in splits.items()} == {"train": 3, "dev": 3, "test": 2}
+    builder = make(tmp_path / "corpus", kind)
+    assert len(builder.label_set.names) == 7 and builder.label_set.names[0] == first
+    assert builder.label_set.shared[first] == shared
+    assert builder.feature_sizes == {"text": 4}

@@ -1,9 +1,13 @@
 import collections
+import gzip
+import io
 import os
 import pickle
 import struct
 import subprocess
 import sys
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,6 +134,13 @@ def test_function_of_a_hostile_pickle_is_refused_by_name_and_not_run(
     assert not marker.exists()
 
 
+def archive(name: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        file.writestr(name, b"N.")
+    return content.getvalue()
+
+
 BOMBS = {
     "bytes of 10 GB": (b"\x80\x04\x8e" + struct.pack("<Q", 10**10) + b"ab.", "announces 10,000,000,000 bytes where 3 "),
     "text of 10 GB": (b"\x80\x04\x8d" + struct.pack("<Q", 10**10) + b"ab.", "announces 10,000,000,000 bytes"),
@@ -169,7 +180,7 @@ BOMBS = {
         "repeatedly",
     ),
     "deep recursion": (b"(" * 10**6 + b".", "nested more than 1000 deep"),
-    "deep key": (b"})" + b"\x85" * 10**6 + b"Ns.", "has a tuple as a key"),
+    "deep key": (b"})" + b"\x85" * 10**6 + b"Ns.", "nested more than 1000 deep"),
     "array in an array": (
         BLANK + b"(I1\n(I1\nt" + DTYPE.replace(b"f4", b"O8") + b"I00\n(" + BLANK + b"ltb.",
         "of 1 objects",
@@ -181,7 +192,38 @@ BOMBS = {
     "state of a dictionary": (b"}}b.", "sets the state of a dict"),
     "call of a list": (b"](tR.", "calls an object that is not a function"),
     "cut off": (pickle.dumps(ARRAYS)[:-30], "announces .* so it is truncated"),
-    "nothing but a pointer": (b"version https://git-lfs.github.com/spec/v1\n", "is not a complete pickle"),
+    "chain of tuples": (b"N" + b"\x85" * 10**5 + b"0N.", "nested more than 1000 deep"),
+    "chain of default dictionaries": (
+        (b"ccollections\ndefaultdict\ncbuiltins\nlist\n\x85R" + b"I1\n") * 10**5 + b"N" + b"s" * 10**5 + b".",
+        "nested more than 1000 deep",
+    ),
+    "chain of lists, from the innermost": (b"]" * 10**5 + b"a" * (10**5 - 1) + b".", "nested more than 1000 deep"),
+    "chain of lists, from the outermost": (
+        b"]" + b"".join(b"]r%bh\x00a0j%b" % (2 * (struct.pack("<I", n),)) for n in range(10**4)) + b".",
+        "fills a|used before|fills",
+    ),
+    "list of itself": (b"]q\x00h\x00a.", "fills a container that it has used before"),
+    "arrays in lists in arrays": (
+        (BLANK + b"(I1\n(I1\nt" + DTYPE.replace(b"f4", b"O8") + b"I00\n(]") * 1500 + b"N" + b"altb" * 1500 + b".",
+        "nested more than 1000 deep",
+    ),
+    "tuple as a key": (b"})Ns.", "has a tuple as a key"),
+    "keys of one hash": (
+        b"}" + b"".join(b"\x8a\x0a" + (k * (2**61 - 1)).to_bytes(10, "little") + b"Ns" for k in range(9, 10**4)) + b".",
+        "integer of more than 64 bits as a key",
+    ),
+    "name of 10 MB": (b"c" + b"a" * 10**7 + b"\nb\n.", r"asks for a name of 10,000,001 characters"),
+    "class of joblib": (
+        b"cjoblib.numpy_pickle\nNumpyArrayWrapper\n.",
+        "Wrapper: joblib wrote it, so load",
+    ),
+    "git-lfs pointer": (b"version https://git-lfs.github.com/spec/v1\n", "not a pickle but a git-lfs pointer"),
+    "gzip": (gzip.compress(b"N."), "not a pickle but compressed with gzip"),
+    "zlib of joblib": (zlib.compress(b"N."), "not a pickle but compressed with zlib, probably by joblib"),
+    "web page": (b"\n<!DOCTYPE html><html>", "not a pickle but a web page: the download failed"),
+    "torch archive": (archive("f/data.pkl"), r"not a pickle but a file of torch\.save: .*weights_only=True"),
+    "numpy archive": (archive("text.npy"), r"not a pickle but a numpy archive \(\.npz\)"),
+    "archive": (archive("features.pkl"), "not a pickle but a zip archive: unpack it"),
     "empty": (b"", "is empty"),
 }
 
