@@ -32,6 +32,8 @@ LORA = ["peft>=0.21"]
 FACES = ["opencv-python-headless>=4.12,<5"]
 EXPORT = ["onnx>=1.22", "onnxruntime>=1.31", "onnxscript>=0.7"]
 HUB_DEMO = ["gradio>=6.31"]
+# Subtitles and annotations in the formats of other programs.
+TRANSCRIPTS = ["praatio>=6.2", "pylangacq>=0.23", "pympi-ling>=1.71", "pysubs2>=1.8"]
 LOGGING = ["tensorboard>=2.20", "trackio>=0.43"]
 # The browser that playwright drives is the system's own chromium; tests of the page skip where there is none.
 CHECKS = ["mypy>=2", "playwright>=1.60", "pytest>=9", "pytest-xdist>=3.8", "ruff>=0.17", "types-PyYAML>=6.0.12"]
@@ -41,7 +43,8 @@ EXTRAS = {
     "hub-demo": HUB_DEMO,
     "logging": LOGGING,
     "lora": LORA,
-    "test": [*EXPORT, *FACES, *HUB_DEMO, *LOGGING, *LORA, *CHECKS],
+    "transcripts": TRANSCRIPTS,
+    "test": [*EXPORT, *FACES, *HUB_DEMO, *LOGGING, *LORA, *TRANSCRIPTS, *CHECKS],
 }
 
 setup(

@@ -17,6 +17,7 @@ ENDLESS = "a number with thousands of digits: write seconds, like 62.5"
 # Lists of the parts of a segment, and of its alternative transcriptions, best first.
 PARTS = ("words", "elements", "items", "segs", "sentences", "tokens")
 ALTERNATIVES = ("alternatives", "nBest")
+LONG = 30  # words, beyond which a single segment is the whole recording
 DEPTH = 12  # no tool nests its segments deeper
 
 
@@ -74,6 +75,8 @@ def _split_or_group(file: TextFile, key: str, placed: Sequence[Placed]) -> list[
     """Splits segments where the speaker of their words changes, and groups lists of words."""
     placed = resolve_times(file, placed)
     rows = [row for *_, row in placed]
+    if len(rows) == 1 and sum("start" in word for word in rows[0].get("words", ())) > LONG:
+        rows, key = rows[0]["words"], PARTS[0]
     if key in PARTS or (key == "chunks" and all(len(str(row["text"]).split()) < 2 for row in rows)):
         return [check_utterance(file, 1, "", row) for row in group_words(rows)]
     if key == "events":  # rolling captions: each stays on the screen while the next is spoken
@@ -108,6 +111,10 @@ def _segment(row: Mapping[str, Any]) -> Row:
                 fields["text"] = join_words([word["text"] for word in words])
             # The times of `segs` count from their event.
             fields["words"] = [{"text": w["text"], "speaker": w["speaker"]} if name == "segs" else w for w in words]
+            for field, place in (("start", 0), ("end", -1)):
+                times = [word[field] for word in fields["words"] if field in word]
+                if times and "duration" not in fields:
+                    fields.setdefault(field, times[place])
             break
     return fields
 
@@ -115,7 +122,7 @@ def _segment(row: Mapping[str, Any]) -> Row:
 def _find_segments(content: Any) -> tuple[str, Any]:
     """Returns the list of objects that looks most like the segments of a conversation, and its key.
 
-    Lists of segments are preferred to lists of words, then those with times, with speakers, and with more text.
+    Lists with times are preferred, then those of segments to those of words, with speakers, and with more text.
     """
     best: tuple[Any, ...] = (False,)
     chosen: tuple[str, Any] = ("", None)
@@ -137,7 +144,7 @@ def _find_segments(content: Any) -> tuple[str, Any]:
                     2 * sum(field in row and bool(row[field]) for row in said) >= len(said)
                     for field in ("start", "speaker")
                 )
-                score = (True, key not in PARTS, timed, named, sum(len(row["text"]) for row in said), -depth)
+                score = (True, timed, key not in PARTS, named, sum(len(row["text"]) for row in said), -depth)
                 if score > best:
                     best, chosen = score, (key, node)
     return chosen
