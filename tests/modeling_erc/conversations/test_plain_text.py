@@ -51,7 +51,8 @@ TWO = [("Anna", "Hi Bob: come now"), ("Bob", "Oh no")]
     "text",
     [
         "12/31/23, 9:41\u202fPM - Messages and calls are end-to-end encrypted.\n"
-        "12/31/23, 9:41\u202fPM - Anna: Hi Bob: come\nnow\n12/31/23, 9:42\u202fPM - Bob: <Media omitted>\n12/31/23, 9:43\u202fPM - Bob: Oh no\n",
+        "12/31/23, 9:41\u202fPM - Anna: Hi Bob: come\nnow\n"
+        "12/31/23, 9:42\u202fPM - Bob: <Media omitted>\n12/31/23, 9:43\u202fPM - Bob: Oh no\n",
         "31.12.23, 21:41 - Anna: Hi Bob: come now\n31.12.23, 21:42 - Bob: <Medien ausgeschlossen>\n"
         "31.12.23, 21:42 - Anna added Cy\n31.12.23, 21:43 - Bob: Oh no <This message was edited>\n",
         "[31/12/2023, 21:41:10] Team: \u200eMessages and calls are end-to-end encrypted.\n"

@@ -19,7 +19,7 @@ def word(text: str, start: float, end: float, speaker: Any = None, key: str = "w
 
 def words(key: str = "word", scale: float = 1) -> list[dict[str, Any]]:
     spans = [("Hi", 0.5, 0.8, "A"), ("Bob.", 0.8, 1.0, "A"), ("Oh", 1.5, 1.8, "B"), ("no!", 1.8, 2.0, "B")]
-    return [word(text, *(int(t * scale) if scale > 1 else t for t in (a, b)), who, key) for text, a, b, who in spans]
+    return [word(text, round(a * scale, 3), round(b * scale, 3), who, key) for text, a, b, who in spans]
 
 
 AWS_ITEMS = [
