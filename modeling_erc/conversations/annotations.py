@@ -1,9 +1,10 @@
 """Reads subtitles and annotations whose formats a library knows; the libraries are in the extra `transcripts`."""
 
 import importlib
-import io
 import re
+import tempfile
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 from typing import Any
 
 from .subtitles import Cue, utterances
@@ -94,7 +95,10 @@ def read_elan(file: TextFile) -> list[Row]:
     # The library fails without this attribute, which not every program writes.
     root.attrib.setdefault("{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation", "")
     try:
-        eaf = pympi.Eaf(io.BytesIO(ElementTree.tostring(root)), suppress_version_warning=True)
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder, "copy.eaf")
+            copy.write_bytes(ElementTree.tostring(root))
+            eaf = pympi.Eaf(str(copy), suppress_version_warning=True)
         spans = []
         for name, (annotations, _, attributes, _) in eaf.tiers.items():
             # A tier that depends on another one holds translations, glosses or words.

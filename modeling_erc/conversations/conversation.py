@@ -11,7 +11,7 @@ from .annotations import read_chat, read_elan, read_subtitles, read_textgrid
 from .forms import REFUSED, detect_form
 from .json_text import read_json, read_jsonl
 from .plain_text import read_text
-from .speakers import find_speakers, split_speaker
+from .speakers import LABEL, find_prefix, find_speakers, split_speaker
 from .subtitles import read_srt, read_vtt
 from .tables import read_csv
 from .text_file import ConversationError, TextFile
@@ -98,19 +98,23 @@ def parse_conversation(file: TextFile) -> Conversation:
     utterances = [u for u in utterances if len(u.keys() - {"start", "end"}) > 2 or u.get("text") or u.get("speaker")]
     if not utterances:
         raise ConversationError(f"{file.path}: no utterance in it; expected at least one")
-    if not any(utterance.get("speaker") for utterance in utterances):
-        _split_speakers(utterances)
+    _split_speakers(utterances)
     _fill_ends(utterances, file.notes)
     return Conversation(utterances, file.notes)
 
 
 def _split_speakers(utterances: list[dict[str, Any]]) -> None:
-    """Splits speakers off the words where the format has no other place for them."""
-    names = find_speakers(utterance.get("text") or "" for utterance in utterances)
+    """Splits speakers off the words where no turn has one, and removes them where they repeat the speaker."""
+    if not any(utterance.get("speaker") for utterance in utterances):
+        names = find_speakers(utterance.get("text") or "" for utterance in utterances)
+        for utterance in utterances:
+            if utterance.get("text"):
+                utterance["speaker"], text = split_speaker(utterance["text"], names)
+                utterance["text"] = text.strip() or None
     for utterance in utterances:
-        if utterance.get("text"):
-            utterance["speaker"], text = split_speaker(utterance["text"], names)
-            utterance["text"] = text.strip() or None
+        prefix = find_prefix(utterance["text"]) if utterance.get("text") and utterance.get("speaker") else None
+        if prefix and prefix.text and (prefix.name == utterance["speaker"] or LABEL.fullmatch(prefix.name)):
+            utterance["text"] = prefix.text
 
 
 def _fill_ends(utterances: list[dict[str, Any]], notes: list[str]) -> None:

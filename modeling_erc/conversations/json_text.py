@@ -17,6 +17,7 @@ ENDLESS = "a number with thousands of digits: write seconds, like 62.5"
 # Lists of the parts of a segment, and of its alternative transcriptions, best first.
 PARTS = ("words", "elements", "items", "segs", "sentences", "tokens")
 ALTERNATIVES = ("alternatives", "nBest")
+LONG = 30  # words, beyond which a single segment is the whole recording
 DEPTH = 12  # no tool nests its segments deeper
 
 
@@ -65,7 +66,7 @@ def read_json(file: TextFile) -> list[dict[str, Any]]:
         ]
     else:
         placed = [(1, f"{key} {index}: ", _segment(row)) for index, row in enumerate(found)]
-        placed = [row for row in placed if row[2]["text"]]
+        placed = [row for row in placed if isinstance(row[2]["text"], str) and row[2]["text"].strip()]
     _add_word_speakers(content, [row for *_, row in placed])
     return _split_or_group(file, key, placed)
 
@@ -73,13 +74,18 @@ def read_json(file: TextFile) -> list[dict[str, Any]]:
 def _split_or_group(file: TextFile, key: str, placed: Sequence[Placed]) -> list[dict[str, Any]]:
     """Splits segments where the speaker of their words changes, and groups lists of words."""
     placed = resolve_times(file, placed)
+    for line, place, row in placed:
+        check_utterance(file, line, place, row)
     rows = [row for *_, row in placed]
+    if len(rows) == 1 and sum("start" in word for word in rows[0].get("words", ())) > LONG:
+        rows, key = rows[0]["words"], PARTS[0]
     if key in PARTS or (key == "chunks" and all(len(str(row["text"]).split()) < 2 for row in rows)):
         return [check_utterance(file, 1, "", row) for row in group_words(rows)]
     if key == "events":  # rolling captions: each stays on the screen while the next is spoken
+        rows = [row for row in rows if "start" in row]
         for row, after in pairwise(rows):
             row["end"] = min(row.get("end", after["start"]), after["start"])
-        placed = [(1, "", row) for row in merge_captions([r for r in rows if "end" in r and str(r["text"]).strip()])]
+        placed = [(1, "", row) for row in merge_captions([row for row in rows if "end" in row])]
     return [
         check_utterance(file, line, place, piece)
         for line, place, row in placed
@@ -104,10 +110,15 @@ def _segment(row: Mapping[str, Any]) -> Row:
         parts = row.get(name)
         if isinstance(parts, list) and parts and all(isinstance(part, Mapping) for part in parts):
             words = [word for part in parts if isinstance((word := _segment(part))["text"], str)]
+            words = [word for word in words if isinstance(word["speaker"], str | None)]
             if not fields["text"]:
                 fields["text"] = join_words([word["text"] for word in words])
             # The times of `segs` count from their event.
             fields["words"] = [{"text": w["text"], "speaker": w["speaker"]} if name == "segs" else w for w in words]
+            for field, place in (("start", 0), ("end", -1)):
+                times = [word[field] for word in fields["words"] if field in word]
+                if times and "duration" not in fields:
+                    fields.setdefault(field, times[place])
             break
     return fields
 
@@ -115,7 +126,7 @@ def _segment(row: Mapping[str, Any]) -> Row:
 def _find_segments(content: Any) -> tuple[str, Any]:
     """Returns the list of objects that looks most like the segments of a conversation, and its key.
 
-    Lists of segments are preferred to lists of words, then those with times, with speakers, and with more text.
+    Lists with times are preferred, then those of segments to those of words, with speakers, and with more text.
     """
     best: tuple[Any, ...] = (False,)
     chosen: tuple[str, Any] = ("", None)
@@ -137,7 +148,7 @@ def _find_segments(content: Any) -> tuple[str, Any]:
                     2 * sum(field in row and bool(row[field]) for row in said) >= len(said)
                     for field in ("start", "speaker")
                 )
-                score = (True, key not in PARTS, timed, named, sum(len(row["text"]) for row in said), -depth)
+                score = (True, timed, key not in PARTS, named, sum(len(row["text"]) for row in said), -depth)
                 if score > best:
                     best, chosen = score, (key, node)
     return chosen
@@ -152,10 +163,10 @@ def _add_word_speakers(content: Any, rows: Sequence[Row]) -> None:
     for segment in segments if isinstance(segments, list) else ():
         for item in segment.get("items") or () if isinstance(segment, Mapping) else ():
             if isinstance(item, Mapping):
-                speakers[item.get("start_time")] = item.get("speaker_label", segment.get("speaker_label"))
+                speakers[str(item.get("start_time"))] = item.get("speaker_label", segment.get("speaker_label"))
     for row in rows if speakers else ():
         if row["speaker"] is None and "start" in row:
-            row["speaker"] = speakers.get(row["start"][0])
+            row["speaker"] = speakers.get(str(row["start"][0]))
 
 
 def _label_studio(tasks: Sequence[Any]) -> list[Row]:
@@ -174,7 +185,7 @@ def _label_studio(tasks: Sequence[Any]) -> list[Row]:
         for place, result in enumerate(results or ()):
             value = result.get("value") if isinstance(result, Mapping) else None
             if isinstance(value, Mapping):
-                region = regions.setdefault(result.get("id", place), {})
+                region = regions.setdefault(str(result.get("id", place)), {})
                 labels, text = value.get("labels"), value.get("text")
                 region.update({name: value[name] for name in ("start", "end") if name in value})
                 if isinstance(labels, list) and labels:

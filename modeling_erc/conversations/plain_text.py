@@ -16,8 +16,12 @@ BOTH_TIMES = re.compile(rf"[\[(]\s*({ANY_TIME})s?{DASH}({ANY_TIME})s?\s*[\])]:?\
 ONE_TIME = re.compile(rf"[\[(]\s*({TIME})\s*[\])]:?\s*|({TIME})(?:\s+|$)")
 # A speaker with a time and no words is a heading: `Anna Smith  0:00`, `Speaker 1 (00:01):`, `[Ann] 21:40:10`.
 HEADING = re.compile(rf"\[?([^\W\d_][^\n:\[\]()<>?!;]{{0,59}}?)\]?\s*[\s(\[]\s*({TIME})\s*[\])]?\s*:?\s*")
+# Marks of a new turn without a name.
+TURN_MARK = re.compile(r"\A\s*(?:>{2,3}|[-\u2013\u2014\u2022])\s+(?=\S)")
 FOOTER = re.compile(r"(?:transcribed|transcript|generated|created) (?:by|with) .{0,80}", re.IGNORECASE)
 
+TIMES_OF_DAY = "the times are times of day, so they are left out"
+HOUR = 3600
 # The stamps of chats: WhatsApp on Android (`12/31/23, 9:41 PM - `) and iOS (`[31.12.23, 21:41:10] `), and Zoom.
 DATE = r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}"
 DAYTIME = r"\d{1,2}[:.]\d{2}(?:[:.]\d{2})?(?:\s?[AaPp]\.?\s?[Mm]\.?)?"
@@ -38,13 +42,13 @@ MARKS = {ord(mark): None for mark in "\u200e\u200f\u202a\u202c\ufeff"} | {0x202F
 
 def read_text(file: TextFile) -> list[Row]:
     """Reads plain text: an exported chat, a transcript with headings, or a turn per line."""
-    lines = file.text.translate(MARKS).split("\n")
-    spoken = [line.strip() for line in lines if line.strip()]
+    lines = file.lines
+    spoken = [line.translate(MARKS).strip() for line in lines if line.strip()]
     for stamp, head in ((STAMP, SENDER), (ZOOM, ZOOM_HEAD)):
         if spoken and stamp.match(spoken[0]):
             return _chat(file, lines, stamp, head)
     if sum(bool(HEADING.fullmatch(line)) for line in spoken) > (0 if len(spoken) < 3 else 1):
-        return _with_headings(spoken)
+        return _with_headings(file, spoken)
     if sum(bool(ONE_TIME.fullmatch(line) or BOTH_TIMES.fullmatch(line)) for line in spoken) > 1:
         return _below_times(file, lines)
     return _lines(file, lines)
@@ -56,13 +60,14 @@ def _chat(file: TextFile, lines: list[str], stamp: re.Pattern[str], head: re.Pat
     left_out = 0
     open_message = False
     for line in lines:
-        text = line.strip()
+        text = line.translate(MARKS).strip()
         match = stamp.match(text)
         if match:
             sender = head.match(text, match.end())
-            open_message = sender is not None
-            if sender:
-                messages.append((sender[1].strip(), [text[sender.end() :]]))
+            # WhatsApp on iOS writes this mark in front of the messages of the system and of media.
+            open_message = sender is not None and ": \u200e" not in line
+            if sender and open_message:
+                messages.append((sender[1].strip("~ "), [text[sender.end() :]]))
             else:
                 left_out += 1
         elif text and open_message:
@@ -74,22 +79,26 @@ def _chat(file: TextFile, lines: list[str], stamp: re.Pattern[str], head: re.Pat
             rows.append({"speaker": name, "text": text})
         else:
             left_out += 1
-    file.notes.append("the times of the messages are times of day, so they are left out")
+    file.notes.append(TIMES_OF_DAY)
     if left_out:
         file.notes.append(f"{left_out} message(s) without words, such as those of the system or media, are left out")
     return rows
 
 
-def _with_headings(lines: list[str]) -> list[Row]:
+def _with_headings(file: TextFile, lines: list[str]) -> list[Row]:
     """Reads turns below headings of speaker and start."""
     rows: list[Row] = []
     for line in lines:
         if match := HEADING.fullmatch(line):
             time = parse_time(match[2])
-            rows.append({"speaker": match[1].strip(), "text": None, "start": time[0] if time else None})
+            rows.append({"speaker": match[1].strip(), "text": None, "start": time[0] if time else 0.0})
         elif rows and not FOOTER.fullmatch(line):
             rows[-1]["text"] = f"{rows[-1]['text']} {line}" if rows[-1]["text"] else line
-    return [row for row in rows if row["text"]]
+    rows = [row for row in rows if row["text"]]
+    if rows and rows[0]["start"] > HOUR and rows[-1]["start"] < 2 * rows[0]["start"]:
+        file.notes.append(TIMES_OF_DAY)
+        rows = [{"speaker": row["speaker"], "text": row["text"]} for row in rows]
+    return rows
 
 
 def _below_times(file: TextFile, lines: list[str]) -> list[Row]:
@@ -117,12 +126,13 @@ def _below_times(file: TextFile, lines: list[str]) -> list[Row]:
 
 def _lines(file: TextFile, lines: list[str]) -> list[Row]:
     """Reads a turn per line, each with optional times and speaker."""
-    parsed = [(n, *_times(file, n, line.strip())) for n, line in enumerate(lines, start=1) if line.strip()]
+    plain = ((number, line.translate(MARKS).strip()) for number, line in enumerate(lines, start=1))
+    parsed = [(number, *_times(file, number, line)) for number, line in plain if line]
     names = find_speakers([line for *_, line in parsed], lines=True)
     rows = []
     for _, times, line in parsed:
-        unknown = re.match(r"\?\s*[:\uff1a]\s*", line)
-        speaker, text = (None, line[unknown.end() :]) if unknown else split_speaker(line, names)
+        speaker, text = split_speaker(line, names)
+        text = TURN_MARK.sub("", text)
         if not (FOOTER.fullmatch(text) and not speaker):
             rows.append({"speaker": speaker, "text": text.strip() or None, **times})
     return rows

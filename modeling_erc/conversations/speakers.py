@@ -8,25 +8,25 @@ from typing import NamedTuple
 # Names that diarization gives: SPEAKER_00, Speaker 1, speaker ?, spk0, S1.
 LABEL = re.compile(r"(?:speaker|spk|sprecher|locuteur|hablante|participant|person|s)[ _-]?(?:\d{1,4}|[A-Z?])", re.I)
 # A name has no colon or bracket, which also bounds the time of a match.
-NAME = r"[^\W\d_][^:\uff1a\[\]()<>{}?!,;\"|/\n]{0,39}?"
+NAME = r"(?:[^\W_]|\+\d)[^:\uff1a\[\]()<>{}?!,;\"|/\n]{0,39}?"
 ASIDE = r"(?:\s*[\[(]([^\[\]()]{1,40})[\])])?"
 MARK = r"(?:\s*(?:>{1,3}|[-\u2013\u2014\u2022])\s*)?"
 COLON = re.compile(rf"{MARK}({NAME}){ASIDE}\s*([:\uff1a])(\s*)")
-BRACKET = re.compile(rf"{MARK}[\[(<]\s*({NAME}|speaker \?)\s*[\])>]\s*([:\uff1a]?)\s*", re.I)
+BRACKET = re.compile(rf"{MARK}[\[(<]\s*({NAME})\s*[\])>]\s*([:\uff1a]?)\s*", re.I)
 SOUND = re.compile(
     r"(?:(?:up|soft|loud|dramatic|indistinct|background)\w*\b.*|.*\b(?:laugh|music|applau|sigh|cough|cheer|door|phone|"
     r"silence|noise|inaudible|crosstalk|gasp|sob|cry|whisper|shout|scream|groan|chuckl|giggl|sniff|clap|pause|blank|"
     r"sing|song|foreign|speak|unintelligible|ring|knock|beep|bell|breath|clears?)\w*.*)",
     re.IGNORECASE,
 )
-UNKNOWN = {"?", "speaker ?"}
+UNKNOWN = re.compile(r"(?:\?|[\[(]\s*speaker \?\s*[\])])\s*[:\uff1a]?\s*", re.IGNORECASE)
 
 
 class Prefix(NamedTuple):
     """A possible speaker at the start of a line.
 
     Args:
-        name: the speaker, without brackets, pronouns and stage directions.
+        name: the speaker, without brackets, pronouns and stage directions; empty if marked as unknown, such as `?:`.
         text: the words after it.
         certain: whether its form alone makes it a speaker; otherwise the other lines decide.
     """
@@ -47,6 +47,8 @@ def find_prefix(line: str) -> Prefix | None:
         >>> find_prefix("See https://example.org"), find_prefix("At 10:30 we leave.")
         (None, None)
     """
+    if (match := UNKNOWN.match(line)) and match.end() > 1:
+        return Prefix("", line[match.end() :], True)
     if match := BRACKET.match(line):
         name, colon = match.groups()
         label = bool(LABEL.fullmatch(name))
@@ -81,7 +83,7 @@ def find_speakers(texts: Iterable[str], lines: bool = False) -> set[str]:
     counts = Counter(prefix.name for prefix in prefixes)
     all_lines = len(prefixes) >= (0.5 if lines else 0.8) * len(texts) and (lines or len(texts) > 1)
     certain = {prefix.name for prefix in prefixes if prefix.certain}
-    return certain | {name for name, n in counts.items() if (lines or not name[0].islower()) and (n > 1 or all_lines)}
+    return certain | {name for name, n in counts.items() if (lines or not name[:1].islower()) and (n > 1 or all_lines)}
 
 
 def split_speaker(line: str, names: set[str]) -> tuple[str | None, str]:
@@ -89,4 +91,4 @@ def split_speaker(line: str, names: set[str]) -> tuple[str | None, str]:
     prefix = find_prefix(line)
     if prefix is None or prefix.name not in names:
         return None, line
-    return prefix.name, prefix.text
+    return prefix.name or None, prefix.text

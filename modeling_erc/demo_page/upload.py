@@ -5,9 +5,9 @@ from pathlib import Path
 
 from ..conversations import READERS, Conversation, read_conversation, with_media
 from .limits import Limits, PageError, without_folder
-from .script import read_script, write_script
+from .script import write_script
 
-SUFFIXES = (*READERS, ".txt")
+SUFFIXES = tuple(READERS)
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,7 @@ def open_conversation(path: Path, limits: Limits) -> Opened:
     if path.stat().st_size > limits.conversation_bytes:
         raise PageError(f"“{path.name}” is too large: at most {limits.conversation_bytes // 1000} kB of text.")
     try:
-        text = suffix == ".txt"
-        conversation = read_script(path.read_text(encoding="utf-8-sig")) if text else read_conversation(path)
+        conversation = read_conversation(path)
     except (ValueError, OSError) as error:
         raise PageError(f"The file cannot be read: {without_folder(error, path)}") from error
     notes = list(conversation.notes)

@@ -48,13 +48,23 @@ def test_written_lines_are_read_back() -> None:
     ("text", "message"),
     [
         (" \n ", "The conversation is empty"),
-        ("Ann: a\n[0:03 - 0:02] Bo: b", r"Line 2 ends before it begins: correct \[0:03 - 0:02\]"),
-        ("1\n00:00:01,000 --> 00:00:02,000\nHi", "a subtitle file: open them as a file"),
+        ("Ann: a\n[0:03 - 0:02] Bo: b", r"Line 2: the turn ends before it begins: correct \[0:03 - 0:02\]"),
+        ("1\n00:00:01,000 --> 00:00:00,500\nHi", "Line 2: the cue ends at 0.5 s, before it begins"),
     ],
 )
 def test_messages_name_the_problem(text: str, message: str) -> None:
     with pytest.raises(PageError, match=message):
         read_script(text)
+
+
+def test_the_content_of_a_file_can_be_pasted() -> None:
+    for text in (
+        "1\n00:00:01,000 --> 00:00:02,000\nANN: Hi\n",
+        "WEBVTT\n\n00:01.000 --> 00:02.000\n<v ANN>Hi\n",
+        '{"segments": [{"start": 1.0, "end": 2.0, "text": " Hi", "speaker": "ANN"}]}',
+        "Speaker Name;Start Time;End Time;Text\nANN;1,0;2,0;Hi\n",
+    ):
+        assert read_script(text).utterances == [{"speaker": "ANN", "text": "Hi", "start": 1.0, "end": 2.0}]
 
 
 @pytest.mark.parametrize("line", ["\n", " ", "1", "1:", "[", "[1", "[1-", "-->", "Ann: ", "\u2028"])

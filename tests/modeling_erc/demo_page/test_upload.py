@@ -58,7 +58,7 @@ def test_recordings_named_in_a_file_are_not_opened(tmp_path: Path) -> None:
         ("a.json", '[{"text": ["a"]}]', "write it as text"),
         ("a.csv", "when,what\n1,2\n", "columns when, what"),
         ("a.srt", "1\n00:00:01 -> 2\nHi\n", "line 1: '1' belongs to no cue"),
-        ("a.txt", "\n", "The conversation is empty"),
+        ("a.txt", "\n", "no utterance in it"),
         ("a.txt", "a\n" * 4, "4 turns are too many for this page: leave at most 3"),
         ("a.txt", "a" * 21, "Turn 1 has a text of 21 characters: shorten it to 20"),
         ("a.txt", "[0:01 - 1:01] a", "Turn 1 ends at 61 s: this page takes at most 1 minutes"),
