@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 from gradio.processing_utils import save_file_to_cache
 
-from .examples import CAKE, ladder_script, write_ladder
+from .examples import example_script, write_example
 from .limits import PageError
 from .reading import DOWNLOADS, NAMES, Reader, Reading, write_downloads
 from .upload import SUFFIXES, open_conversation
@@ -49,8 +49,9 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
         reader: predicts the emotions.
         name: name of the model for the heading.
     """
-    folder = tempfile.TemporaryDirectory(prefix="erc-demo-")  # `filmed` refers to it, so it exists as long as the page
-    write_ladder(Path(folder.name, "ladder.mp4"))
+    folder = tempfile.TemporaryDirectory(prefix="erc-demo-")  # `load` refers to it, so it exists as long as the page
+    media = bool({"audio", "vision"} & set(reader.modalities))
+    filmed = str(write_example(Path(folder.name, "example.mp4"))) if media else None
     html = partial(gr.HTML, apply_default_css=False, padding=False, elem_classes="erc-view")
     small: dict[str, Any] = {"size": "sm", "min_width": 90}
     choices = [(NAMES[m], m) for m in reader.modalities]
@@ -76,8 +77,6 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
                 with gr.Row():
                     opened = local(gr.UploadButton("Open a file", file_types=[*SUFFIXES], elem_id="erc-open", **small))
                     example = gr.Button("Example", **small)
-                    media = bool({"audio", "vision"} & set(reader.modalities))
-                    filmed_example = gr.Button("Filmed example", visible=media, **small)
                 message = html(visible=False, elem_id="erc-message")
                 recording = gr.File(
                     label="Recording of the conversation (optional)",
@@ -150,9 +149,6 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
             notes = conversation.notes
             return gr.update(value=notes_view(notes), visible=bool(notes)), conversation.script
 
-        def filmed() -> tuple[str, str]:
-            return ladder_script(), str(Path(folder.name, "ladder.mp4"))
-
         quiet: dict[str, Any] = {"api_visibility": "private"}
         # The model serves one visitor at a time; the others wait in the queue.
         model: dict[str, Any] = {**quiet, "concurrency_id": "model", "concurrency_limit": 1}
@@ -160,7 +156,7 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
         run.click(read, inputs, shown, show_progress_on=results, **model)
         on.input(switch, [state, on], shown, show_progress_on=results, **model)
         opened.upload(take, opened, [message, script], **quiet)
-        for button, load in ((example, lambda: (CAKE, None)), (filmed_example, filmed)):
-            button.click(load, None, [script, recording], **quiet).then(read, inputs, shown, **model)
+        loaded = example.click(lambda: (example_script(), filmed), None, [script, recording], **quiet)
+        loaded.then(read, inputs, shown, **model)
     page.queue(max_size=32)
     return page

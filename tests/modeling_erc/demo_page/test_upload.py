@@ -10,7 +10,7 @@ from modeling_erc.demo_page.limits import LIMITS, Limits, PageError
 from modeling_erc.demo_page.script import read_script
 from modeling_erc.demo_page.upload import open_conversation, with_recording
 
-SMALL = Limits(turns=3, characters=20, seconds=60, pixels=1000, conversation_bytes=400, upload_bytes=20_000)
+SMALL = Limits(turns=3, characters=20, seconds=60, conversation_bytes=400)
 
 
 def write(path: Path, text: str) -> Path:
@@ -104,7 +104,6 @@ def test_unusable_recordings_are_refused(tmp_path: Path, clips: dict[str, Path])
         (timed, write(tmp_path / "broken.mp4", "no film"), LIMITS, "broken.mp4.*Try wav, mp3 or mp4"),
         (timed, sound, LIMITS, "does not fit: long.wav lasts 1.5 s"),
         (read_script("a\nb"), sound, LIMITS, "cannot be cut: begin every line with its times"),
-        (timed, sound, SMALL, "too large: at most 0 MB"),
         (timed, video, Limits(pixels=1000), "Frames of 48 x 32 pixels are too large"),
         (timed, sound, Limits(seconds=1.2), "lasts 2 s: this page takes at most"),
     ):
