@@ -1,7 +1,7 @@
 """Layout and events of the page."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -121,33 +121,29 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
                 *files,
             ]
 
-        def keep(problem: str) -> list[Any]:
-            """Shows a message and leaves the results unchanged."""
-            return [message_update(problem), *[gr.skip() for _ in shown[1:]]]
+        def attempt(reading: Callable[[], Reading], modalities: list[str]) -> list[Any]:
+            """Shows a reading, or the message of its error beside unchanged results."""
+            try:
+                return show(reading(), modalities)
+            except PageError as error:
+                return [message_update(str(error)), *[gr.skip() for _ in shown[1:]]]
 
         def read(text: str, path: str | None, modalities: list[str]) -> list[Any]:
-            try:
-                return show(reader.read(text, Path(path) if path else None, modalities), modalities)
-            except PageError as error:
-                return keep(str(error))
+            return attempt(lambda: reader.read(text, Path(path) if path else None, modalities), modalities)
 
         def switch(reading: Reading | None, modalities: list[str]) -> list[Any]:
             if reading is None:
                 return [gr.skip() for _ in shown]
-            try:
-                return show(reader.switch(reading, modalities), modalities)
-            except PageError as error:
-                return keep(str(error))
+            return attempt(lambda: reader.switch(reading, modalities), modalities)
 
         def take(path: str | None) -> tuple[Any, Any]:
             if path is None:
                 return gr.skip(), gr.skip()
             try:
-                conversation = open_conversation(Path(path), reader.limits)
+                lines, notes = open_conversation(Path(path), reader.limits)
             except PageError as error:
                 return message_update(str(error)), gr.skip()
-            notes = conversation.notes
-            return gr.update(value=notes_view(notes), visible=bool(notes)), conversation.script
+            return gr.update(value=notes_view(notes), visible=bool(notes)), lines
 
         quiet: dict[str, Any] = {"api_visibility": "private"}
         # The model serves one visitor at a time; the others wait in the queue.

@@ -30,10 +30,10 @@ def write(path: Path, text: str) -> Path:
     ],
 )
 def test_every_format_is_converted_to_lines(tmp_path: Path, name: str, text: str) -> None:
-    opened = open_conversation(write(tmp_path / name, text), LIMITS)
-    first, second = read_script(opened.script).utterances
+    lines, notes = open_conversation(write(tmp_path / name, text), LIMITS)
+    first, second = read_script(lines).utterances
     assert first == {"speaker": first["speaker"], "text": "Hi", "start": 1.0, "end": 2.0} and second["text"] == "Oh"
-    assert [first["speaker"].lower(), second["speaker"].lower()] == ["ann", "bo"] and opened.notes == []
+    assert [first["speaker"].lower(), second["speaker"].lower()] == ["ann", "bo"] and notes == []
 
 
 def test_recordings_named_in_a_file_are_not_opened(tmp_path: Path) -> None:
@@ -43,9 +43,9 @@ def test_recordings_named_in_a_file_are_not_opened(tmp_path: Path) -> None:
         {"text": "b", "video": "../../../../etc/passwd"},
         {"text": "c", "audio_path": "/dev/zero"},
     ]
-    opened = open_conversation(write(tmp_path / "a.json", json.dumps(rows)), LIMITS)
-    assert opened.script == "?: a\n?: b\n?: c"
-    assert opened.notes == ["3 turn(s) name a recording, which this page does not open: attach one recording of all."]
+    lines, notes = open_conversation(write(tmp_path / "a.json", json.dumps(rows)), LIMITS)
+    assert lines == "?: a\n?: b\n?: c"
+    assert notes == ["3 turn(s) name a recording, which this page does not open: attach one recording of all."]
 
 
 @pytest.mark.parametrize(
