@@ -15,17 +15,9 @@ import sys
 from pathlib import Path
 
 # Modality 03 (sound only), channel 01 (speech), emotion, intensity, statement, repetition, actor.
-NAME = re.compile(r"03-01-(\d\d)-\d\d-\d\d-\d\d-(\d\d)\.(wav|flac)")
-EMOTIONS = {
-    "01": "neutral",
-    "02": "calm",
-    "03": "happy",
-    "04": "sad",
-    "05": "angry",
-    "06": "fearful",
-    "07": "disgust",
-    "08": "surprised",
-}
+NAME = re.compile(r"03-01-0([1-8])-\d\d-\d\d-\d\d-(\d\d)\.(wav|flac)")
+# In the order of their codes, 01 to 08.
+EMOTIONS = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"]
 SPLITS = {**dict.fromkeys(range(1, 13), "train"), 13: "dev", 14: "dev", 15: "test", 16: "test"}
 
 
@@ -34,13 +26,13 @@ def rows(data_dir: Path) -> list[dict[str, str]]:
     table = []
     for path in sorted(data_dir.glob("Actor_*/*")):
         match = NAME.fullmatch(path.name)
-        if match and match[1] in EMOTIONS and int(match[2]) in SPLITS:
+        if match and int(match[2]) in SPLITS:
             table.append(
                 {
                     "dialogue_id": path.stem,
                     "speaker": f"actor_{match[2]}",
                     "audio": str(path.absolute()),
-                    "label": EMOTIONS[match[1]],
+                    "label": EMOTIONS[int(match[1]) - 1],
                     "split": SPLITS[int(match[2])],
                 }
             )

@@ -2,10 +2,8 @@
 
 import collections
 import itertools
-import math
 import os
-import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,8 +14,8 @@ import soundfile
 from tqdm import tqdm
 
 # Media count as broken exactly where training would reject them.
-from modeling_erc.containers_erc import MediaError
-from modeling_erc.media_erc import probe_media
+from modeling_erc.containers_erc import ClipRange, MediaError
+from modeling_erc.media_erc import MediaInfo, probe_media
 
 from ..schema import FEATURE_COLUMNS, MEDIA_COLUMNS, label_names
 from .markdown import aligned_table
@@ -26,31 +24,8 @@ EXAMPLES = 5
 # Number of dialogues whose media files are opened at the same time.
 DIALOGUES_AT_ONCE = 64
 
-
-@dataclass(frozen=True)
-class Clip:
-    """Header of a media file; `problem` is the reason why the file cannot be used, or None."""
-
-    seconds: float | None = None
-    has_audio: bool = False
-    has_video: bool = False
-    missing: bool = False
-    problem: str | None = None
-
-
-class Spread(collections.Counter[float]):
-    """Frequency of each value; its size is the number of distinct values."""
-
-    def sum(self) -> float:
-        """Returns the sum of all values."""
-        return math.fsum(self.elements())
-
-    def median(self) -> float:
-        """Returns the median of all values."""
-        return statistics.median(self.elements())
-
-    def __str__(self) -> str:
-        return " / ".join(f"{value:,.4g}" for value in (min(self), self.median(), max(self))) if self else "-"
+# Header of a media file; the reason why it cannot be used; or None if there is no file.
+Clip = MediaInfo | MediaError | None
 
 
 @dataclass
@@ -60,9 +35,9 @@ class SplitFacts:
     Args:
         dialogues: number of dialogues.
         labels: number of utterances by class index; None counts those that are context only.
-        lengths: utterances per dialogue.
-        words: words per utterance.
-        seconds: seconds per utterance.
+        lengths: utterances of each dialogue.
+        words: words of each utterance with text.
+        seconds: seconds of each utterance of known length.
         speakers: number of utterances by speaker.
         longest: seconds and place ("dialogue/utterance") of the longest utterance.
         usable: number of usable clips by media column.
@@ -74,9 +49,9 @@ class SplitFacts:
 
     dialogues: int = 0
     labels: collections.Counter[int | None] = field(default_factory=collections.Counter)
-    lengths: Spread = field(default_factory=Spread)
-    words: Spread = field(default_factory=Spread)
-    seconds: Spread = field(default_factory=Spread)
+    lengths: list[int] = field(default_factory=list)
+    words: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
     speakers: collections.Counter[str] = field(default_factory=collections.Counter)
     longest: tuple[float, str] = (0.0, "")
     usable: collections.Counter[str] = field(default_factory=collections.Counter)
@@ -108,7 +83,7 @@ class CorpusFacts:
         feature_columns: columns of precomputed features.
         named: media columns in which at least one row names a file.
         missing: first few utterances without a clip by media column, as "dialogue/utterance" or
-            "dialogue/utterance: reason".
+            "dialogue/utterance: path: no such file".
         broken: first few utterances whose clip cannot be used, as "dialogue/utterance: reason".
     """
 
@@ -130,8 +105,7 @@ class CorpusFacts:
 def describe(splits: Mapping[str, Any]) -> CorpusFacts:
     """Computes the statistics of a corpus.
 
-    Every row is read once, and every media file is opened once without decoding. Memory grows with the number of files
-    and speakers, not with the number of rows.
+    Every row is read once, and every media file is opened once without decoding.
 
     Args:
         splits: prepared or streamed splits, as returned by `load_erc_dataset`.
@@ -162,60 +136,56 @@ def describe(splits: Mapping[str, Any]) -> CorpusFacts:
 
 
 def probe(path: str) -> Clip:
-    """Reads the header of a media file without decoding it."""
+    """Reads the header of a media file without decoding it.
+
+    Returns:
+        The header; the reason why the file cannot be used; or None if there is no file.
+    """
     if not os.path.exists(path):
-        return Clip(missing=True, problem=f"{path}: no such file")
-    if path.lower().endswith((".wav", ".flac")):
-        try:  # 80 times faster than PyAV
-            seconds = soundfile.info(path).duration
-            return Clip(seconds, has_audio=True, problem=None if seconds else f"{path}: 0 s long")
-        except soundfile.SoundFileError:
-            pass  # another container under that name, or an unreadable file: PyAV reports the reason
+        return None
     try:
-        info = probe_media(path)
+        sound = soundfile.info(path) if path.lower().endswith((".wav", ".flac")) else None  # 80 times faster than PyAV
+    except soundfile.SoundFileError:
+        sound = None  # another container under that name, or an unreadable file: PyAV reports the reason
+    try:
+        info = MediaInfo(sound.duration, True, False, *[None] * 4) if sound else probe_media(path)
     except MediaError as error:
-        return Clip(problem=str(error))
-    problem = f"{path}: 0 s long" if info.duration == 0 else None
-    return Clip(info.duration, info.has_audio, info.has_video, problem=problem)
+        return error
+    return MediaError(f"{path}: 0 s long") if info.duration == 0 else info
 
 
-def used_seconds(turn: Mapping[str, Any], column: str, clip: Clip) -> float | None:
+def used_seconds(turn: Mapping[str, Any], column: str, clip: MediaInfo) -> float | None:
     """Returns the length in seconds of the part of a clip that an utterance uses; None if it is unknown.
 
     Raises:
         MediaError: if the clip or that part of it cannot be used.
     """
-    if clip.problem is not None:
-        raise MediaError(clip.problem)
     path, kind = turn[column], MEDIA_COLUMNS[column]
     if not (clip.has_audio if kind == "audio" else clip.has_video):
         raise MediaError(f"{path}: no {kind} in it")
     # As in the processor: a video's own times take precedence.
     video = turn.get("video_start"), turn.get("video_end")
     start, end = video if kind == "video" and video != (None, None) else (turn["start"], turn["end"])
-    begin, stop = start or 0.0, math.inf if end is None else end
-    if not 0 <= begin < stop:
-        raise MediaError(f"{path}: range {start}-{end} s is empty or starts before 0")
-    if clip.seconds is None:
-        return None if end is None else stop - begin
-    if begin >= clip.seconds:
-        raise MediaError(f"{path}: range {start}-{end} s lies past the end ({clip.seconds:.2f} s)")
-    return min(stop, clip.seconds) - begin
+    part = ClipRange.checked(path, start, end)
+    if clip.duration is None:
+        return None if end is None else part.stop - part.begin
+    part.check_inside(clip.duration)
+    return min(part.stop, clip.duration) - part.begin
 
 
-def _count_dialogue(facts: CorpusFacts, split: str, row: dict[str, Any], known: dict[str, Clip]) -> None:
+def _count_dialogue(facts: CorpusFacts, split: str, row: dict[str, Any], known: Mapping[str, Clip]) -> None:
     counts = facts.splits[split]
     counts.dialogues += 1
-    counts.lengths[len(row["utterances"])] += 1
+    counts.lengths.append(len(row["utterances"]))
     for turn in row["utterances"]:
         place = f"{row['dialogue_id']}/{turn['utterance_id']}"
         counts.labels[turn["label"]] += 1
         counts.speakers[turn["speaker"]] += 1
         if turn["text"] is not None:
-            counts.words[len(turn["text"].split())] += 1
+            counts.words.append(len(turn["text"].split()))
         seconds = _count_media(facts, counts, turn, place, known)
         if seconds is not None:
-            counts.seconds[round(seconds, 2)] += 1
+            counts.seconds.append(seconds)
             counts.longest = max(counts.longest, (seconds, place))
         for column in facts.feature_columns:
             if turn[column] is not None:
@@ -224,21 +194,27 @@ def _count_dialogue(facts: CorpusFacts, split: str, row: dict[str, Any], known: 
 
 
 def _count_media(
-    facts: CorpusFacts, counts: SplitFacts, turn: dict[str, Any], place: str, known: dict[str, Clip]
+    facts: CorpusFacts,
+    counts: SplitFacts,
+    turn: dict[str, Any],
+    place: str,
+    known: Mapping[str, Clip],
 ) -> float | None:
     """Counts the media of an utterance; returns its length in seconds from audio, video or times, or None."""
     lengths: list[float | None] = []
     for column in MEDIA_COLUMNS:
         path = turn[column]
-        clip = Clip(missing=True) if path is None else known[path]
+        clip = None if path is None else known[path]
         if path is not None:
             facts.named.add(column)
-        if clip.missing:
+        if clip is None:
             counts.missing[column] += 1
             if len(facts.missing[column]) < EXAMPLES:
-                facts.missing[column].append(f"{place}: {clip.problem}" if clip.problem else place)
+                facts.missing[column].append(place if path is None else f"{place}: {path}: no such file")
             continue
         try:
+            if isinstance(clip, MediaError):
+                raise clip
             lengths.append(used_seconds(turn, column, clip))
             counts.usable[column] += 1
         except MediaError as error:
@@ -260,15 +236,15 @@ def report(facts: CorpusFacts) -> str:
         ["dialogues", *(f"{s.dialogues:,}" for s in all_facts)],
         ["utterances", *(f"{s.utterances:,}" for s in all_facts)],
         ["  labelled", *(f"{s.labelled:,}" for s in all_facts)],
-        ["  with text", *(f"{s.words.total():,}" for s in all_facts)],
+        ["  with text", *(f"{len(s.words):,}" for s in all_facts)],
         ["speakers", *(f"{len(s.speakers):,}" for s in all_facts)],
-        ["utterances a dialogue *", *(str(s.lengths) for s in all_facts)],
-        ["words an utterance *", *(str(s.words) for s in all_facts)],
+        ["utterances a dialogue *", *(_spread(s.lengths) for s in all_facts)],
+        ["words an utterance *", *(_spread(s.words) for s in all_facts)],
     ]
     if any(s.seconds for s in all_facts):
         rows += [
-            ["seconds an utterance *", *(str(s.seconds) for s in all_facts)],
-            ["hours", *(f"{s.seconds.sum() / 3600:.2f}" for s in all_facts)],
+            ["seconds an utterance *", *(_spread(s.seconds) for s in all_facts)],
+            ["hours", *(f"{sum(s.seconds) / 3600:.2f}" for s in all_facts)],
         ]
     media = [column for column in MEDIA_COLUMNS if column in facts.named]
     for column in media:
@@ -295,6 +271,10 @@ def report(facts: CorpusFacts) -> str:
     if facts.broken:
         sections.append("broken media (opened, not decoded), the first:\n  " + "\n  ".join(facts.broken))
     return "\n\n".join(sections)
+
+
+def _spread(values: Sequence[float]) -> str:
+    return " / ".join(f"{value:,.4g}" for value in np.quantile(values, (0, 0.5, 1))) if values else "-"
 
 
 def _widths(widths: collections.Counter[int]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib
+import pandas as pd
 
 matplotlib.use("Agg")  # no screen is needed to write a file
 import matplotlib.pyplot as plt
@@ -26,35 +27,27 @@ def plot_labels(counts: Mapping[str, Mapping[str, int]], path: str | Path, *, ti
     Example:
         >>> plot_labels({"train": {"joy": 30, "anger": 2}, "dev": {"joy": 5, "anger": 0}}, "labels.png", title="demo")
     """
-    classes = list(next(iter(counts.values()), {}))
-    if not classes:
+    bars = pd.DataFrame(counts)
+    if bars.empty:
         raise ValueError("there is no class to draw")
-    positive = [count for by_class in counts.values() for count in by_class.values() if count] or [1]
-    log = max(positive) > LOG_RATIO * min(positive)
-    floor = 0.8 if log else 0.0
-    # Numbers above many narrow bars have to be small and upright, or they overlap.
-    numbers = {"fontsize": 8, "rotation": 90} if len(classes) * len(counts) > 24 else {"fontsize": 10}
+    positive = bars.to_numpy()[bars.to_numpy() > 0]
+    log = len(positive) > 0 and positive.max() > LOG_RATIO * positive.min()
+    bars.columns = [f"{split}: {total:,} labelled" for split, total in bars.sum().items()]
     figure, axes = plt.subplots(figsize=(12.8, 6.0), layout="constrained")
-    width = 0.86 / len(counts)
-    for number, (split, by_class) in enumerate(counts.items()):
-        offset = (number - (len(counts) - 1) / 2) * width
-        heights = [by_class[name] for name in classes]
-        places = [index + offset for index in range(len(classes))]
-        axes.bar(places, heights, width=0.94 * width, label=f"{split}: {sum(heights):,} labelled", color=f"C{number}")
-        for place, height in zip(places, heights, strict=True):
-            # `bar_label` omits the zeros of a log scale.
-            at, style = (place, max(height, floor)), {"textcoords": "offset points", "ha": "center", "va": "bottom"}
-            axes.annotate(f"{height:,}", at, xytext=(0, 3), **style, **numbers)  # type: ignore[arg-type]
-    axes.set_yscale("log" if log else "linear")
-    axes.set_ylim(floor, max(positive) * (3 if log else 1.15))
+    bars.plot.bar(ax=axes, width=0.86, rot=30 if len(bars) > 10 else 0, fontsize=12, legend=False)
+    # Numbers above many narrow bars have to be small and upright, or they overlap.
+    numbers = {"fontsize": 8, "rotation": 90} if bars.size > 24 else {"fontsize": 10}
+    for drawn in axes.containers:
+        axes.bar_label(drawn, fmt="{:,.0f}", padding=3, **numbers)
+    if log:
+        axes.set_yscale("log")
+        axes.set_ylim(0.8, 3 * positive.max())
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.margins(x=0.01)
-    axes.set_xticks(range(len(classes)), classes, fontsize=12, rotation=30 if len(classes) > 10 else 0)
     axes.set_ylabel(f"utterances{', log scale' if log else ''}", fontsize=12)
     axes.set_title(f"Labels of {title}", fontsize=14)
-    figure.legend(loc="outside lower center", ncols=len(counts), fontsize=12, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
+    figure.legend(loc="outside lower center", ncols=len(counts), fontsize=12, frameon=False)
     figure.savefig(path, dpi=100)
     plt.close(figure)

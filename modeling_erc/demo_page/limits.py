@@ -65,13 +65,11 @@ class Limits:
                 raise PageError(f"Turn {number} ends at {utterance['end']:.0f} s: {self._longest()}")
 
     def check_recording(self, path: Path) -> MediaInfo:
-        """Checks the size, length and frame size of a recording, and returns its properties.
+        """Checks the length and frame size of a recording, and returns its properties; gradio checks the file size.
 
         Raises:
             PageError: a limit is exceeded, or the file cannot be read as a recording.
         """
-        if path.stat().st_size > self.upload_bytes:
-            raise PageError(f"The recording is too large: at most {self.upload_bytes // 2**20} MB.")
         try:
             info = probe_media(str(path))
         except MediaError as error:

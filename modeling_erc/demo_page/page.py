@@ -1,7 +1,7 @@
 """Layout and events of the page."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 from gradio.processing_utils import save_file_to_cache
 
-from .examples import CAKE, ladder_script, write_ladder
+from .examples import example_script, write_example
 from .limits import PageError
 from .reading import DOWNLOADS, NAMES, Reader, Reading, write_downloads
 from .upload import SUFFIXES, open_conversation
@@ -49,8 +49,9 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
         reader: predicts the emotions.
         name: name of the model for the heading.
     """
-    folder = tempfile.TemporaryDirectory(prefix="erc-demo-")  # `filmed` refers to it, so it exists as long as the page
-    write_ladder(Path(folder.name, "ladder.mp4"))
+    folder = tempfile.TemporaryDirectory(prefix="erc-demo-")  # `load` refers to it, so it exists as long as the page
+    media = bool({"audio", "vision"} & set(reader.modalities))
+    filmed = str(write_example(Path(folder.name, "example.mp4"))) if media else None
     html = partial(gr.HTML, apply_default_css=False, padding=False, elem_classes="erc-view")
     small: dict[str, Any] = {"size": "sm", "min_width": 90}
     choices = [(NAMES[m], m) for m in reader.modalities]
@@ -76,8 +77,6 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
                 with gr.Row():
                     opened = local(gr.UploadButton("Open a file", file_types=[*SUFFIXES], elem_id="erc-open", **small))
                     example = gr.Button("Example", **small)
-                    media = bool({"audio", "vision"} & set(reader.modalities))
-                    filmed_example = gr.Button("Filmed example", visible=media, **small)
                 message = html(visible=False, elem_id="erc-message")
                 recording = gr.File(
                     label="Recording of the conversation (optional)",
@@ -122,36 +121,29 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
                 *files,
             ]
 
-        def keep(problem: str) -> list[Any]:
-            """Shows a message and leaves the results unchanged."""
-            return [message_update(problem), *[gr.skip() for _ in shown[1:]]]
+        def attempt(reading: Callable[[], Reading], modalities: list[str]) -> list[Any]:
+            """Shows a reading, or the message of its error beside unchanged results."""
+            try:
+                return show(reading(), modalities)
+            except PageError as error:
+                return [message_update(str(error)), *[gr.skip() for _ in shown[1:]]]
 
         def read(text: str, path: str | None, modalities: list[str]) -> list[Any]:
-            try:
-                return show(reader.read(text, Path(path) if path else None, modalities), modalities)
-            except PageError as error:
-                return keep(str(error))
+            return attempt(lambda: reader.read(text, Path(path) if path else None, modalities), modalities)
 
         def switch(reading: Reading | None, modalities: list[str]) -> list[Any]:
             if reading is None:
                 return [gr.skip() for _ in shown]
-            try:
-                return show(reader.switch(reading, modalities), modalities)
-            except PageError as error:
-                return keep(str(error))
+            return attempt(lambda: reader.switch(reading, modalities), modalities)
 
         def take(path: str | None) -> tuple[Any, Any]:
             if path is None:
                 return gr.skip(), gr.skip()
             try:
-                conversation = open_conversation(Path(path), reader.limits)
+                lines, notes = open_conversation(Path(path), reader.limits)
             except PageError as error:
                 return message_update(str(error)), gr.skip()
-            notes = conversation.notes
-            return gr.update(value=notes_view(notes), visible=bool(notes)), conversation.script
-
-        def filmed() -> tuple[str, str]:
-            return ladder_script(), str(Path(folder.name, "ladder.mp4"))
+            return gr.update(value=notes_view(notes), visible=bool(notes)), lines
 
         quiet: dict[str, Any] = {"api_visibility": "private"}
         # The model serves one visitor at a time; the others wait in the queue.
@@ -160,7 +152,7 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
         run.click(read, inputs, shown, show_progress_on=results, **model)
         on.input(switch, [state, on], shown, show_progress_on=results, **model)
         opened.upload(take, opened, [message, script], **quiet)
-        for button, load in ((example, lambda: (CAKE, None)), (filmed_example, filmed)):
-            button.click(load, None, [script, recording], **quiet).then(read, inputs, shown, **model)
+        loaded = example.click(lambda: (example_script(), filmed), None, [script, recording], **quiet)
+        loaded.then(read, inputs, shown, **model)
     page.queue(max_size=32)
     return page

@@ -7,23 +7,9 @@ MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
 
 def theme() -> gr.themes.Base:
-    """Returns the theme: muted colours and the fonts of the visitor's system."""
-    return gr.themes.Base(
-        primary_hue=gr.themes.colors.slate,
-        neutral_hue=gr.themes.colors.slate,
-        font=SANS,
-        font_mono=MONO,
-        radius_size=gr.themes.sizes.radius_lg,
-        spacing_size=gr.themes.sizes.spacing_md,
-    ).set(
-        body_background_fill="#f6f7f9",
-        body_text_color_subdued="#566476",
-        body_text_color_subdued_dark="#a9b4c2",
-        button_primary_background_fill_dark="#3a6ea5",
-        button_primary_background_fill="#24405f",
-        button_primary_background_fill_hover="#1b3149",
-        button_primary_text_color="#ffffff",
-    )
+    """Returns the theme: the fonts of the visitor's system, and secondary text with enough contrast."""
+    base = gr.themes.Base(neutral_hue=gr.themes.colors.slate, font=SANS, font_mono=MONO)
+    return base.set(body_text_color_subdued="#566476", body_text_color_subdued_dark="#a9b4c2")
 
 
 CSS = """
@@ -59,7 +45,8 @@ CSS = """
 .erc-who { display: block; font-size: .78rem; color: var(--faint); white-space: nowrap; overflow: hidden;
   text-overflow: ellipsis; }
 .erc-block { display: flex; flex-direction: column; padding: .4rem .5rem; border-radius: 9px; margin-top: .15rem;
-  font-size: .82rem; line-height: 1.25; overflow: hidden; }
+  font-size: .82rem; line-height: 1.25; overflow: hidden; border-left: .6rem solid var(--colour);
+  background: color-mix(in srgb, var(--colour) 18%, transparent); }
 .erc-block b { font-weight: 650; text-overflow: ellipsis; overflow: hidden; }
 .erc-changed .erc-block { outline: 2px dashed var(--body-text-color); outline-offset: 2px; }
 .erc-was { display: block; font-size: .78rem; margin-top: .3rem; font-style: italic; }

@@ -1,6 +1,5 @@
 """Uploaded files: a conversation, or its recording."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..conversations import READERS, Conversation, read_conversation, with_media
@@ -10,16 +9,10 @@ from .script import write_script
 SUFFIXES = tuple(READERS)
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A conversation from a file: its lines, and the guesses and omissions while reading."""
+def open_conversation(path: Path, limits: Limits) -> tuple[str, list[str]]:
+    """Converts a file to lines for the page, and returns them with the guesses and omissions while reading.
 
-    script: str
-    notes: list[str]
-
-
-def open_conversation(path: Path, limits: Limits) -> Opened:
-    """Converts a file to lines for the page. Recordings named in the file are never opened.
+    Recordings named in the file are never opened.
 
     Raises:
         PageError: the file is too large, of an unknown kind, or cannot be read.
@@ -38,7 +31,7 @@ def open_conversation(path: Path, limits: Limits) -> Opened:
     if named:
         notes.append(f"{named} turn(s) name a recording, which this page does not open: attach one recording of all.")
     limits.check_conversation(conversation)
-    return Opened(write_script(conversation.utterances), notes)
+    return write_script(conversation.utterances), notes
 
 
 def with_recording(conversation: Conversation, path: Path, limits: Limits) -> Conversation:

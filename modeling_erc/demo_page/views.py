@@ -4,12 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from matplotlib.colors import to_rgb
-
 from ..timelines import Turn, emotion_colours
 from .reading import NAMES, Reading
-
-LIGHT, DARK = "#ffffff", "#000000"
 
 
 def results_view(reading: Reading, off: Sequence[str]) -> str:
@@ -125,7 +121,7 @@ def _tile(place: int, turn: Turn, colour: str, before: str | None) -> str:
     return (
         f'<li><a href="#erc-turn-{place + 1}" class="{"erc-changed" if before else ""}" title="{words}">'
         f'<span class="erc-who">{place + 1} {escape(turn.speaker or "")}</span>'
-        f'<span class="erc-block" style="background:{colour};color:{ink(colour)}">'
+        f'<span class="erc-block" style="--colour:{colour}">'
         f"<b>{escape(turn.label)}</b><span>{turn.score:.0%}</span></span>{was}</a></li>"
     )
 
@@ -150,24 +146,3 @@ def _row(number: int, turn: Turn, before: Turn, colours: dict[str, str], full: s
 def _minutes(seconds: float) -> str:
     tenths = round(10 * seconds)
     return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
-
-
-def ink(colour: str) -> str:
-    """Returns white or black, whichever has the higher contrast to a colour.
-
-    Example:
-        >>> ink("#d99a00"), ink("#7b4bb3")
-        ('#000000', '#ffffff')
-    """
-    return max((LIGHT, DARK), key=lambda other: contrast(colour, other))
-
-
-def contrast(one: str, other: str) -> float:
-    """Contrast ratio of two colours as WCAG 2 defines it, 1 to 21; text needs 4.5."""
-    darker, lighter = sorted((_luminance(one), _luminance(other)))
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-def _luminance(colour: str) -> float:
-    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour))
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -3,9 +3,8 @@
 from html.parser import HTMLParser
 
 from modeling_erc.demo_page.reading import Reading
-from modeling_erc.demo_page.views import DARK, LIGHT, contrast, ink, message_view, results_view, table_view
+from modeling_erc.demo_page.views import message_view, results_view, table_view
 from modeling_erc.timelines import Turn
-from modeling_erc.timelines.colours import BY_NAME, OTHERS
 
 
 def turn(label: str, text: str = "Hi", speaker: str | None = "Ann", start: float | None = None) -> Turn:
@@ -55,9 +54,3 @@ def test_input_text_is_escaped() -> None:
     reading = Reading([{}], [turn("odd <one>", bad, bad)], [turn("odd <one>", bad, bad)], [bad])
     for html in (results_view(reading, []), table_view(reading), message_view(bad)):
         assert "img" not in Page(html).tags and "<img" not in html
-
-
-def test_text_on_every_colour_has_enough_contrast() -> None:
-    assert contrast("#000000", "#ffffff") == 21
-    for colour in (*BY_NAME.values(), *OTHERS):
-        assert ink(colour) in (LIGHT, DARK) and contrast(colour, ink(colour)) >= 4.5, colour
