@@ -104,10 +104,12 @@ def recipe_speed(recipe: str, options: Sequence[str], rows: DialogueRows, folder
     )
     trainer.train()
 
+    loader: DataLoader[Any] = DataLoader(rows, args.per_device_train_batch_size, collate_fn=collate)  # type: ignore[arg-type]
+
     @torch.inference_mode()
     def infer() -> None:
         model.eval()
-        for batch in DataLoader(rows, args.per_device_train_batch_size, collate_fn=collate):
+        for batch in loader:
             model(**model_inputs(batch))
 
     epoch = float(np.diff(clock.times)[2::2].min())

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..builder import CorpusError
+from ..table_labels import UNLABELLED, label_key
 
 MAX_MEMBERS = 32
 MAX_ID = 1000  # characters
 SPLITS = ("train", "test", "dev")
-# Labels that mean "unlabelled"; of numbers, -1, -100 and NaN do too.
-UNLABELLED = {"", "-1", "-100", "nan", "none", "n/a", "na", "null", "xxx"}
 LAYOUT = (
     "utterance ids, speakers, labels, 1 or 4 text tables, audio, visual, sentences, train ids, test ids; "
     "optionally dev ids and a second table of labels"
@@ -205,7 +204,7 @@ def _look_at_table(position: int, value: dict[Any, Any], most_values: int) -> Me
         raise CorpusError(f"the table at {position} repeats the same values")
     kinds = {_kind(row) for rows in table.values() for row in rows} - {"None"}
     if kinds & {"integers", "decimals"} and all(
-        row.strip().lower() in UNLABELLED for rows in table.values() for row in rows if isinstance(row, str)
+        label_key(row) in UNLABELLED for rows in table.values() for row in rows if isinstance(row, str)
     ):
         kinds.discard("strings")
     return Member(position, " and ".join(sorted(kinds)) or "empty", table)
