@@ -18,8 +18,9 @@ def read_csv(file: TextFile) -> list[dict[str, Any]]:
     delimiter = max(",;\t", key=header.count)
     # Whisper writes tables with tabs without quoting, so a quotation mark can be part of the words.
     plain = delimiter == "\t" and not QUOTED_FIELD.search(file.text)
-    quoting = csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL
-    reader = csv.DictReader(io.StringIO(file.text), delimiter=delimiter, quoting=quoting)
+    reader = csv.DictReader(
+        io.StringIO(file.text), delimiter=delimiter, quoting=csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL
+    )
     names = [name.strip().lower() for name in reader.fieldnames or ()]
     known = read_fields(dict.fromkeys(names, "x"))
     if not any(known.get(name) for name in CONTENT):
