@@ -3,7 +3,6 @@
 import csv
 import os
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,17 +26,7 @@ def measure_robustness(
 ) -> str:
     """Scores checkpoints on corrupted utterances; writes `table.md`, `table.csv` and `curves.png`.
 
-    Args:
-        checkpoints: folders of finished runs.
-        out: folder of the results.
-        shares: shares of corrupted utterances, ascending, from 0 to 1.
-        seeds: number of draws of the corrupted utterances.
-        modalities: what to corrupt; default: every modality of the model.
-        split: evaluated split.
-        data_dir: folder of the corpus, if it was moved.
-
-    Returns:
-        The text of `table.md`.
+    The arguments are the options of `robustness`; the result is the text of `table.md`.
 
     Raises:
         FileNotFoundError: a folder is not a finished run.
@@ -56,12 +45,11 @@ def measure_robustness(
             corrupted = CorruptedSplit(run, split, Path(scratch))
             print(f"{name}: weighted F1 {corrupted.clean:.4f} on {split}, clean ({corrupted.count} utterances)")
             for kind, corruptions in kinds.items():
-                started = time.perf_counter()
                 modality, _, how = kind.partition("/")
                 for corruption in corruptions:
                     scores = corrupted.scores(corruption, tuple(shares), range(seeds))
                     curves.append(Curve(name, modality, how, corruption.label, tuple(shares), scores, corrupted.clean))
-                print(f"  {curves[-1].panel}, {time.perf_counter() - started:.0f} s", flush=True)
+                print(f"  {curves[-1].panel}", flush=True)
     # Curves of the same corruption are listed together, one for each checkpoint.
     order = list(dict.fromkeys((curve.panel, curve.strength) for curve in curves))
     curves.sort(key=lambda curve: order.index((curve.panel, curve.strength)))
@@ -77,16 +65,13 @@ def measure_robustness(
 
 def check_dialogues(runs: Sequence[Run], split: str) -> None:
     """Checks that all runs have the split, with the same dialogues."""
-    first: list[str] | None = None
     for run in runs:
         if split not in run.splits:
             raise ValueError(f"--split {split}: the corpus of {run.folder} has {', '.join(run.splits)}")
-        dialogues = [row["dialogue_id"] for row in run.splits[split]]
-        if first not in (None, dialogues):
+        if [row["dialogue_id"] for row in run.splits[split]] != [row["dialogue_id"] for row in runs[0].splits[split]]:
             raise ValueError(
                 f"the {split} dialogues of {run.folder} are not those of {runs[0].folder}: evaluate them separately"
             )
-        first = dialogues
 
 
 def checkpoint_names(folders: Sequence[Path]) -> list[str]:

@@ -45,7 +45,7 @@ class CorruptedSplit:
         self.rows = list(run.splits[split])
         self.count = sum(len(row["utterances"]) for row in self.rows)
         self.folder, self.workers = folder, run.args.dataloader_num_workers
-        cached, self.problems = frozen_features(run, self.rows)
+        cached, _ = frozen_features(run, self.rows)
         stores = {transform.modality: transform.store for transform in cached}
         # The weights of a trained backbone do not change any more either.
         for modality in set(run.model.erc_model.encoders) - set(stores):

@@ -30,6 +30,7 @@ class Corruption(ABC):
     inputs: ClassVar[tuple[str, ...]]
     title: ClassVar[str]
     strengths: ClassVar[tuple[float, ...]]
+    unit: ClassVar[str] = ""
     # Whether it needs samples or frames and is therefore applied when the clip is encoded.
     decodes: ClassVar[bool] = False
 
@@ -48,7 +49,7 @@ class Corruption(ABC):
     @property
     def label(self) -> str:
         """The strength with its unit; empty where there is only one strength."""
-        return ""
+        return self.unit.format(self.strength)
 
     @classmethod
     def for_model(cls, modality: str, strength: float, model: ErcPreTrainedModel) -> "Corruption":
@@ -114,6 +115,7 @@ class Drop(Corruption):
 class _WordCorruption(Corruption):
     inputs = ("text",)
     strengths = (0.1, 0.3, 0.5)
+    unit = "{:.0%} of words"
 
     def __call__(self, utterance: Utterance, random: np.random.Generator) -> dict[str, Any]:
         words = (utterance.get("text") or "").split()
@@ -124,10 +126,6 @@ class _WordCorruption(Corruption):
     @abstractmethod
     def change(self, words: list[str], chance: np.ndarray, random: np.random.Generator) -> list[str]:
         """Corrupts the words of an utterance; `chance` is uniform in 0..1 for each word."""
-
-    @property
-    def label(self) -> str:
-        return f"{self.strength:.0%} of words"
 
 
 @CORRUPTIONS.register("word_drop")
@@ -162,6 +160,7 @@ class WhiteNoise(Corruption):
     inputs = ("audio",)
     title = "white noise"
     strengths = (20.0, 10.0, 0.0)
+    unit = "{:g} dB"
     decodes = True
 
     def __call__(self, utterance: Utterance, random: np.random.Generator) -> dict[str, Any]:
@@ -172,10 +171,6 @@ class WhiteNoise(Corruption):
         power = np.square(wave, dtype=np.float64).mean() / 10 ** (self.strength / 10)
         noise *= np.sqrt(power / np.square(noise).mean())
         return {**utterance, "audio": ((wave + noise).astype(np.float32), rate)}
-
-    @property
-    def label(self) -> str:
-        return f"{self.strength:g} dB"
 
 
 class _FrameCorruption(Corruption):
@@ -197,14 +192,11 @@ class Blur(_FrameCorruption):
 
     title = "blur"
     strengths = (2.0, 4.0, 8.0)
+    unit = "sigma {:g} px"
 
     def change(self, frames: np.ndarray) -> np.ndarray:
         blur = ImageFilter.GaussianBlur(self.strength)
         return np.stack([np.asarray(Image.fromarray(frame).filter(blur)) for frame in frames])
-
-    @property
-    def label(self) -> str:
-        return f"sigma {self.strength:g} px"
 
 
 @CORRUPTIONS.register("black")
@@ -231,6 +223,7 @@ class FeatureNoise(Corruption):
     inputs = ("features",)
     title = "Gaussian noise"
     strengths = (0.5, 1.0, 2.0)
+    unit = "{:g} x std"
 
     scale: np.ndarray = field(repr=False, compare=False, default_factory=lambda: np.ones(1))
 
@@ -248,7 +241,3 @@ class FeatureNoise(Corruption):
         values = np.asarray(utterance[name], dtype=np.float32)
         noise = self.strength * self.scale * random.standard_normal(values.shape)
         return {**utterance, name: values + noise.astype(np.float32)}
-
-    @property
-    def label(self) -> str:
-        return f"{self.strength:g} x std"

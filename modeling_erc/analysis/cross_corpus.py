@@ -40,13 +40,7 @@ def score_across(
 
     Args:
         source: folder of a finished run, or a recipe, which is trained into `out/run` first.
-        test: name of the other corpus.
-        out: folder of the results.
-        train_dir: folder of the corpus to train on; default: the one that the run or the recipe names.
-        test_dir: folder of the other corpus.
-        test_options: options of the other corpus.
-        split: evaluated split of both corpora.
-        options: further options of `train_hf.py`, for a recipe.
+        options: further options of `train_hf.py`, for a recipe; all other arguments are the options of `cross`.
 
     Returns:
         the text of `cross.md`.

@@ -49,16 +49,13 @@ def plot_map(points: np.ndarray, labels: np.ndarray, names: Sequence[str], path:
     figure = new_figure(height=8.4)
     axes = figure.subplots()
     colours, counts = class_colours(len(names)), np.bincount(labels, minlength=len(names))
-    handles = {}
-    # Large classes first, so that they do not hide the small ones.
-    for label in np.argsort(-counts, kind="stable").tolist():
-        members = points[labels == label]
-        handles[label] = axes.scatter(
-            members[:, 0], members[:, 1], s=22, color=colours[label], alpha=0.75, linewidths=0,
-            label=plain(f"{names[label]} ({counts[label]})"),
+    for label, (name, count) in enumerate(zip(names, counts, strict=True)):
+        # Small classes are above the large ones, which would hide them.
+        axes.scatter(
+            *points[labels == label].T, s=22, color=colours[label], alpha=0.75, linewidths=0, zorder=1 / (1 + count),
+            label=plain(f"{name} ({count})"),
         )  # fmt: skip
-    legend = axes.legend(
-        handles=[handles[label] for label in range(len(names))],
+    axes.legend(
         loc="center left",
         bbox_to_anchor=(1.01, 0.5),
         fontsize=12,
@@ -66,9 +63,6 @@ def plot_map(points: np.ndarray, labels: np.ndarray, names: Sequence[str], path:
         frameon=False,
         ncols=1 + (len(names) - 1) // 24,
     )
-    for handle in legend.legend_handles:
-        if handle is not None:
-            handle.set_alpha(1)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_title(plain(title), fontsize=14)

@@ -107,11 +107,7 @@ def load_run(folder: str | Path, *, data_dir: str | Path | None = None) -> Run:
 
 
 def frozen_features(run: Run, rows: Any) -> tuple[list[CachedFeatures], list[str]]:
-    """Reads the features of frozen backbones from the feature cache; missing ones are extracted and stored there.
-
-    Returns:
-        a transform for each frozen backbone, and a line for each clip that could not be read.
-    """
+    """Applies [`cache_frozen_features`] to dialogues, with the model and the cache of a run."""
     workers = run.args.dataloader_num_workers
     return cache_frozen_features({"rows": rows}, run.model, run.processor, run.data_args.feature_folder, workers)
 

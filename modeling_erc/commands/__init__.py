@@ -22,3 +22,10 @@ def command_parser(command: str, description: str, epilog: str, **settings: Any)
         formatter_class=argparse.RawDescriptionHelpFormatter,
         **settings,
     )
+
+
+def positive(text: str) -> int:
+    """Reads the value of an option that is a number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 1")
+    return int(text)

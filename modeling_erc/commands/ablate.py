@@ -9,7 +9,7 @@ from ..configs import GRIDS, find_config, ready_names
 from ..grids.comparison import METRICS
 from ..grids.grid import cores, run_ablation
 from ..grids.spec import baseline_cell, grid_of, names_of
-from . import command_parser
+from . import command_parser, positive
 
 _EPILOG = """All other options are those of `train` (see its --help). Runs in OUT/results.jsonl are not repeated,
 so the same command continues an interrupted grid; after a change of the code, name another --out.
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--grid", help=f"ready fields and seeds: a YAML file, or one of {ready}")
     parser.add_argument("--seeds", help="number of seeds from 0 on, or a list: 3,7,11; default: the grid's, or 5")
-    parser.add_argument("--jobs", type=_positive, default=half, help=f"runs at a time (default: {half})")
+    parser.add_argument("--jobs", type=positive, default=half, help=f"runs at a time (default: {half})")
     parser.add_argument("--out", help="folder of the grid; default: runs/ablate-CONFIG-FIELDS")
     parser.add_argument("--baseline", default="", help="FIELD=VALUE,...: compare with this cell; default: the first")
     parser.add_argument("--metric", choices=METRICS, default="weighted_f1", help="metric of the differences")
@@ -73,9 +73,3 @@ def _parser() -> argparse.ArgumentParser:
         "--keep_models", action="store_true", help="keep models on disk; runs trained without it are repeated"
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return int(text)

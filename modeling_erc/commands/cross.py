@@ -1,11 +1,9 @@
 """`cross --train A --test B`: trains on one corpus and tests on another, over the emotions that they share."""
 
-import argparse
-import json
 from pathlib import Path
-from typing import Any
 
 from ..analysis.cross_corpus import score_across
+from ..training.arguments import DataArguments
 from . import command_parser
 
 
@@ -22,7 +20,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--train_dir", type=Path, help="folder of A's corpus; default: the one that A names")
     parser.add_argument("--test", required=True, metavar="B", help="name of a corpus: meld, emorynlp, ...")
     parser.add_argument("--test_dir", type=Path, help="folder of B")
-    parser.add_argument("--test_options", type=_options, metavar="JSON", help="options of B")
+    parser.add_argument("--test_options", metavar="JSON", help="options of B")
     parser.add_argument("--split", default="test", help="evaluated split of both corpora (default: %(default)s)")
     parser.add_argument(
         "--out", type=Path, help="folder of the results; default: cross/B in a run, otherwise runs/cross-A-B"
@@ -38,18 +36,8 @@ def main(argv: list[str]) -> None:
         out,
         train_dir=args.train_dir,
         test_dir=args.test_dir,
-        test_options=args.test_options,
+        test_options=DataArguments(dataset_options=args.test_options).corpus_options,
         split=args.split,
         options=others,
     )
     print(f"\n{text}\neverything is in {out}")
-
-
-def _options(text: str) -> dict[str, Any]:
-    try:
-        options = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not JSON: {error}") from error
-    if not isinstance(options, dict):
-        raise argparse.ArgumentTypeError(f'{text!r}: expected {{"option": value}}')
-    return options

@@ -3,8 +3,7 @@
 import time
 from pathlib import Path
 
-from ..modeling_erc import ErcForSequenceClassification
-from ..processing_erc import ErcProcessor
+from ..loading import load_checkpoint
 from ..serving.int8 import quantize_onnx
 from ..serving.onnx_export import TOLERANCE, OnnxExport, require_onnx, write_description
 from . import command_parser
@@ -23,19 +22,12 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--out", type=Path, help="folder of the exported files (default: CKPT/onnx)")
     args = parser.parse_args(argv)
     require_onnx()
-    try:
-        model = ErcForSequenceClassification.from_pretrained(args.checkpoint).float().eval()
-        processor = ErcProcessor.from_pretrained(args.checkpoint)
-    except OSError as error:
-        raise FileNotFoundError(
-            f"{args.checkpoint}: neither the folder of a checkpoint with its processor nor a reachable Hub id: "
-            + " ".join(str(error).split())
-        ) from error
+    model, processor = load_checkpoint(args.checkpoint)
     folder = args.out or Path(args.checkpoint) / "onnx"
     folder.mkdir(parents=True, exist_ok=True)
 
     started = time.monotonic()
-    export = OnnxExport(model, processor)
+    export = OnnxExport(model.float(), processor)
     path = folder / "model.onnx"
     export.write(path)
     result = export.compare(path)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..analysis.checkpoint_robustness import measure_robustness
 from ..analysis.corruptions import ANY
-from . import command_parser
+from . import command_parser, positive
 
 
 def main(argv: list[str]) -> None:
@@ -30,7 +30,7 @@ def main(argv: list[str]) -> None:
     )
     parser.add_argument("--split", default="test", help="evaluated split (default: %(default)s)")
     parser.add_argument(
-        "--seeds", type=_count, default=3, help="number of draws of the corrupted utterances (default: %(default)s)"
+        "--seeds", type=positive, default=3, help="number of draws of the corrupted utterances (default: %(default)s)"
     )
     parser.add_argument("--data_dir", type=Path, help="folder of the corpus, if it was moved")
     parser.add_argument("--out", type=Path, help="folder of the results (default: robustness/ in the first checkpoint)")
@@ -57,9 +57,3 @@ def _shares(text: str) -> tuple[float, ...]:
     if not all(0 <= share <= 1 for share in shares):
         raise argparse.ArgumentTypeError(f"{text!r}: shares are from 0 to 1")
     return shares
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 1")
-    return int(text)

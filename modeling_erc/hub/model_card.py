@@ -60,7 +60,13 @@ def write_model_card(folder: Path) -> Path:
             "split", {split: [scores[key] for key in METRIC_TITLES] for split, scores in metrics.items()}
         ),
         last_split=last_split,
-        per_class=class_table(last["per_class"]),
+        per_class=markdown_table(
+            ["class", "precision", "recall", "F1", "utterances"],
+            [
+                [name, *(f"{scores[key]:.3f}" for key in ("precision", "recall", "f1")), scores["support"]]
+                for name, scores in last["per_class"].items()
+            ],
+        ),
         limits=limits(folder),
         backbones={modality: _backbone(source) for modality, source in facts.backbones.items()},
         settings=yaml.safe_dump(public_settings(facts.settings)).strip(),
@@ -111,15 +117,6 @@ def score_table(name: str, rows: dict[Any, list[float]]) -> str:
     return markdown_table(
         [name, *METRIC_TITLES.values()], [[key, *(f"{score:.4f}" for score in scores)] for key, scores in rows.items()]
     )
-
-
-def class_table(per_class: dict[str, dict[str, float]]) -> str:
-    """Returns a Markdown table with a row for each class."""
-    rows = [
-        [name, *(f"{scores[key]:.3f}" for key in ("precision", "recall", "f1")), scores["support"]]
-        for name, scores in per_class.items()
-    ]
-    return markdown_table(["class", "precision", "recall", "F1", "utterances"], rows)
 
 
 def limits(folder: Path) -> str:

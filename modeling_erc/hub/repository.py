@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import yaml
 from huggingface_hub import HfApi
@@ -165,18 +165,18 @@ class HubRepository:
             except (httpx.HTTPError, OfflineModeIsEnabled, LocalTokenNotFoundError, json.JSONDecodeError) as error:
                 pause = None if wait is None else _pause(error, wait)
                 if pause is None:
-                    self._refuse(error)
+                    raise PushError(
+                        f"{self.repo_id} was not pushed: {self._describe(error)}. {self._remedy(error)}".strip()
+                    ) from error
                 logger.warning(f"{self.repo_id}: {self._describe(error)}; trying again in {pause:g} s")
                 time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
-    def _refuse(self, error: Exception) -> NoReturn:
-        status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
-        if status is None:
-            remedy = f"Is {self.api.endpoint} the Hub (HF_ENDPOINT), and can this machine reach it?"
-        else:
-            remedy = REMEDIES.get(status, "Try again later" if status >= 500 else "")
-        raise PushError(f"{self.repo_id} was not pushed: {self._describe(error)}. {remedy}".strip()) from error
+    def _remedy(self, error: Exception) -> str:
+        if not isinstance(error, HfHubHTTPError):
+            return f"Is {self.api.endpoint} the Hub (HF_ENDPOINT), and can this machine reach it?"
+        status = error.response.status_code
+        return REMEDIES.get(status, "Try again later" if status >= 500 else "")
 
     def _describe(self, error: Exception) -> str:
         """Returns an error on one line, without the token, which a library or the Hub may repeat."""

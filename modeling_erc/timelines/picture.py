@@ -9,26 +9,22 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # writes files without a display
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MultipleLocator
 
+from ..figures import DPI, INK, WIDTH, new_figure
 from .colours import emotion_colours
 from .timeline import Turn
 
-WIDTH, DPI = 12.8, 100  # inches, 1280 pixels wide
 MARGIN, HEAD, GAP = 0.25, 0.95, 0.52  # inches: side margin, title and legend, time axis below each row
 # With more turns than `MOST_WORDS` the figure is an overview of blocks without text.
 MOST_WORDS, TURNS_A_ROW, BLOCKS_A_ROW, MOST_ROWS, MOST_LANES = 100, 10, 40, 20, 7
 SPANS = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 450, 600, 900, 1200, 1800, 3600)
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
 OTHERS = "others"
-INK, FAINT = "#1f2d3d", "#6b7683"
+FAINT = "#6b7683"
 LETTER, BOLD = 0.0078, 0.0088  # mean width of a letter in inches, per point of font size
 
 
@@ -83,7 +79,8 @@ def plot_timeline(turns: Sequence[Turn], path: str | Path, *, title: str = "Emot
     drawn = [(row, inside) for row, inside in drawn if inside]  # long silences are left out
     heights = [style.lane * len({block.lane for block in inside}) for _, inside in drawn]
     total = HEAD + sum(heights) + GAP * len(heights)
-    figure = plt.figure(figsize=(WIDTH, total))
+    figure = new_figure(height=total)
+    figure.set_layout_engine("none")  # everything is placed in inches
     colours = emotion_colours(list(turns[0].scores))
     _draw_head(figure, turns, colours, title, total)
     top = total - HEAD
@@ -96,8 +93,7 @@ def plot_timeline(turns: Sequence[Turn], path: str | Path, *, title: str = "Emot
         for place, lane in enumerate(present):
             _draw_blocks(axes, [block for block in inside if block.lane == lane], place, style, colours, scale)
         top -= height + GAP
-    figure.savefig(path, dpi=DPI, facecolor="white")
-    plt.close(figure)
+    figure.savefig(path, dpi=DPI)
 
 
 def _blocks(turns: Sequence[Turn], timed: bool) -> list[Block]:
@@ -154,10 +150,6 @@ def _draw_head(figure: Figure, turns: Sequence[Turn], colours: dict[str, str], t
         frameon=False,
         borderpad=0,
         borderaxespad=0,
-        handlelength=1.1,
-        handleheight=1.0,
-        handletextpad=0.5,
-        columnspacing=1.6,
         labelcolor=INK,
     )
     for text in legend.get_texts():
@@ -179,10 +171,8 @@ def _draw_lanes(axes: Axes, lanes: Sequence[str], style: Style) -> None:
 
 
 def _draw_clock(axes: Axes, row: tuple[float, float], timed: bool) -> None:
-    tick = _tick(row[1] - row[0])
-    first = tick * math.ceil(row[0] / tick - 1e-9)
-    places = [first + tick * index for index in range(int((row[1] - first) / tick + 1e-9) + 1)]
-    axes.set_xticks(places, [_clock(place) if timed else f"{place:g}" for place in places])
+    axes.xaxis.set_major_locator(MultipleLocator(_tick(row[1] - row[0])))
+    axes.xaxis.set_major_formatter(lambda place, _: _clock(place) if timed else f"{place:g}")
     axes.tick_params(axis="x", labelsize=9, labelcolor=FAINT, color="#b9c0c8", length=3)
     axes.grid(axis="x", color="#eef1f4", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -204,7 +194,7 @@ def _draw_blocks(
     widths = [max(block.end - block.start, 0.02 / scale) for block in blocks]
     strong = [colours[block.turn.label] for block in blocks]
     edge: dict[str, Any] = {"align": "edge", "edgecolor": "white", "linewidth": 0.8 if style.words else 0.3}
-    axes.bar(starts, style.block, widths, bottom, color=[_tint(colour) for colour in strong], **edge)
+    axes.bar(starts, style.block, widths, bottom, color=strong, alpha=0.25, **edge)
     axes.bar(starts, [style.block * b.turn.score for b in blocks], widths, bottom, color=strong, **edge)
     ends = [*starts[1:], axes.get_xlim()[1]]
     for block, width, following in zip(blocks, widths, ends, strict=True):
@@ -218,18 +208,7 @@ def _draw_blocks(
                 *spot, tag, fontsize=9, fontweight="bold", color=colour, va="bottom", clip_on=True, parse_math=False
             )
         if style.words and block.turn.text:
-            room = max(inches, (following - block.start) * scale - 0.1)
-            words = _wrapped(block.turn.text, int(room / (LETTER * 8)), lines=3)
+            room = int(max(inches, (following - block.start) * scale - 0.1) / (LETTER * 8))
+            words = textwrap.wrap(block.turn.text, room, max_lines=3, placeholder=" …") if room >= 6 else []
             spot = (block.start + 0.02 / scale, bottom - 0.04)
-            axes.text(*spot, words, fontsize=8, color=INK, va="top", linespacing=1.05, parse_math=False)
-
-
-def _wrapped(text: str, width: int, lines: int) -> str:
-    if width < 6:
-        return ""
-    return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …"))
-
-
-def _tint(colour: str) -> tuple[float, float, float]:
-    red, green, blue = (1 - 0.25 * (1 - part) for part in to_rgb(colour))
-    return red, green, blue
+            axes.text(*spot, "\n".join(words), fontsize=8, color=INK, va="top", linespacing=1.05, parse_math=False)

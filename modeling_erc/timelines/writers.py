@@ -1,6 +1,7 @@
 """Writes timelines as CSV, JSON, WebVTT or PNG; a registry has the writer of each file suffix."""
 
 import csv
+import html
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -89,4 +90,4 @@ def clock(seconds: float) -> str:
 
 def escape(text: str) -> str:
     """Returns text on one line, escaped so that WebVTT reads no tag and no times in it."""
-    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return html.escape(" ".join(text.split()), quote=False)

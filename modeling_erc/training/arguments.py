@@ -65,9 +65,9 @@ class DataArguments:
         try:
             options = json.loads(given) if isinstance(given, str) else given
         except json.JSONDecodeError as error:
-            raise ValueError(f"--dataset_options {given!r} is not JSON: {error}") from error
+            raise ValueError(f"dataset_options: {given!r} is not JSON: {error}") from error
         if not isinstance(options, dict):
-            raise ValueError(f'--dataset_options {given!r}: expected {{"option": value}}')
+            raise ValueError(f'dataset_options: {given!r}: expected {{"option": value}}')
         return options
 
     @property
@@ -311,14 +311,9 @@ def shown_command(argv: list[str], token: str | None = None) -> str:
         name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
         if name:
             option = name[2:].replace("-", "_")
-        shown.append(name if name and not equals else name + equals + _shown_value(option, value))
+        # A value before any option is the recipe.
+        public_value = _HIDDEN.get(option) or str(public(value)) if option else Path(value).name
+        shown.append(name if name and not equals else name + equals + public_value)
     if token:
         shown = [word.replace(token, "TOKEN") for word in shown]
     return shlex.join(["accelerate", "launch", "train_hf.py", *shown])
-
-
-def _shown_value(option: str, value: str) -> str:
-    """Returns a value without folders; a value before any option is the recipe."""
-    if not option:
-        return Path(value).name
-    return _HIDDEN.get(option) or str(public(value))

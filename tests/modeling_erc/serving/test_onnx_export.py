@@ -135,7 +135,7 @@ def test_text_and_audio_of_any_length_without_pytorch(
 
 
 def test_a_folder_without_a_checkpoint_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=f"{tmp_path}: neither the folder of a checkpoint"):
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path}: neither a folder that train_hf.py wrote"):
         command.main([str(tmp_path), "--onnx"])
 
 
