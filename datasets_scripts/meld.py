@@ -30,6 +30,7 @@ class Meld(ErcBuilder):
     root/test_sent_emo.csv    root/output_repeated_splits_test/...       or under root/test/
     ```
 
+    Clips whose audio was extracted as `.wav`, with the same names and in the same folders, take the audio from there.
     A clip is one utterance, so `start` and `end` are None; StartTime and EndTime of the CSV are times in the episode.
 
     Raises:
@@ -40,33 +41,37 @@ class Meld(ErcBuilder):
 
     HOMEPAGE: ClassVar[str] = "https://github.com/declare-lab/MELD"
     LICENSE: ClassVar[str] = "GPL-3.0 for the annotations; the clips are of a television series, whose owners hold them"
-    # A clip holds both picture and sound.
-    GAPS: ClassVar[dict[str, str]] = {"text": "text", "video_path": "clip", "label": "label"}
+    # A clip holds both picture and sound; without its sound it is not there at all.
+    GAPS: ClassVar[dict[str, str]] = {"text": "text", "audio_path": "clip", "label": "label"}
     label_set = LABEL_SETS["meld"]
 
     @classmethod
     def raw_files(cls, root: Path) -> list[Path]:
         """Returns the three CSVs and every clip."""
-        clips = (clip for split in cls.SPLITS for clip in find_clips(root, split).values())
+        endings = (".mp4", ".wav")
+        clips = (
+            clip for split in cls.SPLITS for ending in endings for clip in find_clips(root, split, ending).values()
+        )
         return [*find_tables(root).values(), *clips]
 
     def dialogues(self, split: str) -> Iterator[Dialogue]:
         """Yields the dialogues of a split in the order of the CSV, their utterances in the order of their ids."""
-        clips = find_clips(self.root, split)
+        videos, sounds = (find_clips(self.root, split, ending) for ending in (".mp4", ".wav"))
         rows = read_csv(find_tables(self.root)[split], COLUMNS, "take it from declare-lab/MELD unchanged")
         for dialogue, members in group_rows(rows, lambda row: whole_numbers(row, IDS)[0]):
             by_id = index_rows(members, lambda row: whole_numbers(row, IDS)[1], f"Dialogue_ID {dialogue}, Utterance_ID")
-            utterances = [self._utterance(n, by_id[n], clips.get((dialogue, n))) for n in sorted(by_id)]
+            keys = {number: (dialogue, number) for number in sorted(by_id)}
+            utterances = [self._utterance(n, by_id[n], videos.get(key), sounds.get(key)) for n, key in keys.items()]
             yield Dialogue(dialogue_id=f"{split}_{dialogue}", utterances=utterances)
 
-    def _utterance(self, number: int, row: Row, clip: Path | None) -> Utterance:
-        media = None if clip is None else str(clip)
+    def _utterance(self, number: int, row: Row, video: Path | None, sound: Path | None) -> Utterance:
+        audio = sound or video
         return Utterance(
             utterance_id=str(number),
             speaker=self.clean(row.cells["Speaker"]),
             text=self.clean(row.cells["Utterance"]) or None,
-            audio_path=media,
-            video_path=media,
+            audio_path=None if audio is None else str(audio),
+            video_path=None if video is None else str(video),
             label=class_of(row, "Emotion", READER),
         )
 
@@ -78,11 +83,11 @@ def find_tables(root: Path) -> dict[str, Path]:
     return find_split_files(root, candidates, "MELD", remedy)
 
 
-def find_clips(root: Path, split: str) -> dict[tuple[int, int], Path]:
-    """Returns the clips of a split by (dialogue id, utterance id)."""
+def find_clips(root: Path, split: str, ending: str) -> dict[tuple[int, int], Path]:
+    """Returns the files of a split with an ending, `.mp4` or `.wav`, by (dialogue id, utterance id)."""
     clips: dict[tuple[int, int], Path] = {}
     for folder in (root / CLIP_FOLDERS[split], root / split / CLIP_FOLDERS[split]):
-        for name, clip in files_in(folder, ".mp4").items():
+        for name, clip in files_in(folder, ending).items():
             match = CLIP_NAME.fullmatch(name)
             if match:
                 clips.setdefault((int(match[1]), int(match[2])), clip)

@@ -347,6 +347,44 @@ def test_overwrite_starts_again(train: Train, tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "of_the_first_run.txt").exists()
 
 
+@pytest.mark.parametrize("broken", ["train row", "no dev", "option"])
+def test_a_broken_corpus_leaves_the_run_that_would_be_overwritten(
+    train: Train, words_alone: Path, tmp_path: Path, broken: str
+) -> None:
+    train("--output_dir", "run")
+    before = content(tmp_path / "run")
+    words = ["--output_dir", "run", "--overwrite"]
+    corpus = shutil.copytree(words_alone, tmp_path / "broken")
+    if broken == "train row":
+        edit(corpus / "train_sent_emo.csv", lambda rows: rows[3].__setitem__(EMOTION, "bored"))
+    elif broken == "no dev":
+        (corpus / "dev_sent_emo.csv").write_text((corpus / "dev_sent_emo.csv").read_text().splitlines()[0] + "\n")
+    else:
+        words += ["--fusion", "joint"]
+    with pytest.raises(ValueError):
+        train(*words, data_dir=corpus)
+    assert content(tmp_path / "run") == before
+
+
+def test_a_table_without_dev_and_test_is_drawn_or_stops_before_training(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"d{i},{'AB'[i % 2]},word {i},{'joy' if i % 3 else 'anger'}" for i in range(12)]
+    (tmp_path / "t.csv").write_text("\n".join(["dialogue_id,speaker,text,label", *rows]) + "\n")
+    words = ["--dataset", "table", "--output_dir", "run"]
+    train(*words, data_dir=tmp_path / "t.csv")
+    note = json.loads((tmp_path / "run" / "run.json").read_text())["split_note"]
+    assert "test and dev drawn by seed 0" in note
+    assert capsys.readouterr().out.count(note) == 1
+    before = content(tmp_path / "run")
+    (tmp_path / "t.csv").write_text("\n".join(["dialogue_id,speaker,text,label", *rows[:1]]) + "\n")
+    with pytest.raises(
+        ValueError, match=r"no dialogue in dev, test \(dialogues: train 1; no test and no dev, and too few"
+    ):
+        train(*words, "--overwrite", data_dir=tmp_path / "t.csv")
+    assert content(tmp_path / "run") == before
+
+
 def test_frozen_features_are_extracted_in_the_first_run_only(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

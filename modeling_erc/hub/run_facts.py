@@ -43,6 +43,7 @@ class RunFacts:
         backbones: source of each modality's backbone: a Hub id, a folder, or `tiny` for an untrained one. A modality
             with precomputed features has none.
         settings: settings that differ from their defaults.
+        split_note: a sentence about how missing splits were drawn, empty if none was.
         cost: cost of the whole run.
     """
 
@@ -60,6 +61,7 @@ class RunFacts:
     seed: int
     backbones: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    split_note: str = ""
     cost: Cost | None = None
 
     def save(self, folder: Path) -> None:

@@ -114,7 +114,7 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def prepare_run_folder(args: ErcTrainingArguments, stem: str) -> str | None:
-    """Sets `args.output_dir` and makes the folder.
+    """Sets `args.output_dir` and makes the folder; an old run stays until `delete_old_run`.
 
     Args:
         args: reads `output_dir`, `resume` and `overwrite`; without an `output_dir` it becomes `runs/<stem>-001` or the
@@ -144,15 +144,25 @@ def prepare_run_folder(args: ErcTrainingArguments, stem: str) -> str | None:
         if args.process_index == 0 and folder.exists() and any(folder.iterdir()):
             if args.overwrite and not _holds_run(folder):
                 raise RunFolderError(f"{folder} holds no run: --overwrite deletes runs only, name another folder")
-            if args.overwrite:
-                shutil.rmtree(folder)
-            elif not args.resume:
+            if not (args.overwrite or args.resume):
                 raise RunFolderError(
                     f"{folder} is not empty: add --resume to continue that run, --overwrite to delete it, "
                     "or name another --output_dir"
                 )
         folder.mkdir(parents=True, exist_ok=True)
     return _last_complete(folder) if args.resume else None
+
+
+def delete_old_run(args: ErcTrainingArguments) -> None:
+    """Deletes the run that `--overwrite` replaces, in the folder that `prepare_run_folder` checked.
+
+    Call it right before training, after everything that can fail early.
+    """
+    if args.overwrite and args.as_given["output_dir"] is not None:
+        with args.main_process_first(desc="old run"):
+            if args.process_index == 0:
+                shutil.rmtree(str(args.output_dir))
+                Path(str(args.output_dir)).mkdir()
 
 
 def _make_numbered(stem: str) -> Path:

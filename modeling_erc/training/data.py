@@ -1,6 +1,6 @@
 """From the corpus to a batch: loading the splits, transforming utterances, collating dialogues."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import soxr
@@ -8,8 +8,9 @@ import torch
 
 from datasets_scripts import DialogueRows, known_options, load_erc_dataset
 
+from ..configuration_erc import MODALITIES
 from ..losses_erc import IGNORE_INDEX
-from ..processing_erc import ErcProcessor
+from ..processing_erc import ErcProcessor, only
 from .arguments import DataArguments
 
 
@@ -28,6 +29,51 @@ def load_corpus(data_args: DataArguments, seed: int) -> dict[str, DialogueRows]:
         options = {"dev_seed": seed, **options}
     splits = load_erc_dataset(data_args.dataset, data_args.data_dir, **options)
     return {name: DialogueRows(split) for name, split in splits.items()}
+
+
+def check_splits(splits: Mapping[str, DialogueRows]) -> None:
+    """Raises `ValueError` where train, dev or test has no dialogue: training chooses by dev and reports test."""
+    missing = [name for name in ("train", "dev", "test") if not len(splits.get(name, ()))]
+    if missing:
+        sizes = ", ".join(f"{name} {len(rows)}" for name, rows in splits.items())
+        note = next((f"; {rows.split_note}" for rows in splits.values() if rows.split_note), "")
+        raise ValueError(
+            f"the corpus has no dialogue in {', '.join(missing)} (dialogues: {sizes or 'none'}{note}): add one, or for "
+            "a table more training dialogues to draw them from, and leave split_by at auto, dialogue or speaker"
+        )
+
+
+# Number of clips of each modality that are decoded before training.
+SAMPLED_CLIPS = 32
+
+
+def check_media(rows: Iterable[Mapping[str, Any]], processor: ErcProcessor) -> None:
+    """Decodes a sample of the clips, spread over the training split, before a run that would ignore broken ones.
+
+    Args:
+        rows: dialogues of the training split.
+        processor: decodes the modalities that the run uses.
+
+    Raises:
+        ValueError: more than half of the sampled clips of a modality cannot be decoded; the message names the first
+            three and the reasons.
+    """
+    decoders = {"audio": processor.feature_extractor, "vision": processor.image_processor}
+    clips: dict[str, list[Mapping[str, Any]]] = {name: [] for name, decoder in decoders.items() if decoder is not None}
+    for row in rows if clips else ():
+        for utterance in row["utterances"]:
+            for modality in clips:
+                if utterance.get(MODALITIES[modality].column) is not None:
+                    clips[modality].append(utterance)
+    for modality, found in clips.items():
+        count = min(len(found), SAMPLED_CLIPS)
+        sample = [found[i * len(found) // count] for i in range(count)]
+        problems = [p for utterance in sample for p in processor.encode([[only([modality], dict(utterance))]])[1]]
+        if len(problems) > count / 2:
+            raise ValueError(
+                f"{len(problems)} of {count} sampled {modality} clips of the training split cannot be decoded: "
+                f"{'; '.join(problems[:3])}. Repair the files, or leave {modality} out of --modalities"
+            )
 
 
 # Changes the utterances of a dialogue before they are encoded, such as the feature cache.

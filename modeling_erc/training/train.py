@@ -15,8 +15,8 @@ from ..hub.repository import HubRepository
 from ..hub.run_facts import METRIC_TITLES, RunFacts
 from .arguments import ErcArgumentParser, changed_settings, shown_command
 from .build import build, class_weights
-from .checkpoints import prepare_run_folder
-from .data import ErcCollator, SpeedPerturbation, load_corpus
+from .checkpoints import delete_old_run, prepare_run_folder
+from .data import ErcCollator, SpeedPerturbation, check_media, check_splits, load_corpus
 from .frame_augmentation import FrameAugmentation
 from .report import write_report
 from .trainer import ErcTrainer
@@ -42,12 +42,14 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
     # 2. Load the corpus, one row per dialogue. The first process prepares it, the others read the result.
     with args.main_process_first(desc="preparing the corpus"):
         splits = load_corpus(data_args, args.seed)
+    check_splits(splits)
     labels = label_names(splits["train"])
 
     # 3. Build the model and its processor, with pretrained or untrained backbones.
     model, processor = build(model_args, data_args, splits, labels)
     config = model.config
     config.class_weights = class_weights(splits["train"], len(labels), args.class_weighting)
+    check_media(splits["train"], processor)
 
     # 4. Prepare the run's folder and, for a push, the repository: a refusal of the Hub must come before hours of work.
     checkpoint = prepare_run_folder(args, stem=config_path.stem)
@@ -74,6 +76,7 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
         processing_class=processor,
     )
     trainer.media_problems.update(media_problems)
+    delete_old_run(args)
     initial = trained_weights(model) if model_args.trained_share < 1 else {}
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint)
@@ -96,6 +99,7 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
         seed=args.seed,
         backbones={m: getattr(model_args, f"{m}_encoder") for m in model.erc_model.encoders},
         settings=settings,
+        split_note=splits["train"].split_note,
         cost=meter.read(),
     )
     metrics = write_report(trainer, {name: splits[name] for name in ("dev", "test")}, labels, settings, facts)
@@ -103,6 +107,8 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
     if trainer.is_world_process_zero():
         for split, scores in metrics.items():
             print(f"{split}: " + "  ".join(f"{name} {scores[name]:.4f}" for name in METRIC_TITLES))
+        if facts.split_note:
+            print(f"splits: {facts.split_note}")
         print(f"everything is in {args.output_dir}")
 
     # 8. Push the run; its checkpoints were pushed during training.

@@ -84,6 +84,19 @@ def test_clips_are_found_by_name_and_other_files_are_none(root: Path) -> None:
     assert all(turn["audio_path"] == turn["video_path"] for turn in rows.values())
 
 
+def test_extracted_wav_files_are_the_audio(root: Path) -> None:
+    folder = root / "train_splits"
+    write_clips(folder, "dia0_utt0.wav", "dia0_utt3.wav", "dia0_utt3.mp4", "dia2_utt1.mp4", "._dia2_utt1.wav")
+    wanted = {
+        "train_0/0": ("dia0_utt0.wav", None),
+        "train_0/3": ("dia0_utt3.wav", "dia0_utt3.mp4"),
+        "train_2/1": ("dia2_utt1.mp4", "dia2_utt1.mp4"),
+    }
+    found = {key: (turn["audio_path"], turn["video_path"]) for key, turn in turns(root).items()}
+    assert found == {key: tuple(name and str(folder / name) for name in names) for key, names in wanted.items()}
+    assert folder / "dia0_utt0.wav" in Meld.raw_files(root)
+
+
 def test_links_that_lead_nowhere_and_folders_are_no_clips(root: Path) -> None:
     clips = root / "train_splits"
     write_clips(clips, "dia0_utt3.mp4")

@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 
 from modeling_erc.training import ErcTrainingArguments, RunFolderError, prepare_run_folder
-from modeling_erc.training.checkpoints import CheckpointError, checkpoints_of, fault_of, rotate, seal, writing
+from modeling_erc.training.checkpoints import (
+    CheckpointError,
+    checkpoints_of,
+    delete_old_run,
+    fault_of,
+    rotate,
+    seal,
+    writing,
+)
 
 
 def make(run: Path, step: int, sealed: bool = True) -> Path:
@@ -151,8 +159,12 @@ def test_a_folder_in_use_is_refused_and_nothing_is_deleted(run: Path) -> None:
     assert everything_in(run) == before
 
 
-def test_overwrite_deletes_the_run(run: Path) -> None:
-    assert prepare_run_folder(arguments(output_dir=str(run), overwrite=True), stem="demo") is None
+def test_overwrite_deletes_the_run_only_when_training_starts(run: Path) -> None:
+    before = everything_in(run)
+    args = arguments(output_dir=str(run), overwrite=True)
+    assert prepare_run_folder(args, stem="demo") is None
+    assert everything_in(run) == before
+    delete_old_run(args)
     assert run.is_dir()
     assert everything_in(run) == {}
 

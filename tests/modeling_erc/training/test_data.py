@@ -6,10 +6,13 @@ from typing import Any
 import datasets
 import numpy as np
 import pytest
+import soundfile
 import torch
 
+from modeling_erc.processing_erc import ErcProcessor
 from modeling_erc.training import DataArguments, ErcCollator, load_corpus
-from modeling_erc.training.data import SpeedPerturbation
+from modeling_erc.training.data import SAMPLED_CLIPS, SpeedPerturbation, check_media
+from modeling_erc.training.tiny_backbones import FRESH
 
 CORPUS = Path(__file__).parents[3].parent / "shared" / "data" / "cmu_mosi"
 LABELS = ["neutral", "joy", "anger"]
@@ -131,3 +134,50 @@ def test_it_can_be_pickled_for_a_worker(rows: datasets.DatasetDict, make_parts: 
     there = pickle.loads(pickle.dumps(collator))
     batch, copy = collator(list(rows["train"])), there(list(rows["train"]))
     assert all(torch.equal(batch[name], copy[name]) for name in batch if isinstance(batch[name], torch.Tensor))
+
+
+def spoken(tmp_path: Path, usable: int, broken: int) -> list[dict[str, Any]]:
+    """Writes clips, the broken ones first, and returns a dialogue for each."""
+    rows = []
+    for i in range(usable + broken):
+        path = tmp_path / f"{i}.wav"
+        if i < broken:
+            path.write_bytes(b"<html>not found</html>")
+        else:
+            soundfile.write(path, tone(), RATE)
+        rows.append({"utterances": [{"speaker": "A", "text": "Hi.", "audio_path": str(path), "video_path": "no.mp4"}]})
+    return rows
+
+
+@pytest.fixture(scope="module")
+def listener() -> ErcProcessor:
+    return ErcProcessor(feature_extractor=FRESH["audio"]([])[1], modalities=["audio"])
+
+
+def test_a_modality_that_is_mostly_broken_stops_the_run(tmp_path: Path, listener: ErcProcessor) -> None:
+    with pytest.raises(
+        ValueError, match=r"4 of 6 sampled audio clips .*0\.wav.*1\.wav.*2\.wav.*--modalities"
+    ) as caught:
+        check_media(spoken(tmp_path, usable=2, broken=4), listener)
+    assert "3.wav" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("usable", "broken"), [(2, 2), (0, 0), (3, 1)])
+def test_some_broken_clips_and_other_modalities_stop_nothing(
+    tmp_path: Path, listener: ErcProcessor, usable: int, broken: int
+) -> None:
+    check_media(spoken(tmp_path, usable, broken), listener)
+
+
+def test_the_sample_is_spread_over_the_split(tmp_path: Path, listener: ErcProcessor) -> None:
+    # The first 40 of 100 clips are broken: the first 32 alone would stop the run.
+    assert SAMPLED_CLIPS == 32
+    check_media(spoken(tmp_path, usable=60, broken=40), listener)
+
+
+def test_pictures_are_checked_too(tmp_path: Path) -> None:
+    watcher = ErcProcessor(image_processor=FRESH["vision"]([])[1], modalities=["vision"])
+    clip = tmp_path / "face.mp4"
+    clip.write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(ValueError, match=r"1 of 1 sampled vision clips .*face\.mp4"):
+        check_media([{"utterances": [{"speaker": "A", "video_path": str(clip)}]}], watcher)
