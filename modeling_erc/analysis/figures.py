@@ -51,9 +51,9 @@ def plot_map(points: np.ndarray, labels: np.ndarray, names: Sequence[str], path:
     colours, counts = class_colours(len(names)), np.bincount(labels, minlength=len(names))
     for label, (name, count) in enumerate(zip(names, counts, strict=True)):
         x, y = points[labels == label].T
-        style = {"s": 22, "color": colours[label], "alpha": 0.75, "linewidths": 0}
         # Small classes are above the large ones, which would hide them.
-        axes.scatter(x, y, zorder=1 / (1 + count), label=plain(f"{name} ({count})"), **style)
+        text, above = plain(f"{name} ({count})"), 1 / (1 + count)
+        axes.scatter(x, y, 22, color=colours[label], alpha=0.75, linewidths=0, zorder=above, label=text)
     axes.legend(
         loc="center left",
         bbox_to_anchor=(1.01, 0.5),
