@@ -4,8 +4,17 @@ from typing import Any
 
 import pytest
 
-from modeling_erc.training import ErcTrainingArguments, RunFolderError, prepare_run_folder
-from modeling_erc.training.checkpoints import CheckpointError, checkpoints_of, fault_of, rotate, seal, writing
+from modeling_erc.training import ErcTrainingArguments
+from modeling_erc.training.checkpoints import (
+    CheckpointError,
+    RunFolderError,
+    checkpoints_of,
+    fault_of,
+    prepare_run_folder,
+    rotate,
+    seal,
+    writing,
+)
 
 
 def make(run: Path, step: int, sealed: bool = True) -> Path:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from modeling_erc.training import DataArguments, ErcCollator, load_corpus
-from modeling_erc.training.data import SpeedPerturbation
+from modeling_erc.training import ErcCollator
+from modeling_erc.training.arguments import DataArguments
+from modeling_erc.training.data import SpeedPerturbation, load_corpus
 
 CORPUS = Path(__file__).parents[3].parent / "shared" / "data" / "cmu_mosi"
 LABELS = ["neutral", "joy", "anger"]
