@@ -51,8 +51,9 @@ def plot_map(points: np.ndarray, labels: np.ndarray, names: Sequence[str], path:
     colours, counts = class_colours(len(names)), np.bincount(labels, minlength=len(names))
     for label, (name, count) in enumerate(zip(names, counts, strict=True)):
         # Small classes are above the large ones, which would hide them.
+        members = points[labels == label]
         axes.scatter(
-            *points[labels == label].T, s=22, color=colours[label], alpha=0.75, linewidths=0, zorder=1 / (1 + count),
+            members[:, 0], members[:, 1], s=22, color=colours[label], alpha=0.75, linewidths=0, zorder=1 / (1 + count),
             label=plain(f"{name} ({count})"),
         )  # fmt: skip
     axes.legend(
