@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
         sys.exit(f"{type(error).__name__}: {error}")
     except OSError as error:
         # Imported here, since `--help` and a mistyped command should not wait for the imports of training.
-        from .training import CheckpointError
+        from .training.checkpoints import CheckpointError
 
         if not isinstance(error, CheckpointError):
             raise

@@ -20,8 +20,7 @@ import yaml
 from safetensors.torch import load_file
 
 import train_hf
-from modeling_erc.training import CheckpointError
-from modeling_erc.training.checkpoints import checkpoints_of, complete_checkpoints, fault_of
+from modeling_erc.training.checkpoints import CheckpointError, checkpoints_of, complete_checkpoints, fault_of
 from modeling_erc.training.train import main as train_main
 from tests.small_run import offline_home
 

@@ -14,15 +14,11 @@ BINS = 15
 
 @dataclass
 class Evaluated:
-    """Predictions of a model for the n utterances of a split, dialogue by dialogue in spoken order.
+    """Predictions of a model for the n utterances of a split; arrays without a description are as in `Prediction`.
 
     Args:
         name: the split.
         class_names: in the order of the logits.
-        logits: `(n, classes)`.
-        labels: `(n,)` class indices, -100 where an utterance has none.
-        dialogue: `(n,)` index of the utterance's dialogue.
-        position: `(n,)` index of the utterance in its dialogue, from 0.
         vectors: `(n, width)` embeddings.
         utterances: n utterances of the schema, each with its `dialogue_id`.
         train_counts: `(classes,)` labelled utterances in training.

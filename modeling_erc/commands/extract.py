@@ -7,7 +7,8 @@ from transformers import set_seed
 from datasets_scripts import label_names
 
 from ..features.feature_cache import cache_frozen_features
-from ..training import ErcArgumentParser, build, load_corpus
+from ..training import ErcArgumentParser, build
+from ..training.data import load_corpus
 
 DEFAULT_CONFIG = "meld_text"
 

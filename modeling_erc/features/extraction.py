@@ -27,20 +27,11 @@ SORTED_PIECES = 1024
 
 
 class Piece(NamedTuple):
-    """Utterances that are encoded together, their keys, and a flag for each that the store lacks."""
+    """Utterances that are encoded together, their keys, and the number of them that the store lacks."""
 
     utterances: list[dict[str, Any]]
     keys: list[str]
-    wanted: list[bool]
-
-
-class Batch(NamedTuple):
-    """The output of a worker: model inputs, keys of the utterances in them, number of utterances read, and problems."""
-
-    inputs: dict[str, Tensor]
-    keys: list[str]
-    done: int
-    problems: list[str]
+    missing: int
 
 
 @torch.inference_mode()
@@ -60,7 +51,7 @@ def extract(
         One line for each clip that could not be used.
     """
     state = PartialState()
-    missing = sum(sum(piece.wanted) for piece in missing_pieces(splits, cached))
+    missing = sum(piece.missing for piece in missing_pieces(splits, cached))
     problems: list[str] = []
     if missing:
         encoder = model.erc_model.encoder(cached.modality)
@@ -71,14 +62,14 @@ def extract(
         workers = 0 if cached.modality == "text" else num_workers
         waiting: dict[str, Tensor] = {}
         bar = tqdm(total=missing, desc=f"{cached.modality} features", unit="utt", disable=not state.is_main_process)
-        for batch in DataLoader(batches, batch_size=None, num_workers=workers):
-            problems += batch.problems
-            if batch.inputs:
-                tokens, mask = encoder(**{name: value.to(model.device) for name, value in batch.inputs.items()})
-                for key, row, own in zip(batch.keys, tokens.cpu(), mask.cpu(), strict=True):
+        for inputs, keys, done, unusable in DataLoader(batches, batch_size=None, num_workers=workers):
+            problems += unusable
+            if inputs:
+                tokens, mask = encoder(**{name: value.to(model.device) for name, value in inputs.items()})
+                for key, row, own in zip(keys, tokens.cpu(), mask.cpu(), strict=True):
                     waiting[key] = row[..., own, :].clone()
             # The bar assumes that the other processes are equally far.
-            bar.update(min(batch.done * state.num_processes, missing - bar.n))
+            bar.update(min(done * state.num_processes, missing - bar.n))
             if sum(value.nbytes for value in waiting.values()) >= SHARD_BYTES:
                 cached.store.write(waiting)
                 waiting = {}
@@ -94,7 +85,7 @@ def extract(
 
 
 class _Batches(IterableDataset):
-    """Batches of inputs of one process, sharded across its workers."""
+    """Batches of one process, sharded across its workers: inputs, keys, number of utterances read, and problems."""
 
     def __init__(
         self,
@@ -109,7 +100,7 @@ class _Batches(IterableDataset):
         self.processor = copy.copy(processor)
         self.processor.modalities = [cached.modality]
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], list[str], int, list[str]]]:
         worker = get_worker_info()
         index, count = (worker.id, worker.num_workers) if worker else (0, 1)
         shard = (self.process * count + index, self.processes * count)
@@ -119,7 +110,7 @@ class _Batches(IterableDataset):
             keys = [key for piece in pieces for key in piece.keys]
             tensors = {k: v for k, v in inputs.items() if k not in ("utterance_mask", "modality_mask", "speaker_ids")}
             encoded = [key for key, here in zip(keys, present, strict=True) if here]
-            yield Batch(tensors, encoded, sum(sum(piece.wanted) for piece in pieces), problems)
+            yield tensors, encoded, sum(piece.missing for piece in pieces), problems
 
 
 def missing_pieces(
@@ -130,8 +121,6 @@ def missing_pieces(
     Where the text backbone also reads neighbouring utterances, it yields whole dialogues.
 
     Args:
-        splits: dialogues.
-        cached: the modality, its store and its keys.
         shard: index and number of shards; a key belongs to the same shard wherever it occurs.
     """
     column = MODALITIES[cached.modality].column
@@ -152,9 +141,9 @@ def missing_pieces(
             if not any(wanted):
                 continue
             pieces = (
-                [Piece(list(utterances), keys, wanted)]
+                [Piece(list(utterances), keys, sum(wanted))]
                 if whole_dialogues
-                else [Piece([u], [key], [True]) for u, key, new in zip(utterances, keys, wanted, strict=True) if new]
+                else [Piece([u], [key], 1) for u, key, new in zip(utterances, keys, wanted, strict=True) if new]
             )
             yield from (piece for piece in pieces if int(piece.keys[0][:8], 16) % count == index)
 

@@ -78,9 +78,6 @@ def cache_frozen_features(
     """Extracts the missing features of all frozen backbones, sharded across the processes, which all call it.
 
     Args:
-        splits: dialogues.
-        model: holds the frozen backbones.
-        processor: processor of the model.
         folder: parent of the caches; each encoder has its own folder, named by its weights and settings.
         num_workers: number of processes that decode media, for each process that encodes.
 

@@ -5,11 +5,12 @@ import fcntl
 import json
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from .report import report
 from .spec import Cell, Run, cell_name, plan
@@ -35,15 +36,8 @@ def run_ablation(
     Args:
         config: YAML file of the recipe.
         varied: values of each varied field.
-        seeds: of each cell.
-        out: folder of the grid.
-        baseline: the cell that the others are compared with.
-        jobs: number of runs at a time.
         command: the command of the grid, for the report.
-        metric: metric of the differences.
-        classes: classes whose mean F1 is reported as well.
-        extra: further options for `train_hf.py`.
-        keep_models: whether models stay on disk; runs that were trained without it are repeated.
+        extra: further options for `train_hf.py`; all other arguments are the options of `ablate`.
 
     Returns:
         the text of `table.md` (empty if no run is finished) and a line for each run that failed.
@@ -62,40 +56,24 @@ def run_ablation(
         # Two cells may have the same settings.
         missing = list({run.key: run for run in runs if run.key not in done}.values())
         print(f"{len(runs)} runs, {len(missing)} of them still to do; all goes to {out}", flush=True)
-        progress = Progress(len(missing))
-        run_grid(missing, recipe, out, jobs=jobs, keep_models=keep_models, on_result=progress)
+        failed = []
+        results = run_grid(missing, recipe, out, jobs=jobs, keep_models=keep_models)
+        for number, (run, row) in enumerate(bar := tqdm(results, total=len(missing), unit="run"), start=1):
+            name = f"{cell_name(run.cell)} seed={run.seed}"
+            if "error" in row:
+                failed.append(f"{name}: {row['error']}")
+                text = f"failed: {row['error']}"
+            else:
+                text = "  ".join(
+                    f"{split} accuracy {row[split]['accuracy']:.4f} weighted F1 {row[split]['weighted_f1']:.4f}"
+                    for split in ("dev", "test")
+                )
+            bar.write(f"[{number}/{len(missing)}] {name}: {text}")
         done = finished(out)
         rows = {(run.cell, run.seed): done[run.key] for run in runs if run.key in done}
         cells = list(dict.fromkeys(run.cell for run in runs))
         text = report(rows, out, cells, baseline, seeds, metric, classes, command) if rows else ""
-    return text, progress.failed
-
-
-class Progress:
-    """Prints a line for each run that ends, and collects the failed ones.
-
-    Args:
-        total: number of runs.
-    """
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done, self.start = total, 0, time.monotonic()
-        self.failed: list[str] = []
-
-    def __call__(self, run: Run, row: Mapping[str, Any]) -> None:
-        self.done += 1
-        left = (time.monotonic() - self.start) / self.done * (self.total - self.done)
-        name = f"{cell_name(run.cell)} seed={run.seed}".strip()
-        if "error" in row:
-            self.failed.append(f"{name}: {row['error']}")
-            text = f"failed: {row['error']}"
-        else:
-            text = "  ".join(
-                f"{split} accuracy {row[split]['accuracy']:.4f} weighted F1 {row[split]['weighted_f1']:.4f}"
-                for split in ("dev", "test")
-            )
-        clock = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
-        print(f"[{self.done}/{self.total}] {name}: {text}; about {clock} left", flush=True)
+    return text, failed
 
 
 @contextlib.contextmanager
@@ -137,18 +115,19 @@ def run_grid(
     out: Path,
     *,
     jobs: int,
-    on_result: Callable[[Run, dict[str, Any]], None],
     keep_models: bool = False,
-) -> None:
-    """Trains runs in long-lived worker processes, and appends a row to `results.jsonl` for each.
+) -> Iterator[tuple[Run, dict[str, Any]]]:
+    """Trains runs in long-lived worker processes, appends a row to `results.jsonl` for each, and yields it.
 
     Args:
         runs: runs without a row.
         config: the recipe that they were planned with.
         out: the grid's folder, reserved by this process.
         jobs: number of workers, among which the cores are divided.
-        on_result: called with each run and its row; the row of a failed run has an `error`.
         keep_models: whether models stay on disk.
+
+    Yields:
+        each run that has ended, and its row; that of a failed run has an `error`.
     """
     for folder in ("runs", "logs"):
         (out / folder).mkdir(exist_ok=True)
@@ -174,7 +153,7 @@ def run_grid(
                 worker.end() if "error" in result else idle.append(worker)
                 row = {"key": run.key, "name": run.name, "overrides": dict(run.cell), "seed": run.seed, **result}
                 _append(out / "results.jsonl", json.dumps(row))
-                on_result(run, row)
+                yield run, row
     finally:
         for worker in idle:
             worker.end()

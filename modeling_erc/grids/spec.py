@@ -155,12 +155,8 @@ def plan(config: Path, varied: Mapping[str, Sequence[str]], seeds: Sequence[int]
     Raises:
         ValueError: a field is unknown, or the grid controls it.
         SystemExit: the recipe or a value is invalid.
-
-    Example:
-        >>> runs = plan(Path("mosi.yaml"), {"fusion": ["joint_vector", "concat"]}, [0, 1], [])  # doctest: +SKIP
-        >>> [(run.cell, run.seed) for run in runs]  # doctest: +SKIP
     """
-    known = {action.dest: action.nargs for action in reversed(ErcArgumentParser()._actions)}
+    known = ErcArgumentParser().options
     for field in varied:
         if field not in known:
             near = difflib.get_close_matches(field, known, n=1)
@@ -173,7 +169,7 @@ def plan(config: Path, varied: Mapping[str, Sequence[str]], seeds: Sequence[int]
         cell = tuple(zip(varied, values, strict=True))
         words = [*extra]
         for field, value in cell:
-            words += [f"--{field}", *value.split("+")] if known[field] == "+" else [f"--{field}={value}"]
+            words += [f"--{field}", *value.split("+")] if known[field].nargs == "+" else [f"--{field}={value}"]
         model, data, training, _ = ErcArgumentParser().parse([str(config), *words], default_config=config)
         settings = changed_settings(model, data, training)
         settings.pop("data_dir", None)

@@ -1,16 +1,15 @@
-"""The model card of a run, rendered from `run.json` and `metrics.json`."""
+"""The model card and the Hub's evaluation results of a run, written from `run.json` and `metrics.json`."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import yaml
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
 
 from datasets_scripts.publishing.markdown import markdown_table
 
 from ..configuration_erc import MODALITIES
-from .eval_results import write_eval_results
 from .redaction import is_hub_id, public, public_settings
 from .run_facts import METRIC_TITLES, RunFacts
 
@@ -110,6 +109,24 @@ def eval_results(metrics: dict[str, Any], facts: RunFacts) -> list[EvalResult]:
         for split, scores in metrics.items()
         for key, title in METRIC_TITLES.items()
     ]
+
+
+def write_eval_results(folder: Path, metrics: dict[str, Any], facts: RunFacts) -> None:
+    """Writes the test scores as `.eval_results/erc-CORPUS.yaml`, one entry per metric.
+
+    The format is that of https://huggingface.co/docs/hub/eval-results. An entry needs the corpus' id on the Hub, so a
+    corpus without one gets no file. `task_id` is the metric's key in `metrics.json`: the Hub lists a score on a
+    leaderboard once the corpus' repository is a benchmark whose `eval.yaml` defines that task.
+    """
+    if facts.hub_dataset is None:
+        return
+    entries = [
+        EvalResultEntry(facts.hub_dataset, task_id=key, value=metrics["test"][key], notes=f"{title}, test split")
+        for key, title in METRIC_TITLES.items()
+    ]
+    path = folder / ".eval_results" / f"erc-{facts.dataset}.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False), encoding="utf-8")
 
 
 def score_table(name: str, rows: dict[Any, list[float]]) -> str:

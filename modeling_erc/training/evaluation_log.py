@@ -1,5 +1,6 @@
 """The confusion matrix and sample predictions of each evaluation, for the loggers in `report_to`."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from transformers.integrations import TensorBoardCallback, TrackioCallback
 from datasets_scripts.publishing.markdown import markdown_table
 
 from ..losses_erc import IGNORE_INDEX
+from .metrics import prediction_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,38 +46,18 @@ class EvaluationLog(TrainerCallback):
         writers = [(LOGGERS[type(logger)], logger) for logger in self.loggers if type(logger) in LOGGERS]
         if last is None or not writers or not state.is_world_process_zero:
             return
-        # Imported here, since it takes a second.
-        import matplotlib.pyplot as plt
-
+        # Imported here, since matplotlib takes a second to import.
         from ..figures import confusion_figure
 
         dialogues, logits, labels = last
-        predicted, scored = logits.argmax(axis=-1), labels != IGNORE_INDEX
-        matrix = confusion_matrix(labels[scored], predicted[scored], labels=range(len(self.label_names)))
+        scored = labels != IGNORE_INDEX
+        matrix = confusion_matrix(labels[scored], logits.argmax(axis=-1)[scored], labels=range(len(self.label_names)))
+        # The first utterances: the same ones every time.
+        rows = itertools.islice(prediction_rows(dialogues, logits, labels, self.label_names), SAMPLES)
+        samples = [row[: len(COLUMNS)] for row in rows]
         figure = confusion_figure(matrix, self.label_names, title=f"step {state.global_step}")
         for write, logger in writers:
-            write(logger, figure, self._samples(dialogues, predicted, labels), state.global_step)
-        plt.close(figure)
-
-    def _samples(self, dialogues: Any, predicted: np.ndarray, labels: np.ndarray) -> list[list[str]]:
-        """Returns rows of the first utterances, with the `COLUMNS`; they are the same utterances every time."""
-        rows: list[list[str]] = []
-        for index, dialogue in enumerate(dialogues):
-            for place, utterance in enumerate(dialogue["utterances"]):
-                label = labels[index, place]
-                rows.append(
-                    [
-                        str(dialogue["dialogue_id"]),
-                        str(utterance["utterance_id"]),
-                        str(utterance["speaker"]),
-                        utterance.get("text") or "",
-                        "" if label == IGNORE_INDEX else self.label_names[label],
-                        self.label_names[predicted[index, place]],
-                    ]
-                )
-            if len(rows) >= SAMPLES:
-                break
-        return rows[:SAMPLES]
+            write(logger, figure, samples, state.global_step)
 
 
 def to_tensorboard(logger: TensorBoardCallback, figure: "Figure", samples: list[list[str]], step: int) -> None:

@@ -1,10 +1,12 @@
 """The metrics of the field as one `evaluate.Metric` that needs no network."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import datasets
 import evaluate
 import numpy as np
+from scipy.special import softmax
 from sklearn.metrics import classification_report, confusion_matrix
 from transformers import EvalPrediction
 
@@ -87,3 +89,28 @@ def logits_of(prediction: Any) -> np.ndarray:
     outputs = prediction.predictions
     logits: np.ndarray = outputs[0] if isinstance(outputs, tuple) else outputs
     return logits
+
+
+def prediction_rows(
+    dialogues: Iterable[Mapping[str, Any]], logits: np.ndarray, labels: np.ndarray, label_names: list[str]
+) -> Iterator[list[str]]:
+    """Yields for each utterance its dialogue, id, speaker, text, label and prediction, then the class probabilities.
+
+    Args:
+        dialogues: rows in the order of `logits`.
+        logits: `(dialogues, utterances, classes)`, padded.
+        labels: `(dialogues, utterances)`, -100 where nothing is scored.
+        label_names: classes of the model, in the order of its logits.
+    """
+    for dialogue, scores, targets in zip(dialogues, logits, labels, strict=True):
+        # Without the padding, which has no utterances.
+        for utterance, row, target in zip(dialogue["utterances"], softmax(scores, axis=-1), targets, strict=False):
+            yield [
+                dialogue["dialogue_id"],
+                utterance["utterance_id"],
+                utterance["speaker"],
+                utterance.get("text") or "",
+                "" if target == IGNORE_INDEX else label_names[target],
+                label_names[row.argmax()],
+                *(f"{probability:.6f}" for probability in row),
+            ]

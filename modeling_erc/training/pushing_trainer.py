@@ -44,15 +44,9 @@ class PushingTrainer(Trainer):
         private: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Saves the model and pushes the run's folder with the card in it.
+        """Saves the model and pushes the run's folder with the card in it; arguments as in `transformers.Trainer`.
 
-        Args:
-            commit_message: message of the commit.
-            blocking: ignored; the push always blocks.
-            token: access token; default: `args.hub_token`, or that of `hf auth login`.
-            revision: branch; default: `args.hub_revision`.
-            private: whether the repository is private; default: `args.hub_private_repo`.
-            **kwargs: refused, since `transformers` would write a card from them.
+        The push always blocks. Arguments for a card are refused: the card is already written.
 
         Returns:
             The address of the commit; `None` on all processes but the first.

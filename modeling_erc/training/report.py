@@ -8,18 +8,16 @@ from typing import Any
 
 import numpy as np
 import yaml
-from scipy.special import softmax
 
 from ..hub.model_card import write_model_card
 from ..hub.run_facts import RunFacts
-from .metrics import logits_of
+from .metrics import logits_of, prediction_rows
 from .trainer import ErcTrainer
 
 
 def write_report(
     trainer: ErcTrainer,
     splits: Mapping[str, Iterable[Mapping[str, Any]]],
-    label_names: list[str],
     settings: dict[str, Any],
     facts: RunFacts,
 ) -> dict[str, Any]:
@@ -28,7 +26,6 @@ def write_report(
     Args:
         trainer: holds the model that was chosen on dev.
         splits: splits to score, `dev` and `test`.
-        label_names: classes of the corpus, in the order of the rows' label indices.
         settings: settings of the run; `train_hf.py <folder>/run_config.yaml` repeats it.
         facts: facts of the run for `run.json` and the model card.
 
@@ -44,7 +41,7 @@ def write_report(
         prediction = trainer.predict(dialogues, metric_key_prefix=split)
         logits = logits_of(prediction)
         metrics[split] = trainer.metric.of_logits(logits, prediction.label_ids)
-        rows += prediction_rows(split, dialogues, logits, label_names, names)
+        rows += ([split, *row] for row in prediction_rows(dialogues, logits, prediction.label_ids, names))
     # In every process, since a model that is sharded over them is gathered for saving.
     trainer.model.merge_lora()
     # `_internal_call` saves without pushing: only the complete folder is pushed, by `trainer.push_to_hub`.
@@ -65,39 +62,3 @@ def write_report(
     facts.save(folder)
     write_model_card(folder)
     return metrics
-
-
-def prediction_rows(
-    split: str,
-    dialogues: Iterable[Mapping[str, Any]],
-    logits: np.ndarray,
-    corpus_labels: list[str],
-    model_labels: list[str],
-) -> list[list[Any]]:
-    """Returns one row for each utterance: its place, speaker, text, label, prediction and class probabilities.
-
-    Args:
-        split: name of the split.
-        dialogues: rows in the order of `logits`.
-        logits: `(dialogues, utterances, classes)`, padded.
-        corpus_labels: classes of the rows.
-        model_labels: classes of the logits.
-    """
-    probabilities = softmax(logits, axis=-1)
-    rows = []
-    for index, dialogue in enumerate(dialogues):
-        for place, utterance in enumerate(dialogue["utterances"]):
-            label = utterance["label"]
-            rows.append(
-                [
-                    split,
-                    dialogue["dialogue_id"],
-                    utterance["utterance_id"],
-                    utterance["speaker"],
-                    utterance.get("text"),
-                    "" if label is None else corpus_labels[label],
-                    model_labels[int(logits[index, place].argmax())],
-                    *(f"{probability:.6f}" for probability in probabilities[index, place]),
-                ]
-            )
-    return rows

@@ -102,7 +102,7 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
         split_note=splits["train"].split_note,
         cost=meter.read(),
     )
-    metrics = write_report(trainer, {name: splits[name] for name in ("dev", "test")}, labels, settings, facts)
+    metrics = write_report(trainer, {name: splits[name] for name in ("dev", "test")}, settings, facts)
     trainer.warn_of_media_problems()
     if trainer.is_world_process_zero():
         for split, scores in metrics.items():

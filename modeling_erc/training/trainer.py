@@ -144,23 +144,16 @@ class ErcTrainer(PushingTrainer):
                 optimizer.add_param_group({**settings, "params": backbone, "lr": rate, "backbone": True})
         return optimizer
 
-    def get_train_dataloader(self) -> Any:
-        """Returns the Trainer's data loader with the `train_collator`."""
-        eval_collator: Any = self.data_collator  # type: ignore[has-type]
-        self.data_collator = self.train_collator or eval_collator
-        try:
-            return super().get_train_dataloader()
-        finally:
-            self.data_collator = eval_collator
-
     def _get_dataloader(self, *args: Any, is_training: bool = False, **kwargs: Any) -> Any:
-        # `dataloader_drop_last` applies to training only: every dialogue is scored.
+        collator: Any = self.data_collator  # type: ignore[has-type]
         drop_last = self.args.dataloader_drop_last
+        self.data_collator = (self.train_collator if is_training else None) or collator
+        # It applies to training only: every dialogue is scored.
         self.args.dataloader_drop_last = drop_last and is_training
         try:
             return super()._get_dataloader(*args, is_training=is_training, **kwargs)
         finally:
-            self.args.dataloader_drop_last = drop_last
+            self.data_collator, self.args.dataloader_drop_last = collator, drop_last
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         run = Path(self._get_output_dir(trial))

@@ -15,7 +15,8 @@ from modeling_erc.analysis.finished_run import Run
 from modeling_erc.features.decoded_media import DecodedMedia
 from modeling_erc.features.feature_store import FeatureStore
 from modeling_erc.processing_erc import ErcProcessor
-from modeling_erc.training import DataArguments, ErcTrainingArguments
+from modeling_erc.training import ErcTrainingArguments
+from modeling_erc.training.arguments import DataArguments
 
 NAMES = ["neutral", "joy", "anger"]
 Open = Callable[..., Run]

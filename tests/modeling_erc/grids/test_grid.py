@@ -45,9 +45,8 @@ def grid(config: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     (out / "results.jsonl").write_text('{"key": "abc", "na')
     runs = plan(config, {"fusion": ["bogus", "joint_vector", "concat"]}, [3], [])
     (out / "runs" / runs[1].name / "checkpoint-1").mkdir(parents=True)
-    rows: list[dict[str, Any]] = []
     start = time.perf_counter()
-    run_grid(runs, config, out, jobs=1, on_result=lambda run, row: rows.append(row))
+    rows = [row for _, row in run_grid(runs, config, out, jobs=1)]
     (out / "wall_seconds").write_text(str(time.perf_counter() - start))
     return out, runs, rows
 

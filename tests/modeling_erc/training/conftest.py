@@ -13,7 +13,8 @@ from datasets_scripts import dialogue_features, label_names, load_erc_dataset
 from datasets_scripts.demo_corpus.writer import DemoRecipe, ensure_demo_corpus
 from modeling_erc import ErcForSequenceClassification
 from modeling_erc.processing_erc import ErcProcessor
-from modeling_erc.training import DataArguments, ErcArgumentParser, ErcCollator, ErcTrainer, ErcTrainingArguments, build
+from modeling_erc.training import ErcArgumentParser, ErcCollator, ErcTrainer, ErcTrainingArguments, build
+from modeling_erc.training.arguments import DataArguments
 
 SMALL = {
     "modalities": ["text"],

@@ -11,8 +11,9 @@ import yaml
 
 from modeling_erc import ErcConfig
 from modeling_erc.configs import RECIPES, ready_names
-from modeling_erc.training import DataArguments, ErcArgumentParser, ModelArguments, changed_settings, shown_command
-from modeling_erc.training.arguments import GROUPS
+from modeling_erc.training import ErcArgumentParser
+from modeling_erc.training.arguments import GROUPS, DataArguments, changed_settings, shown_command
+from modeling_erc.training.model_arguments import ModelArguments
 
 NOT_PLAIN = {"text_config", "audio_config", "vision_config", "feature_sizes", "class_weights"}
 Parse = Callable[..., tuple[Any, ...]]

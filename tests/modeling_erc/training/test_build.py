@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModel, ViTConfig, ViTImageProcessorPil, ViTModel
 
 from modeling_erc.feature_extraction_erc import LogMelImageFeatureExtractor
-from modeling_erc.training import class_weights
+from modeling_erc.training.build import class_weights
 from modeling_erc.training.tiny_backbones import FRESH
 
 MakeSplits = Callable[..., datasets.DatasetDict]

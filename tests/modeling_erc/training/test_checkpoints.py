@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
-from modeling_erc.training import ErcTrainingArguments, RunFolderError, prepare_run_folder
+from modeling_erc.training import ErcTrainingArguments
 from modeling_erc.training.checkpoints import (
     CheckpointError,
+    RunFolderError,
     checkpoints_of,
     delete_old_run,
     fault_of,
+    prepare_run_folder,
     rotate,
     seal,
     writing,

@@ -10,8 +10,9 @@ import soundfile
 import torch
 
 from modeling_erc.processing_erc import ErcProcessor
-from modeling_erc.training import DataArguments, ErcCollator, load_corpus
-from modeling_erc.training.data import SAMPLED_CLIPS, SpeedPerturbation, check_media
+from modeling_erc.training import ErcCollator
+from modeling_erc.training.arguments import DataArguments
+from modeling_erc.training.data import SAMPLED_CLIPS, SpeedPerturbation, check_media, load_corpus
 from modeling_erc.training.tiny_backbones import FRESH
 
 CORPUS = Path(__file__).parents[3].parent / "shared" / "data" / "cmu_mosi"

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_score, recall_score
 from transformers import EvalPrediction
 
-from modeling_erc.training import ErcMetric
+from modeling_erc.training.metrics import ErcMetric
 
 ROOT = Path(__file__).parents[3]
 NAMES = ["neutral", "joy", "anger", "fear", "disgust"]
@@ -85,7 +85,7 @@ def test_it_needs_no_network(tmp_path: Path) -> None:
         "import socket\n"
         "def refuse(*args, **kwargs): raise AssertionError('network')\n"
         "socket.getaddrinfo = socket.create_connection = refuse\n"
-        "from modeling_erc.training import ErcMetric\n"
+        "from modeling_erc.training.metrics import ErcMetric\n"
         "print(ErcMetric(['a', 'b']).compute(predictions=[0, 1], references=[0, 0])['accuracy'])\n"
     )
     offline = {"HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1", "HF_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}

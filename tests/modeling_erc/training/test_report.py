@@ -17,8 +17,9 @@ from transformers import set_seed
 from datasets_scripts import label_names
 from modeling_erc import ErcForSequenceClassification
 from modeling_erc.hub.run_facts import METRIC_TITLES, RunFacts
-from modeling_erc.training import ErcArgumentParser, ErcCollator, ErcTrainer, build, write_report
-from modeling_erc.training.report import prediction_rows
+from modeling_erc.training import ErcArgumentParser, ErcCollator, ErcTrainer, build
+from modeling_erc.training.metrics import prediction_rows
+from modeling_erc.training.report import write_report
 
 LABELS = ["neutral", "joy", "anger"]
 # The model has the labels in another order, and one more.
@@ -70,7 +71,7 @@ def report(make_splits: Callable[..., datasets.DatasetDict], tmp_path_factory: p
         data_collator=ErcCollator(processor, label_names(splits), model.config.label2id),
         processing_class=processor,
     )
-    metrics = write_report(trainer, {s: splits[s] for s in ("dev", "test")}, LABELS, SETTINGS, FACTS)
+    metrics = write_report(trainer, {s: splits[s] for s in ("dev", "test")}, SETTINGS, FACTS)
     return Report(folder, metrics, splits, trainer)
 
 
@@ -178,5 +179,6 @@ def test_the_confusion_matrix_is_an_image(report: Report) -> None:
 
 def test_large_logits_do_not_overflow(make_splits: Callable[..., datasets.DatasetDict]) -> None:
     rows = make_splits({"test": [[{"text": "a", "label": 0}]]})["test"]
-    (row,) = prediction_rows("test", rows, np.array([[[1000.0, -1000.0, 999.0]]], dtype=np.float32), LABELS, LABELS)
+    logits = np.array([[[1000.0, -1000.0, 999.0]]], dtype=np.float32)
+    (row,) = prediction_rows(rows, logits, np.array([[0]]), LABELS)
     assert [float(score) for score in row[-3:]] == pytest.approx([0.731059, 0, 0.268941], abs=1e-6)

@@ -10,7 +10,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
 from modeling_erc import ErcForSequenceClassification
-from modeling_erc.training import interpolate, trained_weights
+from modeling_erc.training.warm_start import interpolate, trained_weights
 
 MakeSplits = Callable[..., datasets.DatasetDict]
 TURNS: list[dict[str, Any]] = [{"text": "hello there", "label": 0}, {"text": "hooray", "label": 1}]
