@@ -22,6 +22,7 @@ REQUIRED = [
     "Jinja2>=3.1",
     "matplotlib>=3.10",
     "numpy>=2.2",
+    "pandas>=2.2",
     "pillow>=11",
     "psutil>=7",
     "pyarrow>=21",

@@ -3,7 +3,9 @@
 import tempfile
 from pathlib import Path
 
-from .corpus import SAMPLE_RATE, raw_corpus
+from datasets_scripts.demo_corpus.voice import SAMPLE_RATE
+
+from .corpus import raw_corpus
 from .measure import Speed, recipe_speed
 from .table import BENCHMARKS, Setting, Table
 

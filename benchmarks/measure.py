@@ -107,7 +107,7 @@ def recipe_speed(recipe: str, options: Sequence[str], rows: DialogueRows, folder
     @torch.inference_mode()
     def infer() -> None:
         model.eval()
-        for batch in DataLoader(rows, args.per_device_train_batch_size, collate_fn=collate):
+        for batch in DataLoader(rows, args.per_device_train_batch_size, collate_fn=collate):  # type: ignore[arg-type]
             model(**model_inputs(batch))
 
     epoch = float(np.diff(clock.times)[2::2].min())

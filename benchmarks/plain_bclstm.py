@@ -56,7 +56,7 @@ def plain_speed(rows: DialogueRows, widths: Mapping[str, int], classes: int, bat
 
         return {m: pad(FEATURE_COLUMNS[m]) for m in widths}, pad("label", -1)
 
-    batches = DataLoader(rows, batch, collate_fn=padded)
+    batches: Any = DataLoader(rows, batch, collate_fn=padded)  # type: ignore[arg-type]
 
     def train() -> None:
         model.train()

@@ -38,7 +38,7 @@ def plot_labels(counts: Mapping[str, Mapping[str, int]], path: str | Path, *, ti
     # Numbers above many narrow bars have to be small and upright, or they overlap.
     numbers = {"fontsize": 8, "rotation": 90} if bars.size > 24 else {"fontsize": 10}
     for drawn in axes.containers:
-        axes.bar_label(drawn, fmt="{:,.0f}", padding=3, **numbers)
+        axes.bar_label(drawn, fmt="{:,.0f}", padding=3, **numbers)  # type: ignore[arg-type]
     if log:
         axes.set_yscale("log")
         axes.set_ylim(0.8, 3 * positive.max())
