@@ -45,8 +45,10 @@ def _value(
         drawn = noise.normal(size=(noise.integers(1, 5), len(mean)))
         return (mean + np.where(np.isfinite(scale), scale, 0.0) * drawn).astype(np.float32)
     if modality == "text":
+        assert processor.tokenizer is not None
         return " ".join(noise.choice(sorted(processor.tokenizer.get_vocab()), size=noise.integers(1, 20)).tolist())
     if modality == "audio":
+        assert processor.feature_extractor is not None
         rate = processor.feature_extractor.sampling_rate
         seconds = noise.uniform(0.3, min(4.0, processor.max_audio_seconds))
         return noise.normal(scale=0.1, size=round(seconds * rate)).astype(np.float32), rate
