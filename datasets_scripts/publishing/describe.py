@@ -1,15 +1,15 @@
 """Statistics of a corpus: sizes, labels, missing and broken media, and speakers shared between splits."""
 
-import collections
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import datasets
 import numpy as np
+import pandas as pd
 import soundfile
 from tqdm import tqdm
 
@@ -29,99 +29,55 @@ Clip = MediaInfo | MediaError | None
 
 
 @dataclass
-class SplitFacts:
-    """Statistics of one split.
-
-    Args:
-        dialogues: number of dialogues.
-        labels: number of utterances by class index; None counts those that are context only.
-        lengths: utterances of each dialogue.
-        words: words of each utterance with text.
-        seconds: seconds of each utterance of known length.
-        speakers: number of utterances by speaker.
-        longest: seconds and place ("dialogue/utterance") of the longest utterance.
-        usable: number of usable clips by media column.
-        missing: number of utterances without a clip by media column.
-        broken: number of clips that cannot be used by media column.
-        not_finite: number of vectors with NaN or infinity by feature column.
-        widths: number of vectors by feature column and width.
-    """
-
-    dialogues: int = 0
-    labels: collections.Counter[int | None] = field(default_factory=collections.Counter)
-    lengths: list[int] = field(default_factory=list)
-    words: list[int] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    speakers: collections.Counter[str] = field(default_factory=collections.Counter)
-    longest: tuple[float, str] = (0.0, "")
-    usable: collections.Counter[str] = field(default_factory=collections.Counter)
-    missing: collections.Counter[str] = field(default_factory=collections.Counter)
-    broken: collections.Counter[str] = field(default_factory=collections.Counter)
-    not_finite: collections.Counter[str] = field(default_factory=collections.Counter)
-    widths: dict[str, collections.Counter[int]] = field(
-        default_factory=lambda: collections.defaultdict(collections.Counter)
-    )
-
-    @property
-    def utterances(self) -> int:
-        """Number of utterances, including context."""
-        return self.labels.total()
-
-    @property
-    def labelled(self) -> int:
-        """Number of utterances with a label."""
-        return self.utterances - self.labels[None]
-
-
-@dataclass
 class CorpusFacts:
-    """Statistics of all splits.
+    """Facts of all utterances of a corpus.
 
     Args:
         names: class names in the order of their indices.
-        splits: statistics by split.
         feature_columns: columns of precomputed features.
-        named: media columns in which at least one row names a file.
-        missing: first few utterances without a clip by media column, as "dialogue/utterance" or
-            "dialogue/utterance: path: no such file".
-        broken: first few utterances whose clip cannot be used, as "dialogue/utterance: reason".
+        splits: a table for each split with a row for each utterance: `dialogue`, `place` ("dialogue/utterance"),
+            `speaker`, `label` (the class index, NaN for context only), `words` and `seconds` (NaN where unknown); for
+            each media column its state ("usable", "missing" or "broken") and in `COLUMN problem` the reason; for each
+            feature column `COLUMN width` (NaN where missing) and `COLUMN finite`.
     """
 
     names: list[str]
-    splits: dict[str, SplitFacts]
     feature_columns: list[str]
-    named: set[str] = field(default_factory=set)
-    missing: dict[str, list[str]] = field(default_factory=lambda: collections.defaultdict(list))
-    broken: list[str] = field(default_factory=list)
+    splits: dict[str, pd.DataFrame]
 
     def label_counts(self) -> dict[str, dict[str, int]]:
         """Returns the number of utterances by split and class."""
         return {
-            split: {name: facts.labels[index] for index, name in enumerate(self.names)}
-            for split, facts in self.splits.items()
+            split: {name: int((turns["label"] == index).sum()) for index, name in enumerate(self.names)}
+            for split, turns in self.splits.items()
         }
+
+    def examples(self, column: str, state: str) -> list[str]:
+        """Returns the first few places whose clip is "missing" or "broken", with the reason."""
+        found = pd.concat([turns[turns[column] == state] for turns in self.splits.values()])
+        return (found["place"] + found[f"{column} problem"]).head(EXAMPLES).tolist()
 
 
 def describe(splits: Mapping[str, Any]) -> CorpusFacts:
     """Computes the statistics of a corpus.
 
-    Every row is read once, and every media file is opened once without decoding.
+    Every row is read once, and every media file is opened once without decoding. Splits without dialogues are left out.
 
     Args:
         splits: prepared or streamed splits, as returned by `load_erc_dataset`.
 
     Example:
         >>> facts = describe(load_erc_dataset("meld", "MELD.Raw", streaming=True))
-        >>> facts.splits["dev"].utterances
+        >>> len(facts.splits["dev"])
         1109
     """
     features: datasets.Features = next(iter(splits.values())).features
     columns = [column for column in FEATURE_COLUMNS.values() if column in features["utterances"].feature]
-    facts = CorpusFacts(label_names(features), {}, columns)
+    tables: dict[str, pd.DataFrame] = {}
     known: dict[str, Clip] = {}
     with ThreadPoolExecutor() as pool, tqdm(desc="media", unit=" files", disable=None, leave=False) as bar:
         for split, rows in splits.items():
-            facts.splits[split] = SplitFacts()
+            facts: list[dict[str, Any]] = []
             iterator = iter(rows)
             while block := list(itertools.islice(iterator, DIALOGUES_AT_ONCE)):
                 turns = [turn for row in block for turn in row["utterances"]]
@@ -131,8 +87,10 @@ def describe(splits: Mapping[str, Any]) -> CorpusFacts:
                     known[path] = clip
                     bar.update()
                 for row in block:
-                    _count_dialogue(facts, split, row, known)
-    return facts
+                    facts += [_facts(row["dialogue_id"], turn, columns, known) for turn in row["utterances"]]
+            if facts:
+                tables[split] = pd.DataFrame(facts)
+    return CorpusFacts(label_names(features), columns, tables)
 
 
 def probe(path: str) -> Clip:
@@ -154,12 +112,14 @@ def probe(path: str) -> Clip:
     return MediaError(f"{path}: 0 s long") if info.duration == 0 else info
 
 
-def used_seconds(turn: Mapping[str, Any], column: str, clip: MediaInfo) -> float | None:
+def used_seconds(turn: Mapping[str, Any], column: str, clip: MediaInfo | MediaError) -> float | None:
     """Returns the length in seconds of the part of a clip that an utterance uses; None if it is unknown.
 
     Raises:
         MediaError: if the clip or that part of it cannot be used.
     """
+    if isinstance(clip, MediaError):
+        raise clip
     path, kind = turn[column], MEDIA_COLUMNS[column]
     if not (clip.has_audio if kind == "audio" else clip.has_video):
         raise MediaError(f"{path}: no {kind} in it")
@@ -173,124 +133,109 @@ def used_seconds(turn: Mapping[str, Any], column: str, clip: MediaInfo) -> float
     return min(part.stop, clip.duration) - part.begin
 
 
-def _count_dialogue(facts: CorpusFacts, split: str, row: dict[str, Any], known: Mapping[str, Clip]) -> None:
-    counts = facts.splits[split]
-    counts.dialogues += 1
-    counts.lengths.append(len(row["utterances"]))
-    for turn in row["utterances"]:
-        place = f"{row['dialogue_id']}/{turn['utterance_id']}"
-        counts.labels[turn["label"]] += 1
-        counts.speakers[turn["speaker"]] += 1
-        if turn["text"] is not None:
-            counts.words.append(len(turn["text"].split()))
-        seconds = _count_media(facts, counts, turn, place, known)
-        if seconds is not None:
-            counts.seconds.append(seconds)
-            counts.longest = max(counts.longest, (seconds, place))
-        for column in facts.feature_columns:
-            if turn[column] is not None:
-                counts.widths[column][len(turn[column])] += 1
-                counts.not_finite[column] += not np.isfinite(np.asarray(turn[column], dtype=np.float64)).all()
-
-
-def _count_media(
-    facts: CorpusFacts,
-    counts: SplitFacts,
-    turn: dict[str, Any],
-    place: str,
-    known: Mapping[str, Clip],
-) -> float | None:
-    """Counts the media of an utterance; returns its length in seconds from audio, video or times, or None."""
+def _facts(
+    dialogue: str, turn: dict[str, Any], feature_columns: list[str], known: Mapping[str, Clip]
+) -> dict[str, Any]:
+    """Returns a row of the table in `CorpusFacts`; the length comes from audio, video or times."""
+    facts: dict[str, Any] = {
+        "dialogue": dialogue,
+        "place": f"{dialogue}/{turn['utterance_id']}",
+        "speaker": turn["speaker"],
+        "label": turn["label"],
+        "words": None if turn["text"] is None else len(turn["text"].split()),
+    }
     lengths: list[float | None] = []
     for column in MEDIA_COLUMNS:
         path = turn[column]
         clip = None if path is None else known[path]
-        if path is not None:
-            facts.named.add(column)
-        if clip is None:
-            counts.missing[column] += 1
-            if len(facts.missing[column]) < EXAMPLES:
-                facts.missing[column].append(place if path is None else f"{place}: {path}: no such file")
-            continue
-        try:
-            if isinstance(clip, MediaError):
-                raise clip
-            lengths.append(used_seconds(turn, column, clip))
-            counts.usable[column] += 1
-        except MediaError as error:
-            counts.broken[column] += 1
-            # A file used as audio and as video is one problem.
-            if len(facts.broken) < EXAMPLES and f"{place}: {error}" not in facts.broken:
-                facts.broken.append(f"{place}: {error}")
+        problem = "" if path is None else f": {path}: no such file"
+        state = "missing"
+        if clip is not None:
+            try:
+                lengths.append(used_seconds(turn, column, clip))
+                state, problem = "usable", ""
+            except MediaError as error:
+                state, problem = "broken", f": {error}"
+        facts |= {column: state, f"{column} problem": problem}
     if all(turn[column] is None for column in MEDIA_COLUMNS) and turn["start"] is not None and turn["end"] is not None:
-        return float(turn["end"] - turn["start"])
-    return next((length for length in lengths if length is not None), None)
+        lengths = [turn["end"] - turn["start"]]
+    facts["seconds"] = next((length for length in lengths if length is not None), None)
+    for column in feature_columns:
+        values = np.asarray([] if turn[column] is None else turn[column], dtype=np.float64)
+        facts |= {f"{column} width": len(values) or None, f"{column} finite": bool(np.isfinite(values).all())}
+    return facts
 
 
 def report(facts: CorpusFacts) -> str:
     """Returns the statistics as aligned text."""
     splits = facts.splits
-    all_facts = list(splits.values())
+    tables = list(splits.values())
     rows = [
         ["", *splits],
-        ["dialogues", *(f"{s.dialogues:,}" for s in all_facts)],
-        ["utterances", *(f"{s.utterances:,}" for s in all_facts)],
-        ["  labelled", *(f"{s.labelled:,}" for s in all_facts)],
-        ["  with text", *(f"{len(s.words):,}" for s in all_facts)],
-        ["speakers", *(f"{len(s.speakers):,}" for s in all_facts)],
-        ["utterances a dialogue *", *(_spread(s.lengths) for s in all_facts)],
-        ["words an utterance *", *(_spread(s.words) for s in all_facts)],
+        ["dialogues", *(f"{t['dialogue'].nunique():,}" for t in tables)],
+        ["utterances", *(f"{len(t):,}" for t in tables)],
+        ["  labelled", *(f"{t['label'].count():,}" for t in tables)],
+        ["  with text", *(f"{t['words'].count():,}" for t in tables)],
+        ["speakers", *(f"{t['speaker'].nunique():,}" for t in tables)],
+        ["utterances a dialogue *", *(_spread(t.groupby("dialogue").size()) for t in tables)],
+        ["words an utterance *", *(_spread(t["words"]) for t in tables)],
     ]
-    if any(s.seconds for s in all_facts):
+    timed = {split: t.loc[t["seconds"].astype(float).idxmax()] for split, t in splits.items() if t["seconds"].any()}
+    if timed:
         rows += [
-            ["seconds an utterance *", *(_spread(s.seconds) for s in all_facts)],
-            ["hours", *(f"{sum(s.seconds) / 3600:.2f}" for s in all_facts)],
+            ["seconds an utterance *", *(_spread(t["seconds"]) for t in tables)],
+            ["hours", *(f"{t['seconds'].sum() / 3600:.2f}" for t in tables)],
         ]
-    media = [column for column in MEDIA_COLUMNS if column in facts.named]
+    # A media column without any file would only list what is missing.
+    media = [c for c in MEDIA_COLUMNS if any((t[c] != "missing").any() or t[f"{c} problem"].any() for t in tables)]
     for column in media:
-        rows.append([f"{MEDIA_COLUMNS[column]}: usable", *(f"{s.usable[column]:,}" for s in all_facts)])
-        rows.append(["  missing", *(f"{s.missing[column]:,}" for s in all_facts)])
-        rows.append(["  broken", *(f"{s.broken[column]:,}" for s in all_facts)])
+        for state in ("usable", "missing", "broken"):
+            title = f"{MEDIA_COLUMNS[column]}: usable" if state == "usable" else f"  {state}"
+            rows.append([title, *(f"{(t[column] == state).sum():,}" for t in tables)])
     for column in facts.feature_columns:
-        rows.append([f"{column}: width", *(_widths(s.widths[column]) for s in all_facts)])
-        rows.append(["  missing", *(f"{s.utterances - s.widths[column].total():,}" for s in all_facts)])
-        rows.append(["  with NaN or infinity", *(f"{s.not_finite[column]:,}" for s in all_facts)])
+        rows.append([f"{column}: width", *(_widths(t[f"{column} width"]) for t in tables)])
+        rows.append(["  missing", *(f"{t[f'{column} width'].isna().sum():,}" for t in tables)])
+        rows.append(["  with NaN or infinity", *(f"{(~t[f'{column} finite']).sum():,}" for t in tables)])
     labels = [["label", *splits]]
-    for index, name in enumerate(facts.names):
-        shares = (f"{s.labels[index]:,} {100 * s.labels[index] / max(s.labelled, 1):5.1f} %" for s in all_facts)
-        labels.append([name, *shares])
+    counts = facts.label_counts().values()
+    for name in facts.names:
+        labels.append([name, *(f"{c[name]:,} {100 * c[name] / max(sum(c.values()), 1):5.1f} %" for c in counts)])
     sections = [aligned_table(rows) + "\n* min / median / max", aligned_table(labels), _speaker_overlap(splits)]
-    longest = [f"  {split}: {s.longest[1]}, {s.longest[0]:.1f} s" for split, s in splits.items() if s.seconds]
-    if longest:
+    if timed:
+        longest = (f"  {split}: {turn['place']}, {turn['seconds']:.1f} s" for split, turn in timed.items())
         sections.append("\n".join(["longest utterance", *longest]))
     if not media:
         sections.append("There are no audio and no video files.")
     for column in media:
-        if facts.missing[column]:
-            sections.append(f"missing {MEDIA_COLUMNS[column]}, the first:\n  " + "\n  ".join(facts.missing[column]))
-    if facts.broken:
-        sections.append("broken media (opened, not decoded), the first:\n  " + "\n  ".join(facts.broken))
+        if missing := facts.examples(column, "missing"):
+            sections.append(f"missing {MEDIA_COLUMNS[column]}, the first:\n  " + "\n  ".join(missing))
+    # A file used as audio and as video is one problem.
+    if broken := list(dict.fromkeys(text for column in media for text in facts.examples(column, "broken"))):
+        sections.append("broken media (opened, not decoded), the first:\n  " + "\n  ".join(broken[:EXAMPLES]))
     return "\n\n".join(sections)
 
 
-def _spread(values: Sequence[float]) -> str:
-    return " / ".join(f"{value:,.4g}" for value in np.quantile(values, (0, 0.5, 1))) if values else "-"
+def _spread(values: pd.Series) -> str:
+    known = values.dropna().astype(float)
+    return " / ".join(f"{value:,.4g}" for value in known.quantile([0, 0.5, 1])) if len(known) else "-"
 
 
-def _widths(widths: collections.Counter[int]) -> str:
-    if len(widths) < 2:
-        return "".join(map(str, widths)) or "-"
-    return ", ".join(f"{width} ({count:,})" for width, count in widths.most_common())
+def _widths(widths: pd.Series) -> str:
+    counts = widths.value_counts()
+    if len(counts) < 2:
+        return "".join(f"{width:.0f}" for width in counts.index) or "-"
+    return ", ".join(f"{width:.0f} ({count:,})" for width, count in counts.items())
 
 
-def _speaker_overlap(splits: Mapping[str, SplitFacts]) -> str:
+def _speaker_overlap(splits: Mapping[str, pd.DataFrame]) -> str:
     lines = ["speakers in two splits"]
     for (first, a), (second, b) in itertools.combinations(splits.items(), 2):
-        shared = sorted(a.speakers.keys() & b.speakers.keys(), key=lambda name: (-b.speakers[name], name))
-        line = f"  {first} and {second}: {len(shared)}"
-        if shared:
-            share = 100 * sum(b.speakers[name] for name in shared) / b.utterances
+        spoken = b.loc[b["speaker"].isin(a["speaker"]), "speaker"].value_counts()
+        line = f"  {first} and {second}: {len(spoken)}"
+        if len(spoken):
+            shared = sorted(spoken.index, key=lambda name: (-spoken[name], name))
             more = ", ..." * (len(shared) > EXAMPLES)
+            share = 100 * spoken.sum() / len(b)
             line += f" ({', '.join(shared[:EXAMPLES])}{more}), who speak {share:.1f} % of {second}"
         lines.append(line)
     return "\n".join(lines) if len(lines) > 1 else "one split only: no speaker overlap"

@@ -8,8 +8,6 @@ from ..configuration_erc import MODALITIES
 from ..modeling_erc import ErcForSequenceClassification
 from ..processing_erc import ErcProcessor
 
-SPEAKERS = 3
-
 
 def trial_dialogue(
     model: ErcForSequenceClassification, processor: ErcProcessor, utterances: int, seed: int, present: float
@@ -26,40 +24,32 @@ def trial_dialogue(
         present: probability that a later utterance has a modality; an utterance may have none.
     """
     noise = np.random.default_rng(seed)
-    dialogue: list[dict[str, Any]] = [{"speaker": f"speaker {noise.integers(SPEAKERS)}"} for _ in range(utterances)]
+    dialogue: list[dict[str, Any]] = [{"speaker": f"speaker {noise.integers(3)}"} for _ in range(utterances)]
     for modality in model.config.modalities:
         for place, utterance in enumerate(dialogue):
-            if place >= 2 and noise.random() > present:
-                continue
-            if modality in model.config.feature_sizes:
-                utterance[MODALITIES[modality].features] = _features(noise, model, modality)
-            elif modality == "text":
-                utterance["text"] = _words(noise, processor)
-            elif modality == "audio":
-                utterance["audio"] = _sound(noise, processor)
-            else:
-                shape = (processor.num_frames, 64, 64, 3)
-                utterance["video"] = noise.integers(0, 256, shape, dtype=np.uint8)
+            if place < 2 or noise.random() <= present:
+                names = MODALITIES[modality]
+                name = names.features if modality in model.config.feature_sizes else names.raw[0]
+                utterance[name] = _value(noise, model, processor, modality)
     return dialogue
 
 
-def _words(noise: np.random.Generator, processor: ErcProcessor) -> str:
-    assert processor.tokenizer is not None
-    vocabulary = sorted(processor.tokenizer.get_vocab())
-    return " ".join(noise.choice(vocabulary, size=noise.integers(1, 20)).tolist())
-
-
-def _sound(noise: np.random.Generator, processor: ErcProcessor) -> tuple[np.ndarray, int]:
-    assert processor.feature_extractor is not None
-    rate = processor.feature_extractor.sampling_rate
-    seconds = noise.uniform(0.3, min(4.0, processor.max_audio_seconds))
-    return noise.normal(scale=0.1, size=round(seconds * rate)).astype(np.float32), rate
-
-
-def _features(noise: np.random.Generator, model: ErcForSequenceClassification, modality: str) -> np.ndarray:
-    """Values distributed like those of the training split, for one to four tokens."""
-    projection = model.erc.projection(modality)
-    mean, scale = projection.feature_mean.cpu().numpy(), projection.feature_scale.cpu().numpy()
-    scale = np.where(np.isfinite(scale), scale, 0.0)
-    drawn = noise.normal(size=(noise.integers(1, 5), len(mean)))
-    return (mean + scale * drawn).astype(np.float32)
+def _value(
+    noise: np.random.Generator, model: ErcForSequenceClassification, processor: ErcProcessor, modality: str
+) -> Any:
+    """Returns the random input of one utterance."""
+    if modality in model.config.feature_sizes:
+        # One to four tokens, distributed like those of the training split.
+        projection = model.erc.projection(modality)
+        mean, scale = projection.feature_mean.cpu().numpy(), projection.feature_scale.cpu().numpy()
+        drawn = noise.normal(size=(noise.integers(1, 5), len(mean)))
+        return (mean + np.where(np.isfinite(scale), scale, 0.0) * drawn).astype(np.float32)
+    if modality == "text":
+        assert processor.tokenizer is not None
+        return " ".join(noise.choice(sorted(processor.tokenizer.get_vocab()), size=noise.integers(1, 20)).tolist())
+    if modality == "audio":
+        assert processor.feature_extractor is not None
+        rate = processor.feature_extractor.sampling_rate
+        seconds = noise.uniform(0.3, min(4.0, processor.max_audio_seconds))
+        return noise.normal(scale=0.1, size=round(seconds * rate)).astype(np.float32), rate
+    return noise.integers(0, 256, (processor.num_frames, 64, 64, 3), dtype=np.uint8)

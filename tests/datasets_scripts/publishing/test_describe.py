@@ -34,15 +34,28 @@ def only(turns: list[dict[str, Any]], sizes: dict[str, int] | None = None) -> An
     return describe(corpus({"train": [turns]}, sizes))
 
 
+def states(facts: Any) -> dict[str, Counter[str]]:
+    """How often the clips of each media column are usable, missing or broken."""
+    return {column: Counter(facts.splits["train"][column]) for column in ("audio_path", "video_path")}
+
+
+def problems(facts: Any) -> list[str]:
+    """The broken clips that the report names."""
+    _, _, listed = report(facts).partition("broken media (opened, not decoded), the first:\n  ")
+    return listed.split("\n  ") if listed else []
+
+
 def test_counts_are_those_of_the_rows() -> None:
     turns: list[dict[str, Any]] = [{"label": 1, "text": "oh no no"}, {"label": None}, {"label": 1, "text": "hi"}]
     facts = describe(corpus({"train": [turns, turns[:1]] * 70, "dev": [turns[1:2]]}))
     train, dev = facts.splits["train"], facts.splits["dev"]
-    assert (train.dialogues, train.utterances, train.labelled) == (140, 280, 210)
-    assert (dev.dialogues, dev.utterances, dev.labelled) == (1, 1, 0)
-    assert (Counter(train.lengths), Counter(train.words)) == ({3: 70, 1: 70}, {3: 140, 1: 70})
+    assert (train["dialogue"].nunique(), len(train), train["label"].count()) == (140, 280, 210)
+    assert (dev["dialogue"].nunique(), len(dev), dev["label"].count()) == (1, 1, 0)
+    assert Counter(train["dialogue"].value_counts()) == {3: 70, 1: 70}
+    assert Counter(train["words"].dropna()) == {3: 140, 1: 70}
     assert facts.label_counts() == {"train": {"calm": 0, "glad": 210}, "dev": {"calm": 0, "glad": 0}}
     assert report(facts).splitlines()[7].startswith("words an utterance *")
+    assert list(describe(corpus({"train": [turns], "dev": []})).splits) == ["train"]
     assert " 1 / 3 / 3 " in report(facts).splitlines()[7]
 
 
@@ -75,11 +88,13 @@ def test_length_is_that_of_the_file_or_of_the_part_that_is_used(clips: dict[str,
     ]
     for turn, seconds in turns:
         facts = only([turn])
-        assert not facts.broken
-        assert facts.splits["train"].seconds == pytest.approx([] if seconds is None else [seconds], abs=0.08)
+        assert not problems(facts)
+        assert facts.splits["train"]["seconds"].dropna().tolist() == pytest.approx(
+            [] if seconds is None else [seconds], abs=0.08
+        )
     facts = only([turn for turn, _ in turns])
-    assert sum(facts.splits["train"].seconds) == pytest.approx(sum(seconds or 0 for _, seconds in turns), abs=0.2)
-    assert facts.splits["train"].longest == (3.0, "train_0/7")
+    assert facts.splits["train"]["seconds"].sum() == pytest.approx(sum(seconds or 0 for _, seconds in turns), abs=0.2)
+    assert "longest utterance\n  train: train_0/7, 3.0 s" in report(facts)
 
 
 def test_missing_and_broken_media_are_told_apart_with_their_reasons(clips: dict[str, Path], tmp_path: Path) -> None:
@@ -104,17 +119,18 @@ def test_missing_and_broken_media_are_told_apart_with_their_reasons(clips: dict[
     ]
     for turn, reason in cases:
         facts = only([turn])
-        assert facts.splits["train"].broken == {"audio_path": 1}
-        (said,) = facts.broken
+        assert states(facts)["audio_path"] == {"broken": 1}
+        (said,) = problems(facts)
         assert said.startswith(f"train_0/0: {turn['audio_path']}: ")
         assert re.search(reason, said), said
     facts = only([{"video_path": sound}, {"audio_path": str(tmp_path / "gone.wav")}, {}, {"audio_path": sound}])
-    train = facts.splits["train"]
-    assert facts.broken == [f"train_0/0: {sound}: no video in it"]
-    assert train.missing == {"audio_path": 3, "video_path": 3}
-    assert train.usable == {"audio_path": 1}
+    assert problems(facts) == [f"train_0/0: {sound}: no video in it"]
+    assert states(facts) == {
+        "audio_path": {"missing": 3, "usable": 1},
+        "video_path": {"missing": 3, "broken": 1},
+    }
     gone = f"train_0/1: {tmp_path / 'gone.wav'}: no such file"
-    assert facts.missing["audio_path"] == ["train_0/0", gone, "train_0/2"]
+    assert facts.examples("audio_path", "missing") == ["train_0/0", gone, "train_0/2"]
 
 
 def test_wrong_extension_is_no_fault(clips: dict[str, Path], tmp_path: Path) -> None:
@@ -129,14 +145,14 @@ def test_a_broken_file_of_sound_and_picture_is_one_example(tmp_path: Path) -> No
     (tmp_path / "a.mp4").write_bytes(b"x" * 99)
     path = str(tmp_path / "a.mp4")
     facts = only([{"audio_path": path, "video_path": path}])
-    assert len(facts.broken) == 1
-    assert facts.splits["train"].broken == {"audio_path": 1, "video_path": 1}
+    assert len(problems(facts)) == 1
+    assert states(facts) == {"audio_path": {"broken": 1}, "video_path": {"broken": 1}}
 
 
 def test_examples_are_few_and_counts_are_complete(tmp_path: Path) -> None:
     facts = only([{"audio_path": str(tmp_path / f"{number}.wav")} for number in range(30)])
-    assert facts.splits["train"].missing["audio_path"] == 30
-    assert len(facts.missing["audio_path"]) == 5
+    assert states(facts)["audio_path"]["missing"] == 30
+    assert len(facts.examples("audio_path", "missing")) == 5
 
 
 def test_every_file_is_opened_once(clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,8 +174,9 @@ def test_features_are_checked_for_width_gaps_and_numbers() -> None:
     turns = [{"audio_features": vector, "text_features": [1.0]} for vector in vectors]
     facts = only(turns, {"text": 1, "audio": 2})
     train = facts.splits["train"]
-    assert train.widths == {"audio_features": {2: 3}, "text_features": {1: 4}}
-    assert (train.not_finite["audio_features"], train.not_finite["text_features"]) == (2, 0)
+    assert Counter(train["audio_features width"].dropna()) == {2: 3}
+    assert Counter(train["text_features width"]) == {1: 4}
+    assert ((~train["audio_features finite"]).sum(), (~train["text_features finite"]).sum()) == (2, 0)
     said = [line.split() for line in report(facts).splitlines()]
     at = said.index(["audio_features:", "width", "2"])
     assert said[at + 1 : at + 3] == [["missing", "1"], ["with", "NaN", "or", "infinity", "2"]]
@@ -196,7 +213,7 @@ def test_columns_of_the_report_line_up(clips: dict[str, Path]) -> None:
 @pytest.mark.skipif(not MELD.is_dir(), reason="the official MELD CSVs are not beside this checkout")
 def test_official_release_is_counted_in_one_pass(tmp_path: Path) -> None:
     facts = describe(load_erc_dataset("meld", MELD, streaming=True))
-    assert {split: (s.dialogues, s.utterances) for split, s in facts.splits.items()} == {
+    assert {split: (turns["dialogue"].nunique(), len(turns)) for split, turns in facts.splits.items()} == {
         "train": (1038, 9989),
         "dev": (114, 1109),
         "test": (280, 2610),
