@@ -10,7 +10,8 @@ import datasets
 
 from .builder import CorpusError, ErcBuilder, first_few, warn_once
 from .labels import LabelSet, shared_emotion
-from .schema import Dialogue, Utterance
+from .schema import FEATURE_COLUMNS, Dialogue, Utterance
+from .table_cells import vector_of
 from .table_config import TableConfig
 from .table_contents import dialogue_of, full_id, make_label_reader, scan, split_of
 from .table_files import find_tables, media_path
@@ -30,12 +31,18 @@ class Table(ErcBuilder):
     | `speaker` | name of the speaker; default is the same unnamed speaker throughout |
     | `text`, `audio`, `video` | words, and paths of media files; empty if an utterance has none |
     | `start`, `end` | times inside the media files: seconds, clock times or milliseconds; empty for the whole |
+    | `text_features`, `audio_features`, `visual_features` | vectors of numbers, of one width for each modality |
     | `label` | name of the class, in any case and spacing; empty, -1, n/a, ... for an utterance that is context only |
     | `split` | train, dev (validation, valid, ...) or test; default is the file's name, or train |
 
     `data_dir` is a table, a folder of one table, or a folder of tables called train, dev and test; these may use the
     same dialogue ids, so dialogue `d1` of the dev file is `dev_d1`. If dev or test is missing, it is drawn from the
     training dialogues (see `split_by`); a warning reports the draw. The files are read as a stream.
+
+    A row may also hold a whole dialogue: a list of utterances, or lists in the columns. JSON may be nested. What
+    `python -m datasets_scripts NAME DIR --out COPY` wrote is read again. A list of single clips or sentences
+    (`path,label`; `metadata.csv` with `file_name`) needs no `dialogue_id`. Audio of `datasets` inside the table is
+    written into the cache.
 
     Raises:
         FileNotFoundError: if there is no table.
@@ -74,6 +81,11 @@ class Table(ErcBuilder):
     def GAPS(self) -> dict[str, str]:  # type: ignore[override]
         """A modality that no utterance has is no gap."""
         return {column: name for column, name in super().GAPS.items() if name in self.contents.modalities}
+
+    @property
+    def feature_sizes(self) -> Mapping[str, int] | None:
+        """Width of the features of each modality, None for a table without features."""
+        return self.contents.feature_sizes or None
 
     @functools.cached_property
     def label_set(self) -> LabelSet:
@@ -132,7 +144,7 @@ class Table(ErcBuilder):
             media[modality] = path if exists else None
             if path is not None and not exists:
                 missing.append(path)
-        return Utterance(
+        utterance = Utterance(
             utterance_id=utterance_id,
             speaker=self.clean(text_of(row, names["speaker"]) or ""),
             text=self.clean(text_of(row, names["text"]) or "") or None,
@@ -142,6 +154,10 @@ class Table(ErcBuilder):
             end=seconds_of(row, names["end"], self.contents.time_unit),
             label=class_of(row, names["label"], self.label_reader, "correct the row, or pass labels or label_map"),
         )
+        for modality in self.contents.feature_sizes:
+            column = FEATURE_COLUMNS[modality]
+            utterance[column] = vector_of(row, names[column])  # type: ignore[literal-required]
+        return utterance
 
 
 def check_split(rows: list[Row], config: TableConfig, file_split: str | None) -> None:

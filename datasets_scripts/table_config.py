@@ -5,13 +5,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .builder import TextConfig
-from .schema import MODALITY_NAMES
+from .schema import FEATURE_COLUMNS, MODALITY_NAMES
 from .split_draw import SPLIT_BY, SPLITS
 from .table_files import read_rows
 from .text_files import Row
 
 MODALITIES = tuple(MODALITY_NAMES.values())
-FIELDS = ("dialogue_id", "utterance_id", "order", "speaker", *MODALITIES, "start", "end", "label", "split")
+FIELDS: tuple[str, ...] = (
+    "dialogue_id",
+    "utterance_id",
+    "order",
+    "speaker",
+    *MODALITIES,
+    "start",
+    "end",
+    "label",
+    "split",
+    *FEATURE_COLUMNS.values(),
+)
 
 
 @dataclass
@@ -90,7 +101,7 @@ class TableConfig(TextConfig):
     def rows(self, table: Path) -> Iterator[Row]:
         """Returns the rows of a table, which must have the dialogue's column and those that are mapped."""
         names = self.names
-        return read_rows(table, [names["dialogue_id"], *(self.columns or {}).values()], names.values())
+        return read_rows(table, [names["dialogue_id"], *(self.columns or {}).values()], names)
 
     def media_folder(self, table: Path) -> Path:
         """Returns the folder that relative paths in a table start from."""

@@ -8,11 +8,14 @@ from pathlib import Path
 
 from .builder import CorpusError, first_few, warn_once
 from .clock_times import are_milliseconds, names_milliseconds
+from .schema import FEATURE_COLUMNS
 from .split_draw import SPLITS, draw_splits, split_name
+from .table_cells import note_width
 from .table_config import MODALITIES, TableConfig
-from .table_files import REMEDY, find_tables, media_path
+from .table_files import class_labels, find_tables, media_path
 from .table_labels import LabelReader, class_names, label_notes
 from .table_rows import text_of
+from .table_shapes import REMEDY
 from .text_files import Row
 
 # Rows whose times decide whether times are milliseconds.
@@ -29,7 +32,8 @@ class Contents:
         split_of: split of each dialogue, after the draw of missing splits.
         labels_of: labels of each dialogue.
         speakers_of: named speakers of each dialogue.
-        modalities: modalities that at least one utterance has.
+        modalities: modalities that at least one utterance has as text or media.
+        feature_sizes: width of the precomputed features of each modality that has them.
         folders: folders of the audio and video paths.
         time_unit: seconds that a number in the columns of start and end counts for.
         split_note: a sentence about the draw of splits, empty without one.
@@ -41,6 +45,7 @@ class Contents:
     labels_of: dict[str, set[str]] = field(default_factory=dict)
     speakers_of: dict[str, set[str]] = field(default_factory=dict)
     modalities: set[str] = field(default_factory=set)
+    feature_sizes: dict[str, int] = field(default_factory=dict)
     folders: set[str] = field(default_factory=set)
     time_unit: float = 1.0
     split_note: str = ""
@@ -69,6 +74,8 @@ def scan(root: Path, config: TableConfig) -> Contents:
             contents.speakers[speaker] += 1
             contents.speakers_of.setdefault(dialogue, set()).update({speaker} - {""})
             contents.modalities |= {modality for modality in MODALITIES if text_of(row, names[modality])}
+            for modality, column in FEATURE_COLUMNS.items():
+                note_width(row, modality, names[column], contents.feature_sizes)
             media = (media_path(row, names[modality], folder) for modality in ("audio", "video"))
             contents.folders |= {os.path.dirname(file) for file in media if file}
             start, end = text_of(row, names["start"]), text_of(row, names["end"])
@@ -76,7 +83,7 @@ def scan(root: Path, config: TableConfig) -> Contents:
                 ranges.append((start, end))
             if (cell := text_of(row, names["split"])) and cell.lower() not in SPLITS:
                 renamed[cell] = split
-    if not contents.modalities:
+    if not (contents.modalities or contents.feature_sizes):
         shown = ", ".join(str(path) for path in tables.values())
         raise CorpusError(f"{shown}: no row has text, audio or video: map one, columns={{'text': '<its name>'}}")
     if renamed:
@@ -173,13 +180,16 @@ def make_label_reader(root: Path, contents: Contents, config: TableConfig) -> La
     """
     column = config.names["label"]
     try:
-        names = class_names(contents.labels, config.label_map) if config.labels is None else config.labels
+        names = config.labels or class_names(contents.labels, config.label_map)
     except CorpusError as error:
         raise CorpusError(
             f"{root}: column {column} has {error}, columns={{'label': '<its name>'}}, or pass labels or label_map"
         ) from None
     if not names:
         raise CorpusError(f"{root}: no row has a label: map it, columns={{'label': '<its name>'}}, or pass labels")
+    stored = class_labels(root, column)
+    if config.labels is None and set(names) <= set(stored):
+        names = stored
     reader = LabelReader(names, config.label_map)
     for note in label_notes(contents.labels, reader):
         warn_once(f"{root}, column {column}: {note}")

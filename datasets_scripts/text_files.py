@@ -198,33 +198,19 @@ def read_csv(path: Path, columns: Iterable[str], remedy: str, optional: Iterable
         raise CorpusError(f"{path} has a header and no rows: {remedy}")
 
 
-def read_json(path: Path, columns: Iterable[str], remedy: str) -> Iterator[Row]:
-    """Yields one row for each object of a JSON file: a list of objects, or an object with one such list.
-
-    Args:
-        path: the file.
-        columns: columns that at least one row must have.
-        remedy: what to do about a broken file, for the message.
+def load_json(path: Path) -> Any:
+    """Returns the content of a JSON file.
 
     Raises:
-        CorpusError: if the file cannot be read, has another form, or lacks a column or all rows.
+        CorpusError: if the file cannot be read, or is no JSON.
     """
     with open_text(path) as file:
         try:
-            content = json.load(file)
+            return json.load(file)
         except UnicodeDecodeError:
             raise
         except (ValueError, RecursionError) as error:
             raise CorpusError(f"{path} is no JSON ({error}): is the file cut off?") from error
-    lists = [value for value in content.values() if isinstance(value, list)] if isinstance(content, dict) else [content]
-    rows = lists[0] if len(lists) == 1 else None
-    if not isinstance(rows, list) or not all(isinstance(cells, dict) for cells in rows):
-        raise CorpusError(f"{path} is no list of JSON objects, one for each utterance: write [{{...}}, ...]")
-    if not rows:
-        raise CorpusError(f"{path} has no rows: {remedy}")
-    require_columns(path, columns, {name: None for cells in rows for name in cells}, remedy)
-    for number, cells in enumerate(rows, start=1):
-        yield Row(path, number, cells)
 
 
 def read_jsonl(path: Path, columns: Iterable[str], remedy: str) -> Iterator[Row]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from datasets_scripts import CorpusError
-from datasets_scripts.text_files import SAMPLE, guess_encoding, open_text, read_csv, read_json, split_header
+from datasets_scripts.text_files import SAMPLE, guess_encoding, open_text, read_csv, split_header
 
 HEAD = "number,text,speaker\n1,plain,Ann\n2,"
 WESTERN = [
@@ -101,12 +101,3 @@ def test_needed_columns_decide_between_delimiters() -> None:
 def test_needed_columns_are_found_in_other_spellings() -> None:
     assert split_header("Dialogue ID,TEXT,text", ["dialogue_id", "text"])[0] == ["Dialogue ID", "TEXT", "text"]
     assert split_header("Dialogue ID,TEXT,Mood", ["dialogue_id", "text"])[0] == ["dialogue_id", "text", "Mood"]
-
-
-@pytest.mark.parametrize(
-    "content", ['[{"text": "Hi."}, {"text": null}]', '{"rows": [{"text": "Hi."}, {"text": null}], "n": 2}']
-)
-def test_json_is_a_list_of_objects(tmp_path: Path, content: str) -> None:
-    (tmp_path / "t.json").write_text(content)
-    rows = list(read_json(tmp_path / "t.json", ["text"], "write it again"))
-    assert [(row.number, row.cells["text"]) for row in rows] == [(1, "Hi."), (2, None)]
