@@ -481,7 +481,8 @@ def test_a_run_is_pushed_with_a_card_that_agrees_with_metrics_json(
     assert f"pushed: {hub.url}/me/erc/commit/" in capsys.readouterr().out
     files = hub.files("me/erc")
     run = tmp_path / "run"
-    assert set(files) == (RESULTS | MODEL | PROCESSOR | {p.name for p in run.glob("*_erc.py")}) - {"predictions.csv"}
+    written = RESULTS | MODEL | PROCESSOR | {p.name for p in run.glob("*_erc.py")} | {".eval_results/erc-meld.yaml"}
+    assert set(files) == written - {"predictions.csv"}
     assert json.loads(files["metrics.json"]) == metrics
     card: Any = ModelCard(files["README.md"].decode())
     results = card.data.eval_results
