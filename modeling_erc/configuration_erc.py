@@ -71,7 +71,7 @@ class ErcConfig(PreTrainedConfig):
         fusion: name in the fusion registry, `"joint_vector"`, `"concat"`, `"cross_attention"`, `"tensor"` or `"gated"`.
         num_joint_vectors: number J of trainable joint vectors of `joint_vector`.
         num_fusion_layers: number of fusion layers.
-        context: name in the context registry, `"transformer"`, `"gru"` or `"none"`.
+        context: name in the context registry, `"transformer"`, `"gru"`, `"relational"` or `"none"`.
         context_position: `"before"` fusion (the context vector is added to each modality's tokens), `"after"` it (on
             the joint feature), or `"both"`.
         num_context_layers: number of layers of the dialogue context.
@@ -81,6 +81,9 @@ class ErcConfig(PreTrainedConfig):
         classification_loss: name in the registry of classification losses, `"cross_entropy"` or `"focal"`.
         focal_gamma: gamma of `focal`: larger values reduce the weight of confident utterances (0: cross-entropy).
         class_weights: one weight per class for the classification loss, in the order of `id2label`, or `None`.
+        logit_adjustment: tau of the logit adjustment of the classification loss, which answers class imbalance; 0 is
+            none (see [`ErcLoss`]).
+        class_priors: frequency of each class in the training labels, for `logit_adjustment`, or `None`.
         label_smoothing: label smoothing of the classification loss.
         modality_loss_weight: weight of the classification loss of the modality heads (mean over modalities).
         contrastive: name in the registry of contrastive losses, `"inter_class"`, `"supcon"` or `"none"`.
@@ -139,6 +142,8 @@ class ErcConfig(PreTrainedConfig):
     classification_loss: str = "cross_entropy"
     focal_gamma: float = 2.0
     class_weights: list[float] | None = None
+    logit_adjustment: float = 0.0
+    class_priors: list[float] | None = None
     label_smoothing: float = 0.0
     modality_loss_weight: float = 0.2
     contrastive: str = "inter_class"
@@ -169,8 +174,10 @@ class ErcConfig(PreTrainedConfig):
             )
         if self.context_position not in ("before", "after", "both"):
             raise ValueError(f"context_position {self.context_position!r}: choose before, after or both")
-        if self.class_weights is not None and len(self.class_weights) != self.num_labels:
-            raise ValueError(f"{len(self.class_weights)} class_weights for {self.num_labels} labels")
+        for setting in ("class_weights", "class_priors"):
+            values = getattr(self, setting)
+            if values is not None and len(values) != self.num_labels:
+                raise ValueError(f"{len(values)} {setting} for {self.num_labels} labels")
         for setting in ("focal_gamma", "contrastive_memory"):
             if getattr(self, setting) < 0:
                 raise ValueError(f"{setting} {getattr(self, setting)}: it cannot be negative")

@@ -188,6 +188,122 @@ class TransformerContext(Context):
         return self.norm(hidden_states), AttentionState(state.length + 1, positions[seen], speakers[seen], kept)
 
 
+class RelationalLayer(nn.Module):
+    """Pre-norm layer that adds to each utterance a mix of itself and of the mean utterance of each relation."""
+
+    def __init__(self, config: ErcConfig, relations: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.hidden_size)
+        self.mix = nn.Linear((1 + relations) * config.hidden_size, config.hidden_size)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, hidden_states: Tensor, source: Tensor, weights: Tensor) -> Tensor:
+        """Applies the layer.
+
+        Args:
+            hidden_states: `(batch, utterances, hidden)`.
+            source: `(batch, sources, hidden)`, utterances that may be visible, as inputs of this layer.
+            weights: `(batch, relations, utterances, sources)`.
+
+        Returns:
+            `(batch, utterances, hidden)`.
+        """
+        means = weights @ self.norm(source)[:, None]
+        mixed = torch.cat([self.norm(hidden_states), *means.unbind(dim=1)], dim=-1)
+        return hidden_states + self.dropout(nn.functional.gelu(self.mix(mixed)))
+
+
+@dataclass(frozen=True)
+class RelationalState:
+    """State of a causal relational context: the earlier utterances that are visible to later ones.
+
+    Args:
+        length: number of utterances so far, visible or not.
+        positions: `(kept,)`, position of each kept utterance in the dialogue.
+        speaker_ids: `(kept,)`.
+        past: inputs of each layer, `(1, kept, hidden)`.
+    """
+
+    length: int
+    positions: Tensor
+    speaker_ids: Tensor
+    past: list[Tensor]
+
+
+@CONTEXTS.register("relational")
+class RelationalContext(Context):
+    """Relational graph over the dialogue, after DialogueGCN (Ghosal et al. 2019, arXiv 1908.11540), as dense products.
+
+    The relations of an utterance are the past utterances of the same and of another speaker and, unless the context is
+    causal, the future ones of both. In each relation the weights fall with the distance d as exp(-d / 5) and sum to 1;
+    DialogueGCN learns them by attention. A relation without a visible utterance contributes zero.
+    """
+
+    bucket_size = 16
+    decay = 5.0  # utterances
+
+    def __init__(self, config: ErcConfig) -> None:
+        super().__init__(config)
+        self.causal, self.window = config.context_causal, config.context_window
+        relations = 2 if self.causal else 4
+        self.layers = nn.ModuleList(RelationalLayer(config, relations) for _ in range(config.num_context_layers))
+        self.norm = nn.LayerNorm(config.hidden_size)
+
+    def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:
+        """See [`Context.forward`]."""
+        order = torch.arange(mask.shape[1], device=mask.device)
+        same = speaker_ids[:, :, None] == speaker_ids[:, None, :]
+        weights = self._weights(order[None, :] - order[:, None], same, mask[:, None, :]).to(hidden_states.dtype)
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, hidden_states, weights)
+        return self.norm(hidden_states)
+
+    def step(
+        self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor, state: RelationalState | None
+    ) -> tuple[Tensor, RelationalState]:
+        """See [`Context.step`]; the state grows with the dialogue, up to the window.
+
+        Raises:
+            ValueError: the context is not causal.
+        """
+        if not self.causal:
+            raise ValueError("context 'relational' reads later utterances: it steps only with context_causal")
+        speaker = speaker_ids[0]
+        if state is None:
+            nothing = [hidden_states[:, :0]] * len(self.layers)
+            state = RelationalState(0, speaker.new_zeros(0), speaker.new_zeros(0), nothing)
+        distance = (state.positions - state.length)[None]
+        same = (state.speaker_ids == speaker)[None, None]
+        weights = self._weights(distance, same, torch.ones_like(same)).to(hidden_states.dtype)
+        past = []
+        for layer, earlier in zip(self.layers, state.past, strict=True):
+            past.append(torch.cat([earlier, hidden_states], dim=1))
+            hidden_states = layer(hidden_states, earlier, weights)
+        positions = torch.cat([state.positions, speaker.new_tensor([state.length])])
+        # A masked utterance is hidden from later ones.
+        seen = torch.cat([torch.ones_like(state.positions, dtype=torch.bool), mask[0]])
+        if self.window is not None:
+            seen &= positions > state.length - self.window  # as seen from the next utterance
+        kept = [states[:, seen] for states in past]
+        speakers = torch.cat([state.speaker_ids, speaker])[seen]
+        return self.norm(hidden_states), RelationalState(state.length + 1, positions[seen], speakers, kept)
+
+    def _weights(self, distance: Tensor, same: Tensor, visible: Tensor) -> Tensor:
+        """Returns the weights of the relations, `(batch, relations, utterances, sources)`.
+
+        Args:
+            distance: `(utterances, sources)`, position of the source minus that of the utterance.
+            same: boolean `(batch, utterances, sources)`, whether both have the same speaker.
+            visible: boolean, broadcastable to `same`.
+        """
+        if self.window is not None:
+            visible = visible & (distance.abs() <= self.window)
+        directions = [distance < 0] if self.causal else [distance < 0, distance > 0]
+        relations = torch.stack([visible & d & s for d in directions for s in (same, ~same)], dim=1)
+        weights = relations * torch.exp(-distance.abs() / self.decay)
+        return weights / weights.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
+
+
 @CONTEXTS.register("none")
 class NoContext(Context):
     """No exchange between utterances."""

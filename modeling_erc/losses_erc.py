@@ -340,6 +340,11 @@ class ContrastiveMemory(nn.Module):
 class ErcLoss:
     """The training objective: losses of the averaged logits and of the modality logits, and the contrastive loss.
 
+    With `logit_adjustment` tau, tau * log(prior) of each class is added to all logits before the classification loss
+    (Menon et al. 2021, arXiv 2007.07314, eq. 10). The model's own logits, without this term, then favour rare classes
+    as much as frequent ones. The priors are those of the whole training split, so that they do not depend on batches
+    or processes.
+
     Args:
         config: config with names and weights of the three terms.
         memory: the `contrastive_memory` of the classifier. In training mode each call uses its contents and then
@@ -429,14 +434,26 @@ class ErcLoss:
         assert logits is not None
         weight = None if config.class_weights is None else logits.new_tensor(config.class_weights, dtype=torch.float32)
         classify = CLASSIFICATION_LOSSES[config.classification_loss]
-        loss = classify(logits[scored], targets, weight, config).sum()
+        shift = self._adjustment(logits)
+        loss = classify(logits[scored] + shift, targets, weight, config).sum()
         if output.modality_logits is not None and output.modality_mask is not None and config.modality_loss_weight:
             present = output.modality_mask[scored]
             repeated = targets[:, None].expand_as(present)[present]
-            own = classify(output.modality_logits[scored][present], repeated, weight, config)
+            own = classify(output.modality_logits[scored][present] + shift, repeated, weight, config)
             share = (1.0 / present.sum(dim=1, keepdim=True).clamp(min=1)).expand_as(present)[present]
             loss = loss + config.modality_loss_weight * (own * share).sum()
         return loss
+
+    def _adjustment(self, logits: Tensor) -> Tensor:
+        """Returns what logit adjustment adds to the logits of every utterance, `(classes,)`."""
+        config = self.config
+        if not config.logit_adjustment:
+            return logits.new_zeros(())
+        if config.class_priors is None:
+            raise ValueError("logit_adjustment needs class_priors: the frequencies of the classes in training")
+        # A class without a training label keeps a finite shift.
+        priors = logits.new_tensor(config.class_priors, dtype=torch.float32).clamp(min=1e-6)
+        return config.logit_adjustment * priors.log()
 
 
 def _check_labels(targets: Tensor, classes: int) -> None:

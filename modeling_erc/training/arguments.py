@@ -32,6 +32,13 @@ class DataArguments:
     dataset_options: dict | str | None = field(
         default=None, metadata={"help": "options of the corpus as JSON, such as '{\"dev_seed\": 1}'; a mapping in YAML"}
     )
+    folds: str | None = field(
+        default=None,
+        metadata={"help": "cross-validation over train and dev, by session, speaker, dialogue, or a number of folds"},
+    )
+    fold: int | None = field(
+        default=None, metadata={"help": "number of the fold that is dev, from 0; default: train on all, score test"}
+    )
     text_past: int = field(
         default=0, metadata={"help": "number of earlier utterances that the text backbone also reads"}
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import datasets
 import torch
+from torch import Tensor
 from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, AutoTokenizer, PreTrainedConfig
 
 from datasets_scripts import DialogueRows
@@ -156,18 +157,29 @@ def check_presence(train: Iterable[Mapping[str, Any]], modality: str) -> None:
         )
 
 
-def class_weights(train: Iterable[Mapping[str, Any]], num_labels: int, power: float) -> list[float] | None:
-    """Computes class weights 1 / frequency ** power, scaled to a mean weight of 1 over the training utterances.
+def class_counts(train: Iterable[Mapping[str, Any]], num_labels: int) -> Tensor:
+    """Counts the labels of the training utterances.
 
     Args:
         train: dialogues whose label indices are those of the model.
         num_labels: number of classes.
+
+    Returns:
+        `(classes,)`, in float64.
+    """
+    labels = [u["label"] for row in train for u in row["utterances"] if u["label"] is not None]
+    return torch.bincount(torch.tensor(labels), minlength=num_labels).double()
+
+
+def class_weights(counts: Tensor, power: float) -> list[float] | None:
+    """Computes class weights 1 / frequency ** power, scaled to a mean weight of 1 over the training utterances.
+
+    Args:
+        counts: `(classes,)`, result of [`class_counts`].
         power: exponent; 0 returns `None`, no weights.
     """
     if not power:
         return None
-    labels = [u["label"] for row in train for u in row["utterances"] if u["label"] is not None]
-    counts = torch.bincount(torch.tensor(labels), minlength=num_labels).double()
     weights = counts.clamp(min=1) ** -power
     scaled: list[float] = (weights * counts.sum() / (weights * counts).sum()).tolist()
     return scaled

@@ -12,6 +12,7 @@ from ..configuration_erc import MODALITIES
 from ..losses_erc import IGNORE_INDEX
 from ..processing_erc import ErcProcessor, only
 from .arguments import DataArguments
+from .folds import held_out
 
 
 def load_corpus(data_args: DataArguments, seed: int) -> dict[str, DialogueRows]:
@@ -23,17 +24,27 @@ def load_corpus(data_args: DataArguments, seed: int) -> dict[str, DialogueRows]:
     Args:
         data_args: name, folder and options of the corpus.
         seed: seed of the run.
+
+    Raises:
+        ValueError: there is no such fold.
     """
     options = data_args.corpus_options
     if "dev_seed" in known_options(data_args.dataset):
         options = {"dev_seed": seed, **options}
     splits = load_erc_dataset(data_args.dataset, data_args.data_dir, **options)
+    if data_args.folds is not None:
+        splits = held_out(splits, data_args.folds, data_args.fold)
     return {name: DialogueRows(split) for name, split in splits.items()}
 
 
-def check_splits(splits: Mapping[str, DialogueRows]) -> None:
-    """Raises `ValueError` where train, dev or test has no dialogue: training chooses by dev and reports test."""
-    missing = [name for name in ("train", "dev", "test") if not len(splits.get(name, ()))]
+def check_splits(splits: Mapping[str, DialogueRows], required: Sequence[str] = ("train", "dev", "test")) -> None:
+    """Raises `ValueError` where a split has no dialogue: training chooses by dev and reports test.
+
+    Args:
+        splits: the corpus.
+        required: splits that the run needs.
+    """
+    missing = [name for name in required if not len(splits.get(name, ()))]
     if missing:
         sizes = ", ".join(f"{name} {len(rows)}" for name, rows in splits.items())
         note = next((f"; {rows.split_note}" for rows in splits.values() if rows.split_note), "")

@@ -58,7 +58,7 @@ class FusionArguments:
     num_joint_vectors: int = field(default=4, metadata={"help": "number of trainable joint vectors (joint_vector)"})
     num_fusion_layers: int = field(default=2, metadata={"help": "number of fusion layers"})
     modality_dropout: float = field(default=0.0, metadata={"help": "probability of masking a modality in training"})
-    context: str = field(default="transformer", metadata={"help": "transformer, gru or none"})
+    context: str = field(default="transformer", metadata={"help": "transformer, gru, relational or none"})
     context_position: str = field(default="both", metadata={"help": "context before fusion, after it, or both"})
     num_context_layers: int = field(default=1, metadata={"help": "number of context layers"})
     context_causal: bool = field(default=False, metadata={"help": "use earlier utterances only"})
@@ -71,6 +71,9 @@ class LossArguments:
 
     classification_loss: str = field(default="cross_entropy", metadata={"help": "cross_entropy or focal"})
     focal_gamma: float = field(default=2.0, metadata={"help": "gamma of the focal loss (0 is cross-entropy)"})
+    logit_adjustment: float = field(
+        default=0.0, metadata={"help": "tau of the logit adjustment, which raises rare classes; 0 for none"}
+    )
     label_smoothing: float = field(default=0.0, metadata={"help": "label smoothing of the classification loss"})
     modality_loss_weight: float = field(default=0.2, metadata={"help": "weight of the mean loss of the modality heads"})
     contrastive: str = field(default="inter_class", metadata={"help": "inter_class, supcon or none"})

@@ -14,7 +14,7 @@ from ..hub.cost import CostMeter
 from ..hub.repository import HubRepository
 from ..hub.run_facts import METRIC_TITLES, RunFacts
 from .arguments import ErcArgumentParser, changed_settings, shown_command
-from .build import build, class_weights
+from .build import build, class_counts, class_weights
 from .checkpoints import delete_old_run, prepare_run_folder
 from .data import ErcCollator, SpeedPerturbation, check_media, check_splits, load_corpus
 from .frame_augmentation import FrameAugmentation
@@ -42,13 +42,15 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
     # 2. Load the corpus, one row per dialogue. The first process prepares it, the others read the result.
     with args.main_process_first(desc="preparing the corpus"):
         splits = load_corpus(data_args, args.seed)
-    check_splits(splits)
+    check_splits(splits, required=("train", "dev", "test") if data_args.folds is None else tuple(splits))
     labels = label_names(splits["train"])
 
     # 3. Build the model and its processor, with pretrained or untrained backbones.
     model, processor = build(model_args, data_args, splits, labels)
     config = model.config
-    config.class_weights = class_weights(splits["train"], len(labels), args.class_weighting)
+    counts = class_counts(splits["train"], len(labels))
+    config.class_weights = class_weights(counts, args.class_weighting)
+    config.class_priors = (counts / counts.sum()).tolist() if config.logit_adjustment else None
     check_media(splits["train"], processor)
 
     # 4. Prepare the run's folder and, for a push, the repository: a refusal of the Hub must come before hours of work.
@@ -72,7 +74,7 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
             [*cached, decoded, SpeedPerturbation(args.speed_perturbation), FrameAugmentation(args.frame_shift)]
         ),
         train_dataset=splits["train"],
-        eval_dataset=splits["dev"],
+        eval_dataset=splits.get("dev"),
         processing_class=processor,
     )
     trainer.media_problems.update(media_problems)
@@ -102,7 +104,8 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
         split_note=splits["train"].split_note,
         cost=meter.read(),
     )
-    metrics = write_report(trainer, {name: splits[name] for name in ("dev", "test")}, settings, facts)
+    scored = {name: splits[name] for name in ("dev", "test") if name in splits}
+    metrics = write_report(trainer, scored, settings, facts)
     trainer.warn_of_media_problems()
     if trainer.is_world_process_zero():
         for split, scores in metrics.items():

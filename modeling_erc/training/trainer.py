@@ -80,7 +80,8 @@ class ErcTrainer(PushingTrainer):
         kwargs.setdefault("compute_metrics", self.metric.for_trainer)
         kwargs.setdefault("compute_loss_func", self.erc_loss)
         patience = args.early_stopping_patience if isinstance(args, ErcTrainingArguments) else None
-        if patience is not None:
+        # A cross-validation turns evaluations off for recipes that have a patience.
+        if patience is not None and args.eval_strategy != "no":
             kwargs["callbacks"] = [*(kwargs.get("callbacks") or []), EarlyStoppingCallback(patience)]
         if args is not None and args.run_name is None:
             # In the loggers the run has the name of its folder.
