@@ -10,6 +10,7 @@ COMMANDS = {
     "predict": "predict the emotions of a conversation, from subtitles, a table or JSON, as a timeline",
     "extract": "extract and store the features of frozen backbones, so that training starts at once",
     "ablate": "train a grid of settings with several seeds, and compare them",
+    "cv": "choose among settings by cross-validation, and score the best one on test once",
     "robustness": "measure what a model loses when modalities are missing or noisy",
     "cross": "train on one corpus, test on another over the emotions that they share",
     "analyse": "report where a finished run makes errors, with figures",

@@ -60,13 +60,18 @@ DIALOGUE = np.arange(400) // 5
 PLACES = [(f"d{DIALOGUE[index]}", str(index), CLASSES[label]) for index, label in enumerate(TRUE)]
 
 
+def predictions(predicted: np.ndarray) -> Predictions:
+    """Predictions of a run that is sure of each."""
+    return Predictions(PLACES, CLASSES, TRUE, predicted, np.eye(3)[predicted])
+
+
 def made_up_grid(accuracies: dict[Cell, float], seeds: int = 4) -> dict[tuple[Cell, int], Predictions]:
     """Runs that are correct for about a share of the utterances, drawn by cell and seed, and guess otherwise."""
     runs = {}
     for (index, (cell, accuracy)), seed in itertools.product(enumerate(accuracies.items()), range(seeds)):
         random = np.random.default_rng(100 * index + seed)
         predicted = np.where(random.random(400) < accuracy, TRUE, random.integers(3, size=400))
-        runs[cell, seed] = Predictions(PLACES, CLASSES, TRUE, predicted)
+        runs[cell, seed] = predictions(predicted)
     return runs
 
 

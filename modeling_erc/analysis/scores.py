@@ -118,7 +118,7 @@ def bootstrap_scores(by_dialogue: np.ndarray) -> Scores:
 
     In a draw without utterances of a class, the precision, recall and F1 of that class are NaN: they are undefined.
     """
-    (weights,) = bootstrap_weights(len(by_dialogue))
+    weights = bootstrap_weights(len(by_dialogue))
     scores = scores_of(np.tensordot(weights, by_dialogue, axes=1))
     for values in (scores.precision, scores.recall, scores.f1):
         values[scores.support == 0] = np.nan

@@ -25,6 +25,8 @@ def main(argv: list[str]) -> None:
     if options.metric == "classes_f1" and not options.classes:
         raise ValueError("--metric classes_f1 is the mean F1 of --classes: name them")
     varied, seeds = grid_of(options.grid, options.vary, options.seeds)
+    if not varied:
+        raise ValueError("nothing to vary: name --vary FIELD=V1,V2 or --grid")
     config = find_config(options.config)
     out = Path(options.out or Path("runs") / "-".join(["ablate", config.stem, *varied]))
     text, failed = run_ablation(

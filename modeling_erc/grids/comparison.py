@@ -2,12 +2,12 @@
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ..analysis.intervals import bootstrap_weights, percentile_interval
+from ..analysis.intervals import Estimate, bootstrap_weights, estimate_over_seeds
 from ..analysis.scores import Scores, confusion_by_dialogue, scores_of
 from ..hub.run_facts import METRIC_TITLES
 from .spec import Cell, cell_name
@@ -24,12 +24,14 @@ class Predictions:
         classes: names of the classes.
         true: `(utterances,)` class indices.
         predicted: `(utterances,)` class indices.
+        probabilities: `(utterances, classes)`.
     """
 
     places: list[tuple[str, str, str]]
     classes: list[str]
     true: np.ndarray
     predicted: np.ndarray
+    probabilities: np.ndarray
 
 
 def read_predictions(path: Path, split: str = "test") -> Predictions:
@@ -46,20 +48,29 @@ def read_predictions(path: Path, split: str = "test") -> Predictions:
         classes,
         np.array([number[row[label]] for row in rows], dtype=np.int64),
         np.array([number[row[prediction]] for row in rows], dtype=np.int64),
+        np.array([row[prediction + 1 :] for row in rows], dtype=np.float64),
     )
 
 
-@dataclass
-class Estimate:
-    """A difference with its 95 % interval; printed in bold where the interval excludes zero."""
+def pooled(folds: Sequence[Predictions]) -> Predictions:
+    """Returns the predictions of several folds as those of one split, in the order of the dialogues."""
+    places = [place for fold in folds for place in fold.places]
+    # Folds differ by seed where dialogues are drawn; the sort is stable, so utterances stay in order.
+    order = sorted(range(len(places)), key=lambda row: places[row][0])
+    return Predictions(
+        [places[row] for row in order],
+        folds[0].classes,
+        *(
+            np.concatenate([getattr(fold, name) for fold in folds])[order]
+            for name in ("true", "predicted", "probabilities")
+        ),
+    )
 
-    value: float
-    low: float
-    high: float
 
-    def __str__(self) -> str:
-        text = f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
-        return f"**{text}**" if self.low > 0 or self.high < 0 else text
+def averaged(runs: Sequence[Predictions]) -> Predictions:
+    """Returns the predictions of an ensemble: the mean probabilities of several runs on the same utterances."""
+    probabilities = np.mean([run.probabilities for run in runs], axis=0)
+    return replace(runs[0], predicted=probabilities.argmax(axis=1), probabilities=probabilities)
 
 
 @dataclass
@@ -115,9 +126,8 @@ def compare(
 ) -> Comparison:
     """Compares cells on the test utterances that they all predict.
 
-    The interval is that of a paired bootstrap over two crossed factors: each draw takes dialogues and, independently,
-    seeds with replacement, the same ones for all cells. So it covers another draw of the initial weights as well as
-    another test split of the same kind.
+    Differences are paired by seed and by dialogue. Their intervals cover other initial weights as well as another test
+    split of the same kind (see [`estimate_over_seeds`]).
 
     Raises:
         ValueError: two runs have different test utterances (the message names the cell), there is no run, or a class is
@@ -137,7 +147,8 @@ def compare(
         raise ValueError(f"unknown class {', '.join(unknown)}: the corpus has {', '.join(first.classes)}")
     chosen = [first.classes.index(name) for name in classes]
     dialogue = np.array([place[0] for place in first.places])
-    weights, seed_weights = bootstrap_weights(len(np.unique(dialogue)), len(seeds))
+    dialogues = len(np.unique(dialogue))
+    weights = bootstrap_weights(dialogues)
 
     def value(scores: Scores, name: str) -> np.ndarray:
         return np.asarray(scores.f1[..., chosen].mean(axis=-1) if name == "classes_f1" else getattr(scores, name))
@@ -161,13 +172,8 @@ def compare(
         both = np.isfinite(observed)
         if not both.any():
             return None
-        shares = seed_weights[:, both].T
         repeated = np.mean([drawn[a][both] - drawn[b][both] for a, b in rows], axis=0)
-        # Where runs are missing, a draw may hold none of these seeds: it is undefined.
-        with np.errstate(invalid="ignore"):
-            means = (repeated * shares).sum(axis=0) / shares.sum(axis=0)
-        low, high = percentile_interval(means)
-        return Estimate(float(observed[both].mean()), float(low), float(high))
+        return estimate_over_seeds(observed[both], repeated, dialogues)
 
     finished = {cell for cell, _ in runs}
     differences = {}
@@ -188,7 +194,7 @@ def compare(
         metric,
         list(classes),
         len(first.true),
-        len(np.unique(dialogue)),
+        dialogues,
         scores,
         differences,
         effects,

@@ -48,32 +48,51 @@ def run_ablation(
     """
     runs = plan(config, varied, seeds, extra)
     with locked(out):
-        # The recipe may be edited while the grid runs, so all runs read a copy.
-        recipe = out / config.name
-        if not recipe.exists() or not recipe.samefile(config):
-            shutil.copyfile(config, recipe)
-        done = finished(out, with_models=keep_models)
-        # Two cells may have the same settings.
-        missing = list({run.key: run for run in runs if run.key not in done}.values())
-        print(f"{len(runs)} runs, {len(missing)} of them still to do; all goes to {out}", flush=True)
-        failed = []
-        results = run_grid(missing, recipe, out, jobs=jobs, keep_models=keep_models)
-        for number, (run, row) in enumerate(bar := tqdm(results, total=len(missing), unit="run"), start=1):
-            name = f"{cell_name(run.cell)} seed={run.seed}"
-            if "error" in row:
-                failed.append(f"{name}: {row['error']}")
-                text = f"failed: {row['error']}"
-            else:
-                text = "  ".join(
-                    f"{split} accuracy {row[split]['accuracy']:.4f} weighted F1 {row[split]['weighted_f1']:.4f}"
-                    for split in ("dev", "test")
-                )
-            bar.write(f"[{number}/{len(missing)}] {name}: {text}")
-        done = finished(out)
+        done, failed = train_missing(runs, config, out, jobs=jobs, keep_models=keep_models)
         rows = {(run.cell, run.seed): done[run.key] for run in runs if run.key in done}
         cells = list(dict.fromkeys(run.cell for run in runs))
         text = report(rows, out, cells, baseline, seeds, metric, classes, command) if rows else ""
     return text, failed
+
+
+def train_missing(
+    runs: Sequence[Run], config: Path, out: Path, *, jobs: int, keep_models: bool = False
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Trains the runs that have no row yet, with a progress bar.
+
+    Args:
+        runs: all runs of the grid.
+        config: YAML file of the recipe.
+        out: the grid's folder, reserved by this process.
+        jobs: runs at a time.
+        keep_models: whether models stay on disk.
+
+    Returns:
+        the rows of all finished runs by key, and a line for each run that failed.
+    """
+    # The recipe may be edited while the grid runs, so all runs read a copy.
+    recipe = out / config.name
+    if not recipe.exists() or not recipe.samefile(config):
+        shutil.copyfile(config, recipe)
+    done = finished(out, with_models=keep_models)
+    # Two cells may have the same settings.
+    missing = list({run.key: run for run in runs if run.key not in done}.values())
+    print(f"{len(runs)} runs, {len(missing)} of them still to do; all goes to {out}", flush=True)
+    failed = []
+    results = run_grid(missing, recipe, out, jobs=jobs, keep_models=keep_models)
+    for number, (run, row) in enumerate(bar := tqdm(results, total=len(missing), unit="run"), start=1):
+        name = f"{cell_name(run.cell)} seed={run.seed}".strip()
+        if "error" in row:
+            failed.append(f"{name}: {row['error']}")
+            text = f"failed: {row['error']}"
+        else:
+            text = "  ".join(
+                f"{split} accuracy {row[split]['accuracy']:.4f} weighted F1 {row[split]['weighted_f1']:.4f}"
+                for split in ("dev", "test")
+                if split in row
+            )
+        bar.write(f"[{number}/{len(missing)}] {name}: {text}")
+    return finished(out), failed
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ import numpy as np
 
 from datasets_scripts.publishing.markdown import markdown_table
 
-from ..analysis.intervals import DRAWS
 from ..figures import plot_estimates
 from .comparison import Comparison, compare, read_predictions
 from .spec import Cell, cell_name
@@ -81,8 +80,18 @@ def write_csv(comparison: Comparison, path: Path, facts: Mapping[Cell, Mapping[s
             writer.writerow([*(value for _, value in cell), summaries["accuracy"][row][0], *numbers, *others])
 
 
-def markdown(comparison: Comparison, facts: Mapping[Cell, Mapping[str, float]]) -> str:
-    """Returns the table of the cells, that of the fields' effects where there are several fields, and their notes."""
+def markdown(
+    comparison: Comparison,
+    facts: Mapping[Cell, Mapping[str, float]],
+    split: str = "Test split, used for no choice",
+) -> str:
+    """Returns the table of the cells, that of the fields' effects where there are several fields, and their notes.
+
+    Args:
+        comparison: the compared cells.
+        facts: further columns of each cell.
+        split: the utterances that were compared, for the notes.
+    """
     summaries = {comparison.title(name): comparison.summary(name) for name in comparison.scores}
     names = list(next(iter(facts.values()), {}))
     metric = comparison.title(comparison.metric)
@@ -90,19 +99,24 @@ def markdown(comparison: Comparison, facts: Mapping[Cell, Mapping[str, float]]) 
     header = [*fields, "seeds", *summaries, f"difference in {metric} [95 %]", *names]
     rows = []
     for row, cell in enumerate(comparison.cells):
-        scores = [_mean_and_deviation(*summary[row][1:]) for summary in summaries.values()]
+        scores = [mean_and_deviation(*summary[row][1:]) for summary in summaries.values()]
         change = "baseline" if cell == comparison.baseline else comparison.differences.get(cell, "-")
         others = [f"{facts[cell][name]:,.0f}" if cell in facts else "-" for name in names]
         seeds = next(iter(summaries.values()))[row][0]
         rows.append([*(value for _, value in cell), seeds, *scores, change, *others])
     text = (
         f"{markdown_table(header, rows)}\n\n"
-        f"Test split, {comparison.utterances} labelled utterances in {comparison.dialogues} dialogues, used for no "
-        f"choice. Mean ± sample standard deviation over seeds {', '.join(map(str, comparison.seeds))}. Difference: to "
-        f"the baseline ({cell_name(comparison.baseline)}), over the seeds that both have. 95 % interval: paired "
-        f"bootstrap, {DRAWS:,} draws of dialogues and of seeds with replacement, the same ones for all cells; bold "
-        "where it excludes zero. No correction for the number of comparisons.\n"
+        f"{split}, {comparison.utterances} labelled utterances in {comparison.dialogues} dialogues. Mean ± sample "
+        f"standard deviation over seeds {', '.join(map(str, comparison.seeds))}.\n"
     )
+    if comparison.differences:
+        smallest = max(change.detectable for change in comparison.differences.values())
+        text = (
+            f"{text[:-1]} Difference: to the baseline ({cell_name(comparison.baseline)}), over the seeds that both "
+            "have, with a 95 % t interval for other seeds and other dialogues (bootstrap of dialogues); bold where it "
+            f"excludes zero. Smallest difference that would be found with a power of 80 %: {smallest:.3f}. No "
+            "correction for the number of comparisons.\n"
+        )
     if len(fields) > 1 and comparison.effects:
         usual = dict(comparison.baseline)
         changes = [[field, value, usual[field], change] for (field, value), change in comparison.effects.items()]
@@ -111,7 +125,8 @@ def markdown(comparison: Comparison, facts: Mapping[Cell, Mapping[str, float]]) 
     return text
 
 
-def _mean_and_deviation(mean: float, deviation: float) -> str:
+def mean_and_deviation(mean: float, deviation: float) -> str:
+    """Returns `0.681 ± 0.008`, without a deviation where there is one seed and `-` where there is none."""
     if np.isnan(mean):
         return "-"
     return f"{mean:.3f}" if np.isnan(deviation) else f"{mean:.3f} ± {deviation:.3f}"

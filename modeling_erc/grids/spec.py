@@ -49,7 +49,7 @@ def grid_of(name: str | None, vary: Sequence[str], given_seeds: str | None) -> t
         given_seeds: number of seeds, or comma-separated seeds; overrides those of the ready grid.
 
     Raises:
-        ValueError: nothing is varied, or an argument is malformed.
+        ValueError: an argument is malformed.
         FileNotFoundError: there is no such grid.
 
     Example:
@@ -69,8 +69,6 @@ def grid_of(name: str | None, vary: Sequence[str], given_seeds: str | None) -> t
         if not values:
             raise ValueError(f"--vary {given}: expected FIELD=VALUE,VALUE,...")
         varied[field] = values
-    if not varied:
-        raise ValueError("nothing to vary: name --vary FIELD=V1,V2 or --grid")
     if given_seeds is not None:
         if not re.fullmatch(r"\d+(,\d+)*,?", given_seeds):
             raise ValueError(f"--seeds {given_seeds}: expected a number of seeds, or seeds with commas between them")

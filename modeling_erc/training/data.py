@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import datasets
 import soxr
 import torch
 
@@ -15,8 +16,8 @@ from .arguments import DataArguments
 from .folds import held_out
 
 
-def load_corpus(data_args: DataArguments, seed: int) -> dict[str, DialogueRows]:
-    """Loads the splits of a run's corpus.
+def load_splits(data_args: DataArguments, seed: int) -> Mapping[str, datasets.Dataset]:
+    """Loads the corpus of a run with its own splits.
 
     A dev split that is drawn from the training dialogues is drawn with the run's seed, unless the option `dev_seed` is
     given, so that the spread over seeds includes that of the draw.
@@ -24,14 +25,16 @@ def load_corpus(data_args: DataArguments, seed: int) -> dict[str, DialogueRows]:
     Args:
         data_args: name, folder and options of the corpus.
         seed: seed of the run.
-
-    Raises:
-        ValueError: there is no such fold.
     """
     options = data_args.corpus_options
     if "dev_seed" in known_options(data_args.dataset):
         options = {"dev_seed": seed, **options}
-    splits = load_erc_dataset(data_args.dataset, data_args.data_dir, **options)
+    return load_erc_dataset(data_args.dataset, data_args.data_dir, **options)
+
+
+def load_corpus(data_args: DataArguments, seed: int) -> dict[str, DialogueRows]:
+    """Loads the rows of the splits of a run; in a cross-validation those of its fold (see [`held_out`])."""
+    splits = load_splits(data_args, seed)
     if data_args.folds is not None:
         splits = held_out(splits, data_args.folds, data_args.fold)
     return {name: DialogueRows(split) for name, split in splits.items()}

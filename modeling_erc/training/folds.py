@@ -49,6 +49,11 @@ def fold_groups(dialogues: datasets.Dataset, folds: str) -> list[list[str]]:
     return groups
 
 
+def train_and_dev(splits: Mapping[str, datasets.Dataset]) -> datasets.Dataset:
+    """Returns the dialogues that folds are cut from."""
+    return datasets.concatenate_datasets([splits[name] for name in ("train", "dev") if name in splits])
+
+
 def held_out(splits: Mapping[str, datasets.Dataset], folds: str, fold: int | None) -> dict[str, datasets.Dataset]:
     """Returns the splits of one run of a cross-validation.
 
@@ -61,7 +66,7 @@ def held_out(splits: Mapping[str, datasets.Dataset], folds: str, fold: int | Non
     Raises:
         ValueError: there is no such fold.
     """
-    known = datasets.concatenate_datasets([splits[name] for name in ("train", "dev") if name in splits])
+    known = train_and_dev(splits)
     if fold is None:
         return {"train": known, "test": splits["test"]}
     groups = fold_groups(known, folds)

@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from modeling_erc.analysis.intervals import bootstrap_weights, percentile_interval
+from modeling_erc.analysis.intervals import bootstrap_weights, estimate_over_seeds, percentile_interval
 
 
 def correct_in_clusters(seed: int, dialogues: int = 40, length: int = 10) -> np.ndarray:
@@ -14,7 +14,7 @@ def correct_in_clusters(seed: int, dialogues: int = 40, length: int = 10) -> np.
 
 def coverage(samples: list[np.ndarray]) -> float:
     """The share of samples `(units, utterances)` whose interval of the accuracy contains 0.7."""
-    (weights,) = bootstrap_weights(len(samples[0]), draws=400)
+    weights = bootstrap_weights(len(samples[0]), draws=400)
     low, high = percentile_interval(weights @ np.stack([s.mean(axis=1) for s in samples], axis=1) / len(samples[0]))
     return float(((low <= 0.7) & (high >= 0.7)).mean())
 
@@ -27,23 +27,44 @@ def test_intervals_over_dialogues_cover_the_truth_and_intervals_over_utterances_
 
 
 def test_a_draw_has_as_many_units_as_there_are_and_takes_each_equally_often() -> None:
-    dialogues, seeds = bootstrap_weights(30, 5)
-    assert (dialogues.shape, seeds.shape) == ((2000, 30), (2000, 5))
+    dialogues = bootstrap_weights(30)
+    assert dialogues.shape == (2000, 30)
     assert (dialogues.sum(axis=1) == 30).all()
-    assert (seeds.sum(axis=1) == 5).all()
     # The variance of a count is nearly 1, so that of a mean is 1 / 2000.
     np.testing.assert_allclose(dialogues.mean(axis=0), 1, atol=0.1)
     # With replacement: a share of about 1/e is not in a draw.
     assert (dialogues == 0).mean() == pytest.approx((1 - 1 / 30) ** 30, abs=0.01)
 
 
-def test_crossed_factors_are_independent() -> None:
-    first, second = bootstrap_weights(5, 5)
-    assert abs(np.corrcoef(first[:, 0], second[:, 0])[0, 1]) < 0.1
+@pytest.mark.parametrize(
+    ("of_seed", "of_both"), [(0.0, 0.3), (0.1, 0.3), (0.3, 0.1)], ids=["dialogues", "both", "mostly seeds"]
+)
+def test_intervals_over_seeds_and_dialogues_cover_the_true_difference(of_seed: float, of_both: float) -> None:
+    """Simulates differences between two settings: 5 seeds on the same 60 dialogues, 1,000 times."""
+    random = np.random.default_rng(3)
+    dialogues, seeds, truth = 60, 5, 0.1
+    weights = bootstrap_weights(dialogues, draws=300) / dialogues
+    covered, found, detectable = [], [], []
+    for _ in range(1000):
+        values = truth + 0.3 * random.standard_normal(dialogues) + of_seed * random.standard_normal((seeds, 1))
+        values = values + of_both * random.standard_normal((seeds, dialogues))
+        result = estimate_over_seeds(values.mean(axis=1), values @ weights.T, dialogues)
+        covered.append(result.low <= truth <= result.high)
+        found.append(result.low > 0)
+        detectable.append(result.detectable)
+    assert 0.93 <= np.mean(covered) <= 0.97
+    # The true difference is found more often than in 80 % of repetitions where it is larger than the detectable one.
+    assert (np.mean(found) > 0.8) == (np.median(detectable) < truth)
+
+
+def test_one_seed_has_the_interval_of_the_dialogues() -> None:
+    draws = 0.1 + 0.02 * np.random.default_rng(0).standard_normal((1, 2000))
+    result = estimate_over_seeds(np.array([0.1]), draws, dialogues=1000)
+    assert (result.low, result.high) == pytest.approx((0.1 - 0.0392, 0.1 + 0.0392), rel=0.05)
 
 
 def test_draws_are_repeated_by_seed() -> None:
-    first, again, other = (bootstrap_weights(30, draws=50, seed=seed)[0] for seed in (1, 1, 2))
+    first, again, other = (bootstrap_weights(30, draws=50, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 

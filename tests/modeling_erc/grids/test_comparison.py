@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from modeling_erc.grids.comparison import Predictions, compare, read_predictions
+from modeling_erc.analysis.intervals import estimate_over_seeds
+from modeling_erc.grids.comparison import Predictions, averaged, compare, pooled, read_predictions
 from modeling_erc.grids.spec import Cell
-from tests.small_grid import CLASSES, CONCAT, DIALOGUE, GATED, JOINT, PLACES, TRUE, compared, made_up_grid
+from tests.small_grid import CLASSES, CONCAT, DIALOGUE, GATED, JOINT, PLACES, TRUE, compared, made_up_grid, predictions
 
 
 def test_scores_are_those_of_scikit_learn() -> None:
@@ -44,15 +45,11 @@ def test_the_interval_is_that_of_a_slow_bootstrap(metric: str) -> None:
 
     random = np.random.default_rng(77)
     members = [np.flatnonzero(number == DIALOGUE) for number in range(80)]
-    draws = []
-    for _ in range(600):
-        taken = np.concatenate([members[number] for number in random.integers(80, size=80)])
-        draws.append(np.mean(np.array(gains(taken))[random.integers(3, size=3)]))
-    low, high = np.percentile(draws, [2.5, 97.5])
-    # The limits of this number of draws vary by about a tenth of the width.
-    assert result.low == pytest.approx(low, abs=0.25 * (high - low))
-    assert result.high == pytest.approx(high, abs=0.25 * (high - low))
-    assert result.value == pytest.approx(np.mean(gains(np.arange(400))), abs=1e-6)
+    taken = [np.concatenate([members[n] for n in random.integers(80, size=80)]) for _ in range(300)]
+    slow = estimate_over_seeds(np.array(gains(np.arange(400))), np.array([gains(rows) for rows in taken]).T, 80)
+    assert result.value == pytest.approx(slow.value, abs=1e-6)
+    # The standard error of 300 draws has an error of about 4 %.
+    assert result.high - result.low == pytest.approx(slow.high - slow.low, rel=0.2)
 
 
 def test_the_interval_is_over_whole_dialogues() -> None:
@@ -60,8 +57,8 @@ def test_the_interval_is_over_whole_dialogues() -> None:
     half = DIALOGUE % 2 == 0
     wrong = (TRUE + 1) % 3
     runs = {
-        (JOINT, 0): Predictions(PLACES, CLASSES, TRUE, wrong),
-        (CONCAT, 0): Predictions(PLACES, CLASSES, TRUE, np.where(half, TRUE, wrong)),
+        (JOINT, 0): predictions(wrong),
+        (CONCAT, 0): predictions(np.where(half, TRUE, wrong)),
     }
     result = compared(runs, metric="accuracy")
     assert (result.utterances, result.dialogues) == (400, 80)
@@ -86,7 +83,7 @@ def test_differences_are_paired_by_seed_and_utterance() -> None:
         better = right.copy()
         better[np.flatnonzero(~right)[:20]] = True
         for cell, known in ((JOINT, right), (CONCAT, better)):
-            runs[cell, seed] = Predictions(PLACES, CLASSES, TRUE, np.where(known, TRUE, (TRUE + 1) % 3))
+            runs[cell, seed] = predictions(np.where(known, TRUE, (TRUE + 1) % 3))
     result = compared(runs, metric="accuracy").differences[CONCAT]
     assert result.value == pytest.approx(0.05)
     # Unpaired, the seeds alone would make it about half a unit wide.
@@ -162,3 +159,25 @@ def test_predictions_of_the_labelled_utterances_of_a_split_are_read(tmp_path: Pa
     assert result.places == [("b", "0", "fear"), ("b", "2", "neutral")]
     assert result.true.tolist() == [2, 0]
     assert result.predicted.tolist() == [1, 0]
+    assert result.probabilities.tolist() == [[0, 1, 0], [1, 0, 0]]
+
+
+def test_folds_are_pooled_in_one_order_whatever_their_number() -> None:
+    whole = made_up_grid({JOINT: 0.5}, seeds=1)[JOINT, 0]
+    order = sorted(range(400), key=lambda row: PLACES[row][0])
+    parts = []
+    for chosen in (DIALOGUE % 3 == 1, DIALOGUE % 3 == 0, DIALOGUE % 3 == 2):
+        rows = np.flatnonzero(chosen)
+        places = [PLACES[row] for row in rows]
+        parts.append(Predictions(places, CLASSES, TRUE[rows], whole.predicted[rows], whole.probabilities[rows]))
+    result = pooled(parts)
+    assert result.places == [PLACES[row] for row in order]
+    np.testing.assert_array_equal(result.predicted, whole.predicted[order])
+    np.testing.assert_array_equal(result.probabilities, whole.probabilities[order])
+
+
+def test_an_ensemble_predicts_by_the_mean_probability() -> None:
+    runs = made_up_grid({JOINT: 0.5}, seeds=3)
+    first, second, third = runs.values()
+    first.probabilities[0], second.probabilities[0], third.probabilities[0] = (0.6, 0.4, 0), (0.6, 0.4, 0), (0, 1, 0)
+    assert averaged([first, second, third]).predicted[0] == 1

@@ -21,7 +21,9 @@ def test_the_table_has_a_row_for_each_cell_and_states_the_unit_of_the_intervals(
     assert rows["| tensor"] == "| tensor | 0 | - | - | - | - |"
     assert "400 labelled utterances in 80 dialogues" in text
     assert "seeds 0, 1, 2, 3" in text
-    assert "2,000 draws of dialogues and of seeds" in text
+    assert "interval for other seeds and other dialogues" in text
+    smallest = max(change.detectable for change in comparison.differences.values())
+    assert f"with a power of 80 %: {smallest:.3f}" in text
 
 
 def test_several_fields_have_a_table_of_effects() -> None:

@@ -1,0 +1,125 @@
+"""Cross-validation: chooses among cells by out-of-fold predictions, then scores the chosen one once on test."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets_scripts.publishing.markdown import markdown_table
+
+from ..hub.run_facts import METRIC_TITLES
+from ..training.arguments import ErcArgumentParser
+from ..training.data import load_splits
+from ..training.folds import fold_groups, train_and_dev
+from .comparison import METRICS, Predictions, averaged, compare, pooled, read_predictions
+from .grid import locked, train_missing
+from .report import cell_facts, markdown, mean_and_deviation, write_csv
+from .spec import Cell, Run, cell_name, plan
+
+# Every run goes to the end of its schedule: an epoch chosen on the held-out fold would make its score too good.
+FIXED = ("--eval_strategy=no", "--save_strategy=no", "--load_best_model_at_end=false")
+
+
+def cross_validate(
+    config: Path,
+    varied: Mapping[str, Sequence[str]],
+    seeds: Sequence[int],
+    out: Path,
+    *,
+    folds: str,
+    baseline: Cell,
+    jobs: int,
+    command: str,
+    metric: str = "weighted_f1",
+    classes: Sequence[str] = (),
+    extra: Sequence[str] = (),
+) -> tuple[str, list[str]]:
+    """Cross-validates the cells of a grid over train and dev, and scores the best one on test.
+
+    Each run leaves one fold out and predicts it; no run reads the test split. The cell with the best mean score over
+    seeds is then trained on all folds and scored on test, once for each seed and once for the mean of their
+    probabilities.
+
+    Args:
+        config: YAML file of the recipe.
+        varied: values of each varied field; empty for one cell, the recipe.
+        seeds: of each cell.
+        out: folder of the runs, `table.md` and `table.csv`.
+        folds: as for [`fold_groups`].
+        baseline: cell that the differences refer to.
+        jobs: runs at a time.
+        command: the command, for the report.
+        metric: metric that chooses, and that of the differences.
+        classes: classes of the metric `classes_f1`, if any.
+        extra: further options for `train_hf.py`.
+
+    Returns:
+        the text of `table.md` (empty if runs failed) and a line for each run that failed.
+
+    Raises:
+        ValueError: an option is unknown, or the corpus has no such folds.
+    """
+    extra = [*extra, *FIXED, f"--folds={folds}"]
+    _, data, training, _ = ErcArgumentParser().parse([str(config), *extra], default_config=config)
+    numbers = range(len(fold_groups(train_and_dev(load_splits(data, training.seed)), folds)))
+    plans = [plan(config, varied, seeds, [*extra, f"--fold={number}"]) for number in numbers]
+    with locked(out):
+        done, failed = train_missing([run for runs in plans for run in runs], config, out, jobs=jobs)
+        if failed:
+            return "", failed
+        result = compare(_out_of_fold(plans, done, out), _cells(plans), baseline, seeds, metric=metric, classes=classes)
+        means = [mean for _, mean, _ in result.summary(metric)]
+        chosen = result.cells[int(np.argmax(means))]
+        final = plan(config, {field: [value] for field, value in chosen}, seeds, extra)
+        finals, failed = train_missing(final, config, out, jobs=jobs)
+        if failed:
+            return "", failed
+        facts = cell_facts({(run.cell, run.seed): done[run.key] for runs in plans for run in runs})
+        write_csv(result, out / "table.csv", facts)
+        test = [read_predictions(out / finals[run.key]["predictions"], "test") for run in final]
+    split = f"Out-of-fold predictions over train and dev, {len(numbers)} folds by {folds}"
+    text = (
+        f"{markdown(result, facts, split)}\n{_table_of_folds(plans, done, metric)}\n\n"
+        f"Chosen by {METRICS[metric]}: {cell_name(chosen) or config.stem}. It was trained on all folds and scored once "
+        f"on test:\n\n{_test_table(test)}\n\n`{command}`\n"
+    )
+    (out / "table.md").write_text(text, encoding="utf-8")
+    return text, []
+
+
+def _cells(plans: Sequence[Sequence[Run]]) -> list[Cell]:
+    return list(dict.fromkeys(run.cell for run in plans[0]))
+
+
+def _out_of_fold(
+    plans: Sequence[Sequence[Run]], done: Mapping[str, Mapping[str, Any]], out: Path
+) -> dict[tuple[Cell, int], Predictions]:
+    """Returns the predictions of each cell and seed for the utterances of all folds."""
+    parts: dict[tuple[Cell, int], list[Predictions]] = {}
+    for run in (run for runs in plans for run in runs):
+        parts.setdefault((run.cell, run.seed), []).append(read_predictions(out / done[run.key]["predictions"], "dev"))
+    return {key: pooled(folds) for key, folds in parts.items()}
+
+
+def _table_of_folds(plans: Sequence[Sequence[Run]], done: Mapping[str, Mapping[str, Any]], metric: str) -> str:
+    """Returns a table with the mean score over seeds of each cell in each fold."""
+    shown = metric if metric in METRIC_TITLES else "macro_f1"
+    rows = []
+    for cell in _cells(plans):
+        scores = [[done[run.key]["dev"][shown] for run in runs if run.cell == cell] for runs in plans]
+        rows.append([cell_name(cell) or "recipe", *(f"{np.mean(own):.3f}" for own in scores)])
+    return markdown_table([f"{METRICS[shown]} of fold", *map(str, range(len(plans)))], rows)
+
+
+def _test_table(test: Sequence[Predictions]) -> str:
+    """Returns a table of the test scores of single runs and of their averaged probabilities."""
+    cell: Cell = ()
+    seeds = range(len(test))
+    single = compare({(cell, seed): run for seed, run in zip(seeds, test, strict=True)}, [cell], cell, seeds)
+    ensemble = compare({(cell, 0): averaged(test)}, [cell], cell, [0])
+    rows = [
+        [METRICS[name], mean_and_deviation(*single.summary(name)[0][1:]), f"{ensemble.summary(name)[0][1]:.3f}"]
+        for name in METRIC_TITLES
+    ]
+    return markdown_table(["test", f"one run ({len(test)} seeds)", "probabilities averaged"], rows)
