@@ -115,10 +115,10 @@ def write_eval_results(folder: Path, metrics: dict[str, Any], facts: RunFacts) -
     """Writes the test scores as `.eval_results/erc-CORPUS.yaml`, one entry per metric.
 
     The format is that of https://huggingface.co/docs/hub/eval-results. An entry needs the corpus' id on the Hub, so a
-    corpus without one gets no file. `task_id` is the metric's key in `metrics.json`: the Hub lists a score on a
+    corpus without one gets no file, nor does a fold of a cross-validation, which has no test scores. `task_id` is the metric's key in `metrics.json`: the Hub lists a score on a
     leaderboard once the corpus' repository is a benchmark whose `eval.yaml` defines that task.
     """
-    if facts.hub_dataset is None:
+    if facts.hub_dataset is None or "test" not in metrics:
         return
     entries = [
         EvalResultEntry(facts.hub_dataset, task_id=key, value=metrics["test"][key], notes=f"{title}, test split")

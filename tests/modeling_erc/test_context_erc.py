@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 
 import pytest
@@ -195,3 +196,36 @@ def test_without_context_everyone_stays_alone(feature_config: MakeConfig) -> Non
 def test_an_unknown_context_is_named_with_the_choices(feature_config: MakeConfig) -> None:
     with pytest.raises(ValueError, match=r"unknown context 'transfomer'.*Did you mean 'transformer'"):
         ErcModel(feature_config(context="transfomer"))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_relational_context_is_a_weighted_mean_over_each_relation(causal: bool, feature_config: MakeConfig) -> None:
+    context = fresh(feature_config, "relational", context_causal=causal, context_window=3)
+    layer = context.layers[0]  # type: ignore[index]
+    hidden = states()
+    seen = MASK & (torch.arange(6) != 1)
+    output = context(hidden, seen, SPEAKERS)
+    with torch.no_grad():
+        for row in range(3):
+            for here in range(int(MASK[row].sum())):
+                parts = [layer.norm(hidden[row, here])]
+                for past, same in ((True, True), (True, False), (False, True), (False, False))[: 2 if causal else 4]:
+                    total, sum_of_weights = torch.zeros(32), 0.0
+                    for there in range(6):
+                        related = (SPEAKERS[row, there] == SPEAKERS[row, here]).item() == same
+                        direction = there < here if past else there > here
+                        if seen[row, there] and related and direction and abs(there - here) <= 3:
+                            weight = math.exp(-abs(there - here) / 5)
+                            total += weight * layer.norm(hidden[row, there])
+                            sum_of_weights += weight
+                    parts.append(total / (sum_of_weights or 1.0))
+                mixed = nn.functional.gelu(layer.mix(torch.cat(parts)))
+                expected = context.norm(hidden[row, here] + mixed)  # type: ignore[operator]
+                torch.testing.assert_close(output[row, here], expected, atol=1e-5, rtol=0)
+
+
+def test_a_relational_context_that_reads_later_utterances_cannot_step(feature_config: MakeConfig) -> None:
+    context = fresh(feature_config, "relational")
+    one = torch.ones(1, 1)
+    with pytest.raises(ValueError, match="steps only with context_causal"):
+        context.step(torch.zeros(1, 1, 32), one.bool(), one.long(), None)  # type: ignore[operator]

@@ -302,6 +302,25 @@ def test_the_objective_has_the_gradient_of_its_value(
     assert torch.autograd.gradcheck(objective, tuple(output[name] for name in names))
 
 
+def test_logit_adjustment_adds_the_log_priors_to_all_logits(feature_config: MakeConfig) -> None:
+    priors = [0.8, 0.15, 0.05]
+    plain = without_contrast(feature_config)
+    config = without_contrast(feature_config, logit_adjustment=0.5, class_priors=priors)
+    output = output_for(config)
+    shift = 0.5 * torch.tensor(priors).log()
+    shifted = {**output, "logits": output.logits + shift, "modality_logits": output.modality_logits + shift}
+    expected = ErcLoss(plain)(ErcClassifierOutput(**shifted), torch.tensor(LABELS))
+    assert ErcLoss(config)(output, torch.tensor(LABELS)).item() == pytest.approx(expected.item(), rel=1e-6)
+    config.class_priors = None
+    with pytest.raises(ValueError, match="logit_adjustment needs class_priors"):
+        ErcLoss(config)(output, torch.tensor(LABELS))
+
+
+def test_logit_adjustment_gives_a_class_without_training_labels_a_finite_loss(feature_config: MakeConfig) -> None:
+    config = without_contrast(feature_config, logit_adjustment=1.0, class_priors=[0.7, 0.3, 0.0])
+    assert ErcLoss(config)(output_for(config), torch.tensor(LABELS)).isfinite()
+
+
 def without_contrast(feature_config: MakeConfig, **settings: Any) -> ErcConfig:
     return feature_config("text", "audio", contrastive="none", **settings)
 

@@ -22,6 +22,8 @@ CONTEXT_SETTINGS: list[dict[str, Any]] = [
     {"context": "transformer", "context_window": 3},
     {"context": "transformer", "context_window": 0},
     {"context": "gru"},
+    {"context": "relational"},
+    {"context": "relational", "context_window": 3},
     {"context": "none", "context_causal": False},
 ]
 
@@ -88,7 +90,7 @@ def test_a_reset_stream_begins_a_new_dialogue(feature_config: MakeConfig) -> Non
     assert torch.equal(logits_of(stream, dialogue), first)
 
 
-@pytest.mark.parametrize("context", ["transformer", "gru"])
+@pytest.mark.parametrize("context", ["transformer", "gru", "relational"])
 def test_a_refused_utterance_leaves_the_dialogue_where_it_was(context: str, feature_config: MakeConfig) -> None:
     config = feature_config(context=context, context_causal=True)
     model, processor = fresh(config), ErcProcessor(modalities=config.modalities)
