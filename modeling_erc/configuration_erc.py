@@ -92,6 +92,7 @@ class ErcConfig(PreTrainedConfig):
         contrastive_size: width of the contrastive projection.
         contrastive_memory: number of embeddings of earlier batches that serve as extra negatives and positives.
         initializer_range: standard deviation of the initial weights.
+        calibration_temperature: divides the logits of the classifier; fitted on dev after training.
 
     Example:
         >>> from modeling_erc import ErcConfig, ErcForSequenceClassification
@@ -152,6 +153,7 @@ class ErcConfig(PreTrainedConfig):
     contrastive_size: int = 64
     contrastive_memory: int = 0
     initializer_range: float = 0.05
+    calibration_temperature: float = 1.0
 
     def __post_init__(self, **kwargs: Any) -> None:
         if __name__ == "modeling_erc.configuration_erc":

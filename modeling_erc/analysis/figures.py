@@ -10,8 +10,8 @@ from matplotlib import colormaps
 from matplotlib.lines import Line2D
 
 from ..figures import DPI, INK, WIDTH, new_figure, plain
+from ..training.calibration import Reliability
 from .robustness import Curve
-from .scores import Reliability
 
 # One for each of three strengths; they differ in greyscale and for colour-blind readers.
 COLOURS = ("#e0912f", "#b8336a", "#3b1f8c")

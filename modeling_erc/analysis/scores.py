@@ -1,15 +1,12 @@
-"""Scores of a model's predictions: per class, by confusion matrix, by bootstrap, and calibration."""
+"""Scores of a model's predictions: per class, by confusion matrix and by bootstrap."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.special import softmax
-from sklearn.calibration import calibration_curve
 
 from .intervals import bootstrap_weights
-
-BINS = 15
 
 
 @dataclass
@@ -162,46 +159,4 @@ def most_confused(
         members = wrong[(labels[wrong] == pair[0]) & (predicted[wrong] == pair[1])]
         confident = members[np.argsort(-confidence[members], kind="stable")][:examples]
         result.append(ConfusedPair(*pair, len(members), confident.tolist()))
-    return result
-
-
-@dataclass
-class Reliability:
-    """Utterances in bins of equal width of the probability of the predicted class.
-
-    Args:
-        edges: `(bins + 1,)`, from 0 to 1.
-        counts: `(bins,)` utterances.
-        confidence: `(bins,)` mean probability, NaN in an empty bin.
-        accuracy: `(bins,)` share of correct predictions, NaN in an empty bin.
-    """
-
-    edges: np.ndarray
-    counts: np.ndarray
-    confidence: np.ndarray
-    accuracy: np.ndarray
-
-    @property
-    def error(self) -> float:
-        """Expected calibration error (ECE): the mean over utterances of |accuracy - confidence| of their bin."""
-        filled = self.counts > 0
-        return float(np.average(np.abs(self.accuracy - self.confidence)[filled], weights=self.counts[filled]))
-
-
-def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> Reliability:
-    """Bins utterances by confidence (Guo et al. 2017, arXiv 1706.04599); a bin includes its upper edge.
-
-    Args:
-        confidence: `(n,)` probability of the predicted class.
-        correct: boolean `(n,)`, whether the prediction is correct.
-        bins: number of bins.
-
-    Example:
-        >>> round(reliability(np.array([0.9, 0.9]), np.array([True, False])).error, 6)
-        0.4
-    """
-    edges = np.linspace(0, 1, bins + 1)
-    counts = np.bincount(np.searchsorted(edges[1:-1], confidence), minlength=bins)
-    result = Reliability(edges, counts, np.full(bins, np.nan), np.full(bins, np.nan))
-    result.accuracy[counts > 0], result.confidence[counts > 0] = calibration_curve(correct, confidence, n_bins=bins)
     return result

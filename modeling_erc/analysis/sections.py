@@ -9,12 +9,13 @@ from sklearn.neighbors import NearestNeighbors
 
 from ..figures import plot_confusion, plot_estimates
 from ..hub.run_facts import METRIC_TITLES
+from ..training.calibration import reliability
 from .figures import plot_joint_attention, plot_map, plot_reliability
 from .groups import length_section, position_section, shift_section, speaker_section
 from .html_report import Example, Section, Table, number, with_interval
 from .intervals import DRAWS, percentile_interval
 from .joint_attention import JointAttentionMeter
-from .scores import ConfusedPair, Evaluated, Scores, bootstrap_scores, most_confused, reliability, scores_of
+from .scores import ConfusedPair, Evaluated, Scores, bootstrap_scores, most_confused, scores_of
 
 # Maximum number of utterances in the map of the embeddings.
 LIMIT = 2000

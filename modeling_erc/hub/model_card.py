@@ -59,6 +59,7 @@ def write_model_card(folder: Path) -> Path:
             "split", {split: [scores[key] for key in METRIC_TITLES] for split, scores in metrics.items()}
         ),
         last_split=last_split,
+        calibration=[last[key] for key in CALIBRATION if key in last],
         per_class=markdown_table(
             ["class", "precision", "recall", "F1", "utterances"],
             [
@@ -74,6 +75,10 @@ def write_model_card(folder: Path) -> Path:
     path = folder / "README.md"
     card.save(path)
     return path
+
+
+# Keys of a split in `metrics.json`; a run of version 0.1 has none.
+CALIBRATION = ("calibration_error", "calibration_error_without_temperature")
 
 
 def example(facts: RunFacts) -> list[str]:
@@ -115,8 +120,9 @@ def write_eval_results(folder: Path, metrics: dict[str, Any], facts: RunFacts) -
     """Writes the test scores as `.eval_results/erc-CORPUS.yaml`, one entry per metric.
 
     The format is that of https://huggingface.co/docs/hub/eval-results. An entry needs the corpus' id on the Hub, so a
-    corpus without one gets no file, nor does a fold of a cross-validation, which has no test scores. `task_id` is the metric's key in `metrics.json`: the Hub lists a score on a
-    leaderboard once the corpus' repository is a benchmark whose `eval.yaml` defines that task.
+    corpus without one gets no file, nor does a fold of a cross-validation, which has no test scores. `task_id` is the
+    metric's key in `metrics.json`: the Hub lists a score on a leaderboard once the corpus' repository is a benchmark
+    whose `eval.yaml` defines that task.
     """
     if facts.hub_dataset is None or "test" not in metrics:
         return

@@ -11,6 +11,8 @@ import yaml
 
 from ..hub.model_card import write_model_card
 from ..hub.run_facts import RunFacts
+from ..losses_erc import IGNORE_INDEX
+from .calibration import calibration_error, fit_temperature
 from .metrics import logits_of, prediction_rows
 from .trainer import ErcTrainer
 
@@ -25,13 +27,13 @@ def write_report(
 
     Args:
         trainer: holds the model that was chosen on dev.
-        splits: splits to score, `dev` and `test`.
+        splits: splits to score, `dev` before `test`, because dev sets the temperature of the probabilities.
         settings: settings of the run; `train_hf.py <folder>/run_config.yaml` repeats it.
         facts: facts of the run for `run.json` and the model card.
 
     Returns:
-        The content of `metrics.json`: for each split accuracy, weighted F1, macro F1, per-class scores and the
-        confusion matrix.
+        The content of `metrics.json`: for each split accuracy, weighted F1, macro F1, per-class scores, the confusion
+        matrix, and the calibration error with and without the temperature.
     """
     folder = Path(str(trainer.args.output_dir))
     names = trainer.metric.label_names
@@ -39,8 +41,19 @@ def write_report(
     rows: list[list[Any]] = []
     for split, dialogues in splits.items():
         prediction = trainer.predict(dialogues, metric_key_prefix=split)
-        logits = logits_of(prediction)
-        metrics[split] = trainer.metric.of_logits(logits, prediction.label_ids)
+        logits, scored = logits_of(prediction), prediction.label_ids != IGNORE_INDEX
+        labels = prediction.label_ids[scored]
+        config = trainer.model.config
+        raw = logits * config.calibration_temperature
+        if split == "dev":
+            # The splits that follow are predicted with this temperature.
+            config.calibration_temperature = fit_temperature(raw[scored], labels)
+            logits = raw / config.calibration_temperature
+        metrics[split] = {
+            **trainer.metric.of_logits(logits, prediction.label_ids),
+            "calibration_error": calibration_error(logits[scored], labels),
+            "calibration_error_without_temperature": calibration_error(raw[scored], labels),
+        }
         rows += ([split, *row] for row in prediction_rows(dialogues, logits, prediction.label_ids, names))
     # In every process, since a model that is sharded over them is gathered for saving.
     trainer.model.merge_lora()

@@ -17,8 +17,8 @@ from modeling_erc.analysis.figures import (
     plot_reliability,
 )
 from modeling_erc.analysis.robustness import Curve
-from modeling_erc.analysis.scores import reliability
 from modeling_erc.figures import WIDTH, new_figure
+from modeling_erc.training.calibration import reliability
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from datasets_scripts import label_names
 from modeling_erc import ErcForSequenceClassification
 from modeling_erc.hub.run_facts import METRIC_TITLES, RunFacts
 from modeling_erc.training import ErcArgumentParser, ErcCollator, ErcTrainer, build
+from modeling_erc.training.calibration import fit_temperature
 from modeling_erc.training.metrics import prediction_rows
 from modeling_erc.training.report import write_report
 
@@ -147,6 +148,21 @@ def test_metrics_are_those_of_the_rows(report: Report, split: str) -> None:
     matrix = np.array(scores["confusion_matrix"])
     assert matrix.sum() == len(rows)
     assert matrix[1, MODEL_LABELS.index(predicted[true.index("neutral")])] > 0
+
+
+def test_the_temperature_fitted_on_dev_is_saved_and_its_effect_is_in_the_card(report: Report) -> None:
+    temperature = json.loads((report.folder / "config.json").read_text())["calibration_temperature"]
+    assert temperature != 1.0
+    rows = [row for row in predictions(report) if row["split"] == "dev" and row["label"]]
+    calibrated = np.log(np.array([[float(row[name]) for name in MODEL_LABELS] for row in rows]))
+    labels = np.array([MODEL_LABELS.index(row["label"]) for row in rows])
+    # Fitted a second time, nothing is left to change.
+    assert fit_temperature(temperature * calibrated, labels) == pytest.approx(temperature, rel=0.01)
+    test = report.metrics["test"]
+    assert (
+        f"test: {test['calibration_error']:.3f} with the temperature that was fitted on dev, "
+        f"{test['calibration_error_without_temperature']:.3f} without"
+    ) in (report.folder / "README.md").read_text()
 
 
 def test_the_facts_of_the_run_are_saved(report: Report) -> None:
