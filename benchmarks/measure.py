@@ -62,7 +62,7 @@ def peak_mb() -> float:
 
 def model_inputs(batch: dict[str, Any]) -> dict[str, Any]:
     """Returns the entries of a collated batch that are arguments of the model."""
-    return {name: value for name, value in batch.items() if name not in ("labels", "media_problems")}
+    return {name: value for name, value in batch.items() if name not in ("labels", "media_problems", "dialogue_ids")}
 
 
 class EpochClock(TrainerCallback):

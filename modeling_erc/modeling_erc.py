@@ -1,6 +1,7 @@
 """The ERC models: encoders, fusion, context and heads."""
 
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -83,6 +84,10 @@ class ErcPreTrainedModel(PreTrainedModel):
         self.config.auto_map = {**(getattr(self.config, "auto_map", None) or {}), **auto_map}
         self.config.custom_pipelines = CUSTOM_PIPELINES
         super().save_pretrained(save_directory, **kwargs)
+        # safetensors makes files that only their owner can read; a shared folder needs the mode of all other files.
+        mode = (Path(save_directory) / "config.json").stat().st_mode
+        for weights in Path(save_directory).glob("*.safetensors"):
+            weights.chmod(mode)
 
     @property
     def erc_model(self) -> "ErcModel":

@@ -140,6 +140,7 @@ def predict(run: Run, rows: Any, *, transforms: Sequence[DialogueTransform] | No
     first = 0
     for batch in loader:
         problems += batch.pop("media_problems")
+        batch.pop("dialogue_ids")
         labels, mask = batch.pop("labels"), batch["utterance_mask"]
         output = run.model(**{name: value.to(run.model.device) for name, value in batch.items()})
         tensors = {

@@ -18,6 +18,13 @@ from ..processing_erc import ErcProcessor, clip_settings
 from .extraction import extract
 from .feature_store import FeatureStore
 
+# Of each modality its sub-processor, and the settings of the processor that change its features.
+_SETTINGS = {
+    "text": ("tokenizer", ("max_text_length", "text_past", "text_future")),
+    "audio": ("feature_extractor", ("max_audio_seconds",)),
+    "vision": ("image_processor", ("num_frames", "face_crop")),
+}
+
 
 class CachedFeatures:
     """Replaces the raw inputs of a frozen modality in a dialogue's utterances by its stored features.
@@ -103,12 +110,22 @@ def encoder_fingerprint(model: ErcPreTrainedModel, processor: ErcProcessor, moda
     for name, weight in encoder.backbone.state_dict().items():
         digest.update(name.encode())
         digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    settings = {name: value for name, value in processor.to_dict().items() if name != "modalities"}
-    if processor.tokenizer is not None and modality == "text":
-        settings["vocabulary"] = sorted(processor.tokenizer.get_vocab().items())
+    part, names = _SETTINGS[modality]
+    sub_processor = getattr(processor, part)
+    settings = {name: getattr(processor, name) for name in names}
+    settings[part] = _tokenizer_behaviour(sub_processor) if modality == "text" else sub_processor.to_dict()
     digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
     digest.update(repr((encoder.layer, model.config.audio_token_stride)).encode())
     return digest.hexdigest()[:16]
+
+
+def _tokenizer_behaviour(tokenizer: Any) -> Any:
+    """Returns all that the tokens of a text depend on: normalisation, splitting and merges besides the vocabulary."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return [sorted(tokenizer.get_vocab().items()), tokenizer.init_kwargs]
+    # Without what the last call has set.
+    return {k: v for k, v in json.loads(backend.to_str()).items() if k not in ("truncation", "padding")}
 
 
 def feature_statistics(rows: Iterable[Mapping[str, Any]], modality: str) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,10 @@ class FeatureStore(Mapping[str, Tensor]):
         self._shards: list[str] = []
         self._places: dict[bytes, tuple[int, int, int]] = {}
         self._tokens: dict[int, Tensor] = {}
+        for left in folder.glob("*.writing"):
+            # Writing a shard takes seconds, so its writer was killed.
+            if time.time() - left.stat().st_mtime > 3600:
+                left.unlink(missing_ok=True)
         self.refresh()
 
     def refresh(self) -> None:
@@ -53,7 +58,8 @@ class FeatureStore(Mapping[str, Tensor]):
             with safe_open(path, framework="pt") as file:
                 keys = json.loads(file.metadata()["keys"])
                 ends = file.get_tensor("ends").tolist()
-        except SafetensorError as error:
+        # A shard of a foreign writer may have no keys.
+        except (SafetensorError, TypeError, KeyError, ValueError) as error:
             # Its features can be extracted again, whatever damaged it.
             logger.warning_once(f"{path} is damaged ({error}): its features are extracted again. Delete it.")
             return

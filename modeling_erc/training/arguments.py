@@ -83,14 +83,27 @@ class DataArguments:
         return Path(self.feature_cache or datasets.config.HF_CACHE_HOME) / "erc-features"
 
 
+# Options of the Trainer that this package does not use: the values that change nothing, and the remedy.
+_WITHOUT_EFFECT: dict[str, tuple[tuple[Any, ...], str]] = {
+    "label_smoothing_factor": ((0.0,), "the loss has its own, --label_smoothing"),
+    "neftune_noise_alpha": ((None,), "it needs a model with one embedding; take --hidden_dropout_prob"),
+    "batch_eval_metrics": ((False,), "metrics are computed over whole splits"),
+    "prediction_loss_only": ((False,), "the report needs the predictions"),
+    "train_sampling_strategy": (("random", "sequential"), "a row is a dialogue, without a length of its own"),
+}
+
+
 @dataclass
 class ErcTrainingArguments(TrainingArguments):
     """`transformers.TrainingArguments` with defaults that suit ERC, and a few more settings."""
 
     resume: bool = field(default=False, metadata={"help": "continue the run in output_dir"})
+    resume_anyway: bool = field(
+        default=False, metadata={"help": "as resume, but with other settings or another corpus than the run's"}
+    )
     overwrite: bool = field(default=False, metadata={"help": "delete the run in output_dir first"})
     early_stopping_patience: int | None = field(
-        default=None, metadata={"help": "stop after this number of evaluations without a better dev score"}
+        default=None, metadata={"help": "stop after this number of evaluations without a better dev score; 0: never"}
     )
     class_weighting: float = field(
         default=0.0, metadata={"help": "class weights are 1 / frequency ** class_weighting; 0 for none"}
@@ -140,6 +153,8 @@ class ErcTrainingArguments(TrainingArguments):
     # The collator reads every column of a row, also those that forward() does not name.
     remove_unused_columns: bool = False
     label_names: list[str] | None = field(default_factory=lambda: ["labels"])
+    # A loss that is no number is logged as such; the filter would log 0.
+    logging_nan_inf_filter: bool = False
     # A batch without audio leaves the audio encoder without gradient: DDP has to find the parameters that took part.
     ddp_find_unused_parameters: bool | None = True
     # The count of early stopping continues where it was.
@@ -152,6 +167,10 @@ class ErcTrainingArguments(TrainingArguments):
         if not torch.accelerator.is_available():
             self.use_cpu = True
         super().__post_init__()
+        self.resume = self.resume or self.resume_anyway
+        for option, (idle, remedy) in _WITHOUT_EFFECT.items():
+            if getattr(self, option) not in idle:
+                raise ValueError(f"--{option} {getattr(self, option)} has no effect here: {remedy}")
         for logger in {"tensorboard", "trackio"} & set(self.report_to):
             if find_spec(logger) is None:
                 raise ImportError(f"--report_to {logger} needs the extra 'logging': pip install {logger}")
@@ -168,7 +187,7 @@ def _names(arguments: type) -> str:
 
 # Options of each group of `--help`.
 GROUPS = {
-    "run": "output_dir resume overwrite seed use_cpu bf16 dataloader_num_workers",
+    "run": "output_dir resume resume_anyway overwrite seed use_cpu bf16 dataloader_num_workers",
     "corpus": _names(DataArguments),
     "backbones": _names(BackboneArguments),
     "fusion and context": _names(FusionArguments),
@@ -230,7 +249,7 @@ class ErcArgumentParser(HfArgumentParser):
 
         Raises:
             SystemExit: the file is missing, is no mapping or has an unknown key; the message names it.
-            ValueError: an option of the command line is unknown.
+            ValueError: an option of the command line is unknown or has no effect.
         """
         named = bool(argv) and not argv[0].startswith("-")
         try:
@@ -245,6 +264,7 @@ class ErcArgumentParser(HfArgumentParser):
             # Without the values: that of a misspelt --hub_token must not appear in a log.
             options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
             raise ValueError(f"unknown: {' '.join(options or unknown)}; see --help")
+        _check_augmentation(model, training)
         return model, data, training, config
 
     def _read(self, config: Path) -> dict[str, Any]:
@@ -270,6 +290,19 @@ class ErcArgumentParser(HfArgumentParser):
         raise SystemExit(f"{self.prog}: error: {message}")
 
 
+def _check_augmentation(model: ModelArguments, training: ErcTrainingArguments) -> None:
+    """Raises `ValueError` for an augmentation of a frozen backbone: its features are extracted once, without it."""
+    for modality, option, value in (
+        ("audio", "speed_perturbation", training.speed_perturbation),
+        ("audio", "audio_masking", model.audio_masking),
+        ("vision", "frame_shift", training.frame_shift),
+    ):
+        if value and modality in (model.frozen_modalities or []):
+            raise ValueError(
+                f"--{option} {value} has no effect, as {modality} is frozen: leave it out, or unfreeze {modality}"
+            )
+
+
 def _as_typed(action: argparse.Action, value: Any) -> Any:
     """Converts a value of the YAML file as on the command line: YAML reads 1e-3 as text and layer 6 as a number."""
     if value is None or isinstance(value, dict) or not callable(action.type):
@@ -284,7 +317,7 @@ def _as_typed(action: argparse.Action, value: Any) -> Any:
 
 # Settings that are not written down: a repeated run must neither delete nor continue the first one, and a token does
 # not belong into a file beside the model.
-_NOT_REPEATED = {"output_dir", "resume", "overwrite", "hub_token"}
+_NOT_REPEATED = {"output_dir", "resume", "resume_anyway", "overwrite", "hub_token"}
 
 
 def changed_settings(*arguments: Any) -> dict[str, Any]:

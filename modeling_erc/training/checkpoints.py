@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
@@ -20,6 +21,9 @@ from .arguments import ErcTrainingArguments
 logger = logging.get_logger(__name__)
 
 SEAL = "whole.json"
+# What a run is, to compare a resumed one with: its settings and the fingerprint of its corpus.
+IDENTITY = "run_identity.json"
+_PLACES = {"data_dir", "feature_cache", "decoded_cache_mb", "save_total_limit", "run_name", "disable_tqdm", "use_cpu"}
 
 
 class CheckpointError(OSError):
@@ -153,6 +157,52 @@ def prepare_run_folder(args: ErcTrainingArguments, stem: str) -> str | None:
     return _last_complete(folder) if args.resume else None
 
 
+def write_identity(args: ErcTrainingArguments, settings: dict[str, Any], corpus: str) -> None:
+    """Writes the settings of a new run and the fingerprint of its corpus into its folder, for `check_resumed`."""
+    if args.process_index == 0:
+        text = json.dumps(_identity(settings, corpus), indent=2, sort_keys=True)
+        (Path(str(args.output_dir)) / IDENTITY).write_text(f"{text}\n", encoding="utf-8")
+
+
+def check_resumed(args: ErcTrainingArguments, settings: dict[str, Any], corpus: str) -> None:
+    """Stops a run that would continue one with other settings or another corpus, unless `resume_anyway` is set.
+
+    Args:
+        args: reads `output_dir` and `resume_anyway`.
+        settings: settings of the run that differ from their defaults.
+        corpus: fingerprint of its corpus.
+
+    Raises:
+        RunFolderError: the run in the folder is another one; the message names the differences.
+    """
+    file = Path(str(args.output_dir)) / IDENTITY
+    if args.resume_anyway or not file.is_file():
+        return
+    before, now = json.loads(file.read_text(encoding="utf-8")), _identity(settings, corpus)
+    changed = [
+        f"{name} {before.get(name, 'default')} before, {now.get(name, 'default')} now"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+    if changed:
+        raise RunFolderError(
+            f"{args.output_dir} holds another run ({'; '.join(changed)}): repeat its command with --resume, or "
+            "continue it with the new settings with --resume_anyway"
+        )
+
+
+def _identity(settings: dict[str, Any], corpus: str) -> dict[str, Any]:
+    """Returns what a run learns from, as JSON reads it back."""
+    kept = {name: value for name, value in settings.items() if not _without_influence(name)}
+    identity: dict[str, Any] = json.loads(json.dumps({**kept, "corpus fingerprint": corpus}, default=str))
+    return identity
+
+
+def _without_influence(setting: str) -> bool:
+    """Returns whether a setting changes where and how a run works, but not what it learns."""
+    return setting in _PLACES or setting.startswith(("hub_", "push_to_", "logging_", "report_to", "dataloader_"))
+
+
 def delete_old_run(args: ErcTrainingArguments) -> None:
     """Deletes the run that `--overwrite` replaces, in the folder that `prepare_run_folder` checked.
 
@@ -178,7 +228,8 @@ def _make_numbered(stem: str) -> Path:
 
 
 def _holds_run(folder: Path) -> bool:
-    return (folder / "run_config.yaml").exists() or get_last_checkpoint(str(folder)) is not None
+    written = any((folder / name).exists() for name in (IDENTITY, "run_config.yaml"))
+    return written or get_last_checkpoint(str(folder)) is not None
 
 
 def _last_complete(folder: Path) -> str:

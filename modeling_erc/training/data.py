@@ -1,6 +1,8 @@
 """From the corpus to a batch: loading the splits, transforming utterances, collating dialogues."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -38,6 +40,22 @@ def load_corpus(data_args: DataArguments, seed: int) -> dict[str, DialogueRows]:
     if data_args.folds is not None:
         splits = held_out(splits, data_args.folds, data_args.fold)
     return {name: DialogueRows(split) for name, split in splits.items()}
+
+
+def corpus_fingerprint(splits: Mapping[str, Iterable[Mapping[str, Any]]]) -> str:
+    """Hashes the ids, speakers, texts, labels and clips of all utterances, so that a resumed run finds its own corpus.
+
+    Folders of the clips do not count, because a corpus may be moved.
+    """
+    digest = hashlib.sha256()
+    for split, rows in splits.items():
+        for row in rows:
+            content = [
+                (u["utterance_id"], u["speaker"], u["text"], u["label"], Path(u["audio_path"] or "").name)
+                for u in row["utterances"]
+            ]
+            digest.update(repr((split, row["dialogue_id"], content)).encode(errors="surrogatepass"))
+    return digest.hexdigest()[:16]
 
 
 def check_splits(splits: Mapping[str, DialogueRows], required: Sequence[str] = ("train", "dev", "test")) -> None:
@@ -163,8 +181,8 @@ class ErcCollator:
             rows: dialogues of the schema.
 
         Returns:
-            The processor's tensors, `labels` `(batch, utterances)` with -100 where nothing is scored, and
-            `media_problems`, one line for each clip that could not be used.
+            The processor's tensors, `labels` `(batch, utterances)` with -100 where nothing is scored,
+            `media_problems`, one line for each clip that could not be used, and the `dialogue_ids`.
         """
         dialogues = []
         label_ids: list[int] = []
@@ -178,4 +196,5 @@ class ErcCollator:
         inputs, problems = self.processor.encode(dialogues)
         padded = torch.full(inputs["utterance_mask"].shape, IGNORE_INDEX)
         padded[inputs["utterance_mask"]] = torch.tensor(label_ids)
-        return {**inputs, "labels": padded, "media_problems": problems}
+        names = [dialogue["dialogue_id"] for dialogue in dialogues]
+        return {**inputs, "labels": padded, "media_problems": problems, "dialogue_ids": names}

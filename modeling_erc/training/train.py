@@ -15,8 +15,8 @@ from ..hub.repository import HubRepository
 from ..hub.run_facts import METRIC_TITLES, RunFacts
 from .arguments import ErcArgumentParser, changed_settings, shown_command
 from .build import build, class_counts, class_weights
-from .checkpoints import delete_old_run, prepare_run_folder
-from .data import ErcCollator, SpeedPerturbation, check_media, check_splits, load_corpus
+from .checkpoints import check_resumed, delete_old_run, prepare_run_folder, write_identity
+from .data import ErcCollator, SpeedPerturbation, check_media, check_splits, corpus_fingerprint, load_corpus
 from .frame_augmentation import FrameAugmentation
 from .report import write_report
 from .trainer import ErcTrainer
@@ -55,6 +55,9 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
 
     # 4. Prepare the run's folder and, for a push, the repository: a refusal of the Hub must come before hours of work.
     checkpoint = prepare_run_folder(args, stem=config_path.stem)
+    corpus = corpus_fingerprint(splits)
+    if checkpoint is not None:
+        check_resumed(args, settings, corpus)
     if args.push_to_hub and args.process_index == 0:
         HubRepository.of_run(args).prepare()
 
@@ -79,6 +82,8 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
     )
     trainer.media_problems.update(media_problems)
     delete_old_run(args)
+    if checkpoint is None:
+        write_identity(args, settings, corpus)
     initial = trained_weights(model) if model_args.trained_share < 1 else {}
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint)

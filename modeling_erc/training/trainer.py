@@ -1,6 +1,7 @@
 """`ErcTrainer`, the Trainer with this package's objective and complete checkpoints."""
 
 import json
+import math
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -17,7 +18,7 @@ from ..losses_erc import IGNORE_INDEX, ErcLoss
 from ..outputs_erc import ErcClassifierOutput
 from ..processing_erc import ErcProcessor
 from .arguments import ErcTrainingArguments
-from .checkpoints import rotate, seal, writing
+from .checkpoints import complete_checkpoints, rotate, seal, writing
 from .data import ErcCollator
 from .evaluation_log import EvaluationLog
 from .global_contrast import CachedContrast, GatherBatch, cache_contrast
@@ -25,6 +26,10 @@ from .metrics import ErcMetric, logits_of
 from .pushing_trainer import PushingTrainer
 
 logger = logging.get_logger(__name__)
+
+
+class TrainingDiverged(ValueError):
+    """The loss or its gradient is not a finite number, so that the step would destroy the weights."""
 
 
 class ErcTrainer(PushingTrainer):
@@ -41,6 +46,9 @@ class ErcTrainer(PushingTrainer):
 
     The loss of an evaluation is a mean over batches that are contrasted one by one, so it depends on their size; the
     metrics do not.
+
+    Training stops with [`TrainingDiverged`] before a step whose loss or gradient is not finite. With several GPUs
+    visible, one process uses one of them: `nn.DataParallel` would cut dialogues and packed rows at different places.
 
     A checkpoint counts only once it is complete (see `checkpoints`), and older ones are deleted after that.
 
@@ -80,14 +88,17 @@ class ErcTrainer(PushingTrainer):
         kwargs.setdefault("compute_metrics", self.metric.for_trainer)
         kwargs.setdefault("compute_loss_func", self.erc_loss)
         patience = args.early_stopping_patience if isinstance(args, ErcTrainingArguments) else None
-        # A cross-validation turns evaluations off for recipes that have a patience.
-        if patience is not None and args.eval_strategy != "no":
+        if patience:
             kwargs["callbacks"] = [*(kwargs.get("callbacks") or []), EarlyStoppingCallback(patience)]
+        if args is not None and args.n_gpu > 1:
+            logger.warning(f"{args.n_gpu} GPUs are visible, one is used: start one process for each, accelerate launch")
+            args._n_gpu = 1
         if args is not None and args.run_name is None:
             # In the loggers the run has the name of its folder.
             args.run_name = Path(str(args.output_dir)).name
         super().__init__(model=model, args=args, **kwargs)
         self.gather = GatherBatch() if self.args.world_size > 1 else None
+        self.step_dialogues: list[str] = []  # of the current optimizer step in this process
         self.parts: list[dict[str, Any]] = []  # inputs of the next optimizer step
         self.contrasts: list[CachedContrast] = []  # of the parts of this step that are still to be processed
         self.evaluation_log = EvaluationLog(labels, self.callback_handler.callbacks)
@@ -111,11 +122,30 @@ class ErcTrainer(PushingTrainer):
             model.train()
             parts = [self._prepare_inputs(part) for part in self.parts]
             self.contrasts, self.parts = cache_contrast(model, parts, self.loss()), []
-        return super().training_step(model, inputs, num_items_in_batch)
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if not loss.isfinite():
+            raise self._diverged("loss", loss.item())
+        return loss
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> float:
+        norm: float = super()._get_grad_norm(model, grad_norm)
+        # In fp16 the scaler skips such a step and lowers its factor.
+        if self.accelerator.scaler is None and not math.isfinite(norm):
+            raise self._diverged("gradient", norm)
+        return norm
+
+    def _diverged(self, what: str, value: float) -> TrainingDiverged:
+        complete = complete_checkpoints(Path(str(self.args.output_dir)))
+        return TrainingDiverged(
+            f"step {self.state.global_step + 1}: the {what} is {value}, with the dialogues "
+            f"{', '.join(self.step_dialogues)}. Check their features and clips, or lower --learning_rate. "
+            + (f"{complete[0].name} is complete: continue with --resume" if complete else "There is no checkpoint yet")
+        )
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list, Any]:
         """Returns the parts of an optimizer step and the number of labelled utterances in them, over all processes."""
         parts, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self.step_dialogues = [str(name) for part in parts for name in part.get("dialogue_ids", ())]
         last = self.accelerator.gradient_state.end_of_dataloader
         padded = last and self.args.world_size > 1 and not self.args.dataloader_drop_last
         if parts and padded and has_length(self.train_dataset):
@@ -209,6 +239,7 @@ class ErcTrainer(PushingTrainer):
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         self.media_problems.update(inputs.pop("media_problems", ()))
+        inputs.pop("dialogue_ids", None)
         return super()._prepare_inputs(inputs)
 
     def warn_of_media_problems(self) -> None:

@@ -244,7 +244,7 @@ def test_the_trainer_fills_it_once_a_batch_also_when_it_accumulates(
         items = sum(int((inputs["labels"] >= 0).sum()) for inputs in batches)
         step = 0.0
         for inputs in batches:
-            labels, _ = inputs.pop("labels"), inputs.pop("media_problems")
+            labels, *_ = (inputs.pop(name) for name in ("labels", "media_problems", "dialogue_ids"))
             step += objective(model(**inputs), labels, items).item()
         losses.append(step)
     logged = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

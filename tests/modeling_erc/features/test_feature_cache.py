@@ -11,6 +11,7 @@ from typing import Any
 import datasets
 import pytest
 import torch
+from tokenizers import normalizers
 from torch import Tensor
 
 from datasets_scripts import label_names
@@ -51,7 +52,7 @@ def collate(splits: datasets.DatasetDict, parts: Any, transforms: list[Any], spl
 @torch.no_grad()
 def logits(splits: datasets.DatasetDict, parts: Any, transforms: list[Any], split: str = "dev") -> Tensor:
     batch = collate(splits, parts, transforms, split)
-    batch.pop("media_problems")
+    batch.pop("media_problems"), batch.pop("dialogue_ids")
     result: Tensor = parts.model.eval()(**batch).logits
     return result
 
@@ -269,6 +270,26 @@ def test_another_vocabulary_has_another_folder(make_splits: MakeSplits, make_par
     second.model.load_state_dict(first.model.state_dict())
     before, after = (encoder_fingerprint(first.model, p.processor, "text") for p in (first, second))
     assert before != after
+
+
+def test_a_setting_of_one_modality_keeps_the_features_of_another(splits: datasets.DatasetDict, make_parts: Any) -> None:
+    plain, changed = (
+        make_parts(splits, modalities=["text", "audio"], **settings)
+        for settings in ({}, {"max_audio_seconds": 0.5, "num_frames": 3})
+    )
+    before, after = (encoder_fingerprint(p.model, p.processor, "text") for p in (plain, changed))
+    assert before == after
+
+
+def test_another_normalisation_of_the_tokenizer_has_another_folder(
+    splits: datasets.DatasetDict, make_parts: Any
+) -> None:
+    parts = make_parts(splits)
+    before = encoder_fingerprint(parts.model, parts.processor, "text")
+    parts.processor([{"text": "a call sets truncation and padding"}])
+    assert encoder_fingerprint(parts.model, parts.processor, "text") == before
+    parts.processor.tokenizer.backend_tokenizer.normalizer = normalizers.Lowercase()
+    assert encoder_fingerprint(parts.model, parts.processor, "text") != before
 
 
 def test_an_encoder_loaded_from_another_path_has_the_same_folder(

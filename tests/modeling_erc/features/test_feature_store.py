@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from modeling_erc.features.feature_store import FeatureStore
 
@@ -53,6 +55,21 @@ def test_a_writer_killed_in_the_middle_leaves_a_store_that_loads(tmp_path: Path)
     half.unlink()
     store.write({"half": torch.ones(2, 2)})
     assert set(FeatureStore(tmp_path)) == {"whole", "half"}
+
+
+def test_files_of_killed_writers_are_deleted_and_those_of_living_ones_stay(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.writing", tmp_path / "new.writing"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    yesterday = time.time() - 24 * 3600
+    os.utime(old, (yesterday, yesterday))
+    FeatureStore(tmp_path)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_a_shard_without_keys_is_skipped(tmp_path: Path) -> None:
+    save_file({"tokens": torch.ones(2, 2), "ends": torch.tensor([2])}, tmp_path / "foreign.safetensors")
+    assert len(FeatureStore(tmp_path)) == 0
 
 
 @pytest.mark.parametrize("left", [0, 100])

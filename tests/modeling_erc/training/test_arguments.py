@@ -11,11 +11,12 @@ import yaml
 
 from modeling_erc import ErcConfig
 from modeling_erc.configs import RECIPES, ready_names
-from modeling_erc.training import ErcArgumentParser
+from modeling_erc.training import ErcArgumentParser, ErcTrainingArguments
 from modeling_erc.training.arguments import GROUPS, DataArguments, changed_settings, shown_command
 from modeling_erc.training.model_arguments import ModelArguments
 
-NOT_PLAIN = {"text_config", "audio_config", "vision_config", "feature_sizes", "class_weights"}
+NOT_PLAIN = {"text_config", "audio_config", "vision_config", "feature_sizes"}
+NOT_PLAIN |= {"class_weights", "class_priors", "calibration_temperature"}
 Parse = Callable[..., tuple[Any, ...]]
 
 
@@ -287,3 +288,26 @@ def test_several_loggers_are_named_in_one_option() -> None:
     assert args.report_to == ["tensorboard", "trackio"]
     *_, args = ErcArgumentParser().parse_args_into_dataclasses([])
     assert args.report_to == []
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (["--label_smoothing_factor", "0.1"], "--label_smoothing$"),
+        (["--neftune_noise_alpha", "5"], "--hidden_dropout_prob"),
+        (["--batch_eval_metrics", "true"], "whole splits"),
+        (["--prediction_loss_only", "true"], "needs the predictions"),
+        (["--train_sampling_strategy", "group_by_length"], "a row is a dialogue"),
+        (["--frozen_modalities", "audio", "--speed_perturbation", "0.1"], "unfreeze audio"),
+        (["--frozen_modalities", "audio", "--audio_masking", "0.1"], "unfreeze audio"),
+        (["--frozen_modalities", "vision", "--frame_shift", "0.1"], "unfreeze vision"),
+    ],
+    ids=lambda value: value[-2] if isinstance(value, list) else "",
+)
+def test_an_option_without_effect_is_refused_with_a_remedy(words: list[str], remedy: str) -> None:
+    with pytest.raises(ValueError, match=f"has no effect.*{remedy}"):
+        ErcArgumentParser().parse(words, default_config="demo")
+
+
+def test_a_loss_that_is_no_number_is_logged_as_such() -> None:
+    assert ErcTrainingArguments(output_dir="x").logging_nan_inf_filter is False

@@ -8,12 +8,14 @@ from modeling_erc.training import ErcTrainingArguments
 from modeling_erc.training.checkpoints import (
     CheckpointError,
     RunFolderError,
+    check_resumed,
     checkpoints_of,
     delete_old_run,
     fault_of,
     prepare_run_folder,
     rotate,
     seal,
+    write_identity,
     writing,
 )
 
@@ -210,3 +212,26 @@ def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
     with pytest.raises(RunFolderError, match="is a file"):
         prepare_run_folder(arguments(output_dir=str(tmp_path / "run")), stem="demo")
+
+
+def test_a_resumed_run_has_the_settings_and_the_corpus_of_the_first(tmp_path: Path) -> None:
+    args = ErcTrainingArguments(output_dir=str(tmp_path), resume=True)
+    write_identity(args, {"learning_rate": 0.1, "data_dir": "/here", "seed": 3}, "abc")
+    check_resumed(args, {"learning_rate": 0.1, "data_dir": "/moved", "seed": 3, "report_to": ["tensorboard"]}, "abc")
+    with pytest.raises(RunFolderError) as error:
+        check_resumed(args, {"learning_rate": 0.2, "hidden_size": 64}, "def")
+    for text in (
+        "corpus fingerprint abc before, def now",
+        "hidden_size default before, 64 now",
+        "learning_rate 0.1 before, 0.2 now",
+        "seed 3 before, default now",
+        "--resume_anyway",
+    ):
+        assert text in str(error.value)
+    anyway = ErcTrainingArguments(output_dir=str(tmp_path), resume_anyway=True)
+    assert anyway.resume
+    check_resumed(anyway, {"learning_rate": 0.2}, "def")
+
+
+def test_a_run_of_an_earlier_version_can_be_resumed(tmp_path: Path) -> None:
+    check_resumed(ErcTrainingArguments(output_dir=str(tmp_path), resume=True), {"seed": 1}, "abc")

@@ -25,7 +25,8 @@ from modeling_erc import ErcForSequenceClassification
 from modeling_erc.features.decoded_media import DecodedMedia
 from modeling_erc.features.feature_cache import cache_frozen_features
 from modeling_erc.processing_erc import ErcProcessor
-from modeling_erc.training import ErcCollator
+from modeling_erc.training import ErcCollator, ErcTrainer
+from modeling_erc.training.trainer import TrainingDiverged
 
 MakeSplits = Callable[..., datasets.DatasetDict]
 NO_CHECKPOINTS = {"save_strategy": "no", "eval_strategy": "no", "load_best_model_at_end": False}
@@ -109,7 +110,7 @@ def test_four_small_batches_equal_one_large_one(
 def test_the_logged_loss_is_that_of_the_model(uneven: datasets.DatasetDict, make_trainer: Any) -> None:
     trainer = make_trainer(uneven, per_device_eval_batch_size=3, modalities=["text", "audio"], modality_dropout=0.0)
     batch = trainer.data_collator(list(uneven["dev"]))
-    batch.pop("media_problems")
+    batch.pop("media_problems"), batch.pop("dialogue_ids")
     with torch.no_grad():
         expected = trainer.model.eval()(**batch).loss.item()
     assert trainer.evaluate()["eval_loss"] == pytest.approx(expected, abs=1e-6)
@@ -380,3 +381,34 @@ def test_the_train_collator_is_used_in_training_only(splits: Any, make_trainer: 
     assert trainer.get_train_dataloader().collate_fn is other
     assert trainer.get_eval_dataloader().collate_fn is trainer.data_collator is not other
     assert make_trainer(splits).get_train_dataloader().collate_fn is not other
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_training_stops_before_a_step_that_is_not_finite(
+    where: str, splits: datasets.DatasetDict, make_trainer: Any
+) -> None:
+    trainer = make_trainer(splits, num_train_epochs=3, logging_strategy="no")
+
+    def spoil(value: Tensor) -> Tensor:
+        broken = trainer.state.global_step == 3
+        return value * torch.nan if broken else value
+
+    if where == "loss":
+        trainer.model.classifier.register_forward_hook(lambda module, inputs, output: spoil(output))
+    else:
+        trainer.model.classifier.weight.register_hook(spoil)
+    with pytest.raises(TrainingDiverged, match=rf"step 4: the {where} is nan, with the dialogues .*train_\d") as error:
+        trainer.train()
+    assert "checkpoint-2 is complete: continue with --resume" in str(error.value)
+    assert all(parameter.isfinite().all() for parameter in trainer.model.parameters())
+
+
+def test_one_process_uses_one_gpu(
+    splits: datasets.DatasetDict, make_parts: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts = make_parts(splits)
+    assert parts.args.n_gpu == 0
+    parts.args._n_gpu = 2  # what a process that sees two GPUs has
+    ErcTrainer(model=parts.model, args=parts.args, train_dataset=splits["train"], eval_dataset=splits["dev"])
+    assert parts.args.n_gpu == 1
+    assert "2 GPUs are visible, one is used" in caplog.text
