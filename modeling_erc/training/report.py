@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from datasets_scripts import CORPORA
+
 from ..hub.model_card import write_model_card
 from ..hub.run_facts import RunFacts
 from .metrics import logits_of, prediction_rows
@@ -31,7 +33,7 @@ def write_report(
 
     Returns:
         The content of `metrics.json`: for each split accuracy, weighted F1, macro F1, per-class scores and the
-        confusion matrix.
+        confusion matrix, and under `groups` the scores of the corpus' groups of dialogues if it has any.
     """
     folder = Path(str(trainer.args.output_dir))
     names = trainer.metric.label_names
@@ -41,6 +43,9 @@ def write_report(
         prediction = trainer.predict(dialogues, metric_key_prefix=split)
         logits = logits_of(prediction)
         metrics[split] = trainer.metric.of_logits(logits, prediction.label_ids)
+        groups = [CORPORA[facts.dataset].dialogue_group(row["dialogue_id"]) for row in dialogues]
+        if any(groups):
+            metrics[split]["groups"] = trainer.metric.of_groups(logits, prediction.label_ids, groups)
         rows += ([split, *row] for row in prediction_rows(dialogues, logits, prediction.label_ids, names))
     # In every process, since a model that is sharded over them is gathered for saving.
     trainer.model.merge_lora()

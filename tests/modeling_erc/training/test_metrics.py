@@ -51,6 +51,16 @@ def test_a_hand_computed_case() -> None:
     assert scores["confusion_matrix"] == [[1, 0, 0], [1, 2, 0], [0, 0, 0]]
 
 
+def test_groups_of_dialogues_are_scored_alone() -> None:
+    logits = np.eye(2)[[[0, 1], [1, 1], [1, 0], [0, 0]]]
+    labels = np.array([[0, 0], [1, -100], [1, 1], [-100, -100]])
+    groups = ["scripted", "improvised", None, "unlabelled"]
+    assert ErcMetric(["a", "b"]).of_groups(logits, labels, groups) == {
+        "improvised": {"utterances": 1, "accuracy": 1, "weighted_f1": 1, "macro_f1": 0.5},
+        "scripted": pytest.approx({"utterances": 2, "accuracy": 0.5, "weighted_f1": 2 / 3, "macro_f1": 1 / 3}),
+    }
+
+
 def test_ignored_slots_are_not_scored() -> None:
     logits = np.array([[[2.0, 1.0], [0.0, 1.0], [5.0, 0.0]], [[0.0, 3.0], [9.0, 0.0], [9.0, 0.0]]])
     labels = np.array([[0, 1, -100], [0, -100, -100]])
