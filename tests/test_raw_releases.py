@@ -16,10 +16,10 @@ from tests.small_run import offline_home, write_meld
 DIALOGUES = ("Ses01F_impro01", "Ses02M_script01_1", "Ses03F_impro02", "Ses05F_impro01", "Ses05M_script01_1b")
 TURNS = (("F000", "hap", "It is so good."), ("M000", "fru", "No, not again."), ("F001", "neu", "I see."))
 # Small untrained backbones, a narrow model and two steps.
-TINY = (
-    "--text_encoder tiny --audio_encoder tiny --vision_encoder tiny --hidden_size 16 --num_attention_heads 2 "
-    "--num_frames 1 --max_steps 2 --use_cpu"
-).split()
+TINY = [
+    *("--text_encoder", "tiny", "--audio_encoder", "tiny", "--vision_encoder", "tiny"),
+    *("--hidden_size", "16", "--num_attention_heads", "2", "--num_frames", "1", "--max_steps", "2", "--use_cpu"),
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,9 +37,9 @@ def iemocap(tmp_path_factory: pytest.TempPathFactory) -> Path:
         turns = [(number, f"{name}_{turn}", label, words) for number, (turn, label, words) in enumerate(TURNS)]
         texts = {
             "EmoEvaluation": [
-                f"[{n}.0000 - {n + 1}.0000]\t{t}\t{label}\t[2.5, 2.5, 2.5]\n" for n, t, label, _ in turns
+                f"[{n}.0 - {n + 1}.0]\t{turn}\t{label}\t[2.5, 2.5, 2.5]\n" for n, turn, label, _ in turns
             ],
-            "transcriptions": [f"{t} [{n:03}.0000-{n + 1:03}.0000]: {words}\n" for n, t, _, words in turns],
+            "transcriptions": [f"{turn} [{n:03}.0-{n + 1:03}.0]: {words}\n" for n, turn, _, words in turns],
         }
         for kind, lines in texts.items():
             (session / "dialog" / kind).mkdir(parents=True, exist_ok=True)

@@ -14,10 +14,10 @@ from ..hub.cost import CostMeter
 from ..hub.repository import HubRepository
 from ..hub.run_facts import METRIC_TITLES, RunFacts, score_rows
 from .arguments import ErcArgumentParser, changed_settings, shown_command
+from .augmentation import FrameAugmentation, SpeedPerturbation
 from .build import build, class_weights
 from .checkpoints import delete_old_run, prepare_run_folder
-from .data import ErcCollator, SpeedPerturbation, check_media, check_splits, load_corpus
-from .frame_augmentation import FrameAugmentation
+from .data import ErcCollator, check_media, check_splits, load_corpus
 from .report import write_report
 from .trainer import ErcTrainer
 from .warm_start import interpolate, trained_weights
