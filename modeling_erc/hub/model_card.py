@@ -185,6 +185,6 @@ def checkpoint_card(folder: Path) -> str:
 
 
 def _backbone(source: str) -> str:
-    if source == "tiny":
+    if source in ("tiny", "tiny_resnet"):
         return "small, trained from scratch"
     return f"[{source}](https://huggingface.co/{source})" if is_hub_id(source) else f"`{public(source)}`"
