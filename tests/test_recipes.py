@@ -1,18 +1,20 @@
-"""The recipes `iemocap` and `meld` train through words, voice and face from small copies of the raw releases."""
+"""Ready recipes train from raw files: small copies of the releases of IEMOCAP and MELD, and a table of faces."""
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from modeling_erc.__main__ import main as modeling_erc_command
 from modeling_erc.hub.run_facts import RunFacts
 from tests.conftest import write_mp4, write_wav
-from tests.small_run import offline_home, write_meld
+from tests.small_run import write_meld
 
+pytestmark = pytest.mark.usefixtures("home")
 DIALOGUES = ("Ses01F_impro01", "Ses02M_script01_1", "Ses03F_impro02", "Ses05F_impro01", "Ses05M_script01_1b")
 TURNS = (("F000", "hap", "It is so good."), ("M000", "fru", "No, not again."), ("F001", "neu", "I see."))
 # Small untrained backbones, a narrow model and two steps.
@@ -20,12 +22,6 @@ TINY = [
     *("--text_encoder", "tiny", "--audio_encoder", "tiny", "--vision_encoder", "tiny"),
     *("--hidden_size", "16", "--num_attention_heads", "2", "--num_frames", "1", "--max_steps", "2", "--use_cpu"),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with offline_home(tmp_path_factory.mktemp("home")) as home:
-        yield home
 
 
 @pytest.fixture(scope="module")
@@ -74,16 +70,16 @@ def train(recipe: str, root: Path, run: Path, *options: str) -> dict[str, Any]:
 
 
 def test_iemocap_trains_from_the_release_and_scores_scripts_and_improvisations(
-    iemocap: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    iemocap: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     metrics = train("iemocap", iemocap, tmp_path / "run", "--dataset_options", '{"dev_dialogues": 1}')
-    shown = capfd.readouterr()
-    assert "could not be used" not in shown.err
+    printed = capsys.readouterr().out
+    assert "could not be used" not in caplog.text
     assert RunFacts.load(tmp_path / "run").modalities == ["text", "audio", "vision"]
     groups = metrics["test"]["groups"]
     assert {name: scores["utterances"] for name, scores in groups.items()} == {"improvised": 3, "scripted": 3}
     for name, scores in groups.items():
-        assert f"test, {name}: accuracy {scores['accuracy']:.4f}" in shown.out
+        assert f"test, {name}: accuracy {scores['accuracy']:.4f}" in printed
         assert f"| test, {name} | {scores['accuracy']:.4f}" in (tmp_path / "run" / "README.md").read_text()
 
     modeling_erc_command(["analyse", str(tmp_path / "run")])
@@ -93,9 +89,9 @@ def test_iemocap_trains_from_the_release_and_scores_scripts_and_improvisations(
     assert "| scripted | 3 |" in section
 
 
-def test_meld_trains_from_its_clips(meld: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_meld_trains_from_its_clips(meld: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     metrics = train("meld", meld, tmp_path / "run")
-    assert "could not be used" not in capfd.readouterr().err
+    assert "could not be used" not in caplog.text
     assert RunFacts.load(tmp_path / "run").modalities == ["text", "audio", "vision"]
     assert "groups" not in metrics["test"]
     with (tmp_path / "run" / "predictions.csv").open(encoding="utf-8", newline="") as file:
@@ -105,3 +101,16 @@ def test_meld_trains_from_its_clips(meld: Path, tmp_path: Path, capfd: pytest.Ca
 def test_a_part_of_the_modalities_is_an_override(meld: Path, tmp_path: Path) -> None:
     train("meld", meld, tmp_path / "run", "--modalities", "text", "audio")
     assert RunFacts.load(tmp_path / "run").modalities == ["text", "audio"]
+
+
+def test_faces_train_from_images_of_disjoint_subjects(tmp_path: Path) -> None:
+    rows = ["path,label,speaker"]
+    for number, pixels in enumerate(np.random.default_rng(0).integers(0, 255, (30, 48, 48), dtype=np.uint8)):
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{('joy', 'anger')[number % 2]},S{number // 3}")
+    (tmp_path / "faces.csv").write_text("\n".join(rows) + "\n")
+    options = ["--output_dir", str(tmp_path / "run"), "--max_steps", "2", "--use_cpu"]
+    modeling_erc_command(["train", "faces", "--data_dir", str(tmp_path / "faces.csv"), *options])
+    facts = RunFacts.load(tmp_path / "run")
+    assert facts.split_note.startswith("test and dev drawn by seed 0, speaker-disjoint")
+    assert facts.backbones == {"vision": "tiny_resnet"}
