@@ -106,6 +106,11 @@ class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
     def dialogues(self, split: str) -> Iterator[Dialogue]:
         """Yields the dialogues of a split in corpus order, with class names as labels."""
 
+    @staticmethod
+    def dialogue_group(dialogue_id: str) -> str | None:
+        """Returns the group of a dialogue if the corpus has groups whose scores are reported separately."""
+        return None
+
     @property
     def feature_sizes(self) -> Mapping[str, int] | None:
         """Width of the precomputed features of each modality, None for a corpus of raw media."""

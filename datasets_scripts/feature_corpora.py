@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from safetensors import safe_open
 
 from .builder import CorpusError, ErcBuilder, TextConfig, hold_out, warn_once
+from .iemocap_files import scene_kind
 from .labels import LABEL_SETS, LabelSet, shared_emotion
 from .pickles.convert import FEATURES, MISSING, UTTERANCES, convert
 from .schema import FEATURE_COLUMNS, Dialogue, Utterance
@@ -255,6 +256,7 @@ class IemocapFeatures(FeaturePickleBuilder):
     LICENSE: ClassVar[str] = "derived from IEMOCAP, whose licence forbids passing it on"
 
     LABELS = LABEL_SETS["iemocap6"]
+    dialogue_group = staticmethod(scene_kind)
 
 
 class MeldFeatures(FeaturePickleBuilder):

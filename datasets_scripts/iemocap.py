@@ -19,6 +19,7 @@ from .iemocap_files import (
     read_labels,
     read_transcript,
     read_turn_list,
+    scene_kind,
 )
 from .labels import LABEL_SETS, LabelSet
 from .schema import VIDEO_COLUMNS, Dialogue, Utterance
@@ -128,6 +129,8 @@ class Iemocap(ErcBuilder):
         turn_list = IemocapConfig(**options).turn_list
         self.turn_list = None if turn_list is None else Path(turn_list).expanduser()
         super().__init__(data_dir, cache_dir, **options)
+
+    dialogue_group = staticmethod(scene_kind)
 
     @classmethod
     def locate(cls, data_dir: str | Path | None, options: Mapping[str, Any]) -> Path:

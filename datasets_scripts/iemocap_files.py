@@ -69,6 +69,19 @@ class TurnLine:
     rated_happy: bool = False
 
 
+def scene_kind(dialogue_id: str) -> str | None:
+    """Returns whether a dialogue is scripted or improvised, None if its name does not show it.
+
+    The scripts are acted in every session, so a model has seen their lines; improvisations are new.
+
+    Example:
+        >>> [scene_kind(name) for name in ("Ses05F_impro01", "Ses05M_script01_1b", "17")]
+        ['improvised', 'scripted', None]
+    """
+    kinds = {"script": "scripted", "impro": "improvised"}
+    return next((kind for word, kind in kinds.items() if word in dialogue_id.lower()), None)
+
+
 def find_dialogues(root: Path) -> list[DialogueFiles]:
     """Returns every dialogue that has a label file, ordered by name.
 

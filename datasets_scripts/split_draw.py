@@ -69,6 +69,8 @@ def draw_splits(
     if drawn is None:
         drawn = _draw([[dialogue] for dialogue in sorted(speakers)], shares, seed)
         kind = "dialogue-disjoint" + ", with speakers that may occur in several splits" * repeat
+        if not any(speakers.values()):
+            kind += ", as no speaker is named (a column speaker keeps the clips of a person in one split)"
     if drawn is None:
         return {}, f"no {' and no '.join(shares)}, and too few training dialogues ({len(speakers)}) to draw from"
     counts = ", ".join(f"{split} {list(drawn.values()).count(split)}" for split in shares)

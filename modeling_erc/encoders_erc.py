@@ -31,7 +31,9 @@ def strip_backbone(model: PreTrainedModel) -> PreTrainedModel:
     """Removes parts that do not contribute to hidden states: decoder and pooling head."""
     if model.config.is_encoder_decoder:
         model = model.get_encoder()
-    if getattr(model, "pooler", None) is not None:
+    pooler = getattr(model, "pooler", None)
+    # That of a ResNet has no parameters, and the model calls it in any case.
+    if pooler is not None and any(True for _ in pooler.parameters()):
         model.pooler = None
     if model.config.model_type.startswith("convnext"):
         model.layernorm = nn.Identity()  # used for the pooled output only

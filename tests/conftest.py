@@ -26,6 +26,7 @@ from transformers import (
 from modeling_erc import MODALITIES, ErcConfig
 from modeling_erc.processing_erc import ErcProcessor
 from tests.hub_server import HubServer
+from tests.small_run import offline_home
 
 # Tensors this small are slower on several threads, and tests may run side by side.
 torch.set_num_threads(1)
@@ -117,6 +118,13 @@ def processor(tokenizer: PreTrainedTokenizerFast) -> ErcProcessor:
         max_text_length=32,
         num_frames=2,
     )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The Hugging Face folder of this module's tests and of the processes that they start, without a Hub."""
+    with offline_home(tmp_path_factory.mktemp("home")) as home:
+        yield home
 
 
 @pytest.fixture

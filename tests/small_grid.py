@@ -1,52 +1,32 @@
 """Parts that tests of grids share: a recipe with its corpus, and made-up predictions of a grid's runs."""
 
-import contextlib
-import csv
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from modeling_erc.grids.comparison import Comparison, Predictions, compare
 from modeling_erc.grids.spec import Cell
-from tests.small_run import own_caches
+from tests.small_run import SMALL_RECIPE, write_meld
 
-RECIPE = """
-dataset: meld
-modalities: [text]
-text_encoder: tiny
-hidden_size: 16
-num_attention_heads: 2
+RECIPE = f"""{SMALL_RECIPE}
 num_train_epochs: 1
 per_device_train_batch_size: 2
 learning_rate: 3.0e-3
 hidden_dropout_prob: 0.3
-use_cpu: true
 """
-
-
-@contextlib.contextmanager
-def own_home(home: Path) -> Iterator[Path]:
-    """A Hugging Face cache for this process and those that it starts."""
-    with pytest.MonkeyPatch.context() as patch:
-        own_caches(patch, home)
-        for name, value in {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}.items():
-            patch.setenv(name, value)
-        yield home
 
 
 def write_recipe(folder: Path) -> Path:
     """Writes a recipe beside its corpus, which has MELD's layout and 12 test utterances."""
+    emotions = ("joy", "anger", "neutral")
+    splits: dict[str, list[list[object]]] = {"train": [], "dev": [], "test": []}
     for split, dialogues in {"train": 6, "dev": 3, "test": 3}.items():
-        rows = [["Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID"]]
         for dialogue, utterance in itertools.product(range(dialogues), range(4)):
-            emotion = ("joy", "anger", "neutral")[(dialogue + utterance) % 3]
+            emotion = emotions[(dialogue + utterance) % 3]
             said = f"It is {emotion[:3]} {utterance}"
-            rows.append([said, "AB"[utterance % 2], emotion, str(dialogue), str(utterance)])
-        with (folder / f"{split}_sent_emo.csv").open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(rows)
+            splits[split].append([said, "AB"[utterance % 2], emotion, dialogue, utterance])
+    write_meld(folder, splits)
     (folder / "small.yaml").write_text(f"{RECIPE}data_dir: {folder}\n")
     return folder / "small.yaml"
 

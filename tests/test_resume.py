@@ -22,8 +22,8 @@ from safetensors.torch import load_file
 import train_hf
 from modeling_erc.training.checkpoints import CheckpointError, checkpoints_of, complete_checkpoints, fault_of
 from modeling_erc.training.train import main as train_main
-from tests.small_run import offline_home
 
+pytestmark = pytest.mark.usefixtures("home")
 SCRIPT = Path(train_hf.__file__)
 # Everything that draws random numbers is on; checkpoints, logs and the five steps of an epoch do not coincide.
 SETTINGS = {
@@ -51,12 +51,6 @@ SETTINGS = {
     "disable_tqdm": True,
 }
 STEPS = 10
-
-
-@pytest.fixture(scope="module", autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with offline_home(tmp_path_factory.mktemp("home")):
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import itertools
 import json
@@ -7,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from transformers import AutoConfig, AutoModel
 
 import train_hf
@@ -30,7 +31,7 @@ from modeling_erc.hub.run_facts import METRIC_TITLES
 from modeling_erc.training.tiny_backbones import FRESH
 from modeling_erc.training.train import main as train_main
 from tests.hub_server import HubServer, Reply
-from tests.small_run import SMALL_RECIPE, offline_home, write_meld
+from tests.small_run import SMALL_RECIPE, write_meld
 
 SCRIPT = Path(train_hf.__file__)
 SMALL = ["--hidden_size", "16", "--num_train_epochs", "1"]
@@ -47,17 +48,12 @@ RESULTS = {"metrics.json", "predictions.csv", "confusion_matrix.png", "README.md
 MODEL = {"model.safetensors", "config.json", "modeling_erc.py", "configuration_erc.py"}
 PROCESSOR = {"processor_config.json", "processing_erc.py", "tokenizer.json", "tokenizer_config.json"}
 Train = Callable[..., dict[str, Any]]
+Finished = tuple[Path, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return ensure_demo_corpus(tmp_path_factory.mktemp("corpus") / "demo", recipe=DemoRecipe(6, 3, 3, utterances=4))
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with offline_home(tmp_path_factory.mktemp("home")) as home:
-        yield home
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +80,16 @@ def train(words_alone: Path, home: Path, tmp_path: Path, monkeypatch: pytest.Mon
         return train_main([config, "--data_dir", str(data_dir), *words])
 
     return train
+
+
+@pytest.fixture(scope="module")
+def finished(words_alone: Path, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A finished run of `small.yaml`, to copy, and its metrics."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "small.yaml").write_text(CONFIG)
+    with contextlib.chdir(folder):
+        metrics = train_main(["small.yaml", "--data_dir", str(words_alone), "--output_dir", "run"])
+    return folder / "run", metrics
 
 
 def edit(table: Path, change: Callable[[list[list[str]]], Any]) -> None:
@@ -115,17 +121,22 @@ def last_state(folder: Path) -> dict[str, Any]:
     return state
 
 
-def test_the_command_leaves_everything_and_runs_twice(corpus: Path, home: Path, tmp_path: Path) -> None:
+def test_the_command_leaves_everything_and_runs_twice(
+    corpus: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ["--dataset", "meld", "--data_dir", str(corpus), *SMALL]
-    done = start(words, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    train_main(words)
+    first = content(tmp_path / "runs" / "demo-001")
+    done = start(words, tmp_path, launcher=("-m", "accelerate.commands.launch", "--num_processes", "1"))
     assert done.returncode == 0, done.stderr
-    folder = tmp_path / "runs" / "demo-001"
+    folder = tmp_path / "runs" / "demo-002"
     assert {path.name for path in folder.iterdir()} >= RESULTS | MODEL | PROCESSOR
     metrics = json.loads((folder / "metrics.json").read_text())
     for split in ("dev", "test"):
         assert f"{split}: accuracy {metrics[split]['accuracy']:.4f}" in done.stdout
         assert sum(row["support"] for row in metrics[split]["per_class"].values()) == 12
-    assert str(Path("runs") / "demo-001") in done.stdout
+    assert str(Path("runs") / "demo-002") in done.stdout
     with (folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
         assert len(list(csv.DictReader(file))) == 24
     with Image.open(folder / "confusion_matrix.png") as picture:
@@ -136,13 +147,9 @@ def test_the_command_leaves_everything_and_runs_twice(corpus: Path, home: Path, 
     assert "pin_memory" not in done.stderr
     assert "Warning" not in done.stderr
 
-    before = content(folder)
-    again = start(words, tmp_path, launcher=("-m", "accelerate.commands.launch", "--num_processes", "1"))
-    assert again.returncode == 0, again.stderr
-    assert content(folder) == before
-    second = tmp_path / "runs" / "demo-002"
-    assert json.loads((second / "metrics.json").read_text()) == metrics
-    first_weights, second_weights = (load_file(f / "model.safetensors") for f in (folder, second))
+    assert content(tmp_path / "runs" / "demo-001") == first
+    assert json.loads(first["metrics.json"]) == metrics
+    first_weights, second_weights = load(first["model.safetensors"]), load_file(folder / "model.safetensors")
     assert all(torch.equal(first_weights[name], value) for name, value in second_weights.items())
 
 
@@ -263,7 +270,7 @@ def write_silent_clip(path: Path) -> None:
 
 
 def test_bad_clips_among_good_ones_are_masked_with_one_counted_warning(
-    corpus: Path, home: Path, tmp_path: Path
+    train: Train, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.copytree(corpus, tmp_path / "bad", ignore=shutil.ignore_patterns("demo.json"))
     clips = sorted((tmp_path / "bad" / "train_splits").glob("*.mp4"))
@@ -275,17 +282,16 @@ def test_bad_clips_among_good_ones_are_masked_with_one_counted_warning(
     write_silent_clip(silent)
     tested = next((tmp_path / "bad" / "output_repeated_splits_test").glob("*.mp4"))
     tested.write_bytes(b"")
-    words = ["--dataset", "meld", "--data_dir", str(tmp_path / "bad"), *SMALL, "--num_train_epochs", "2"]
+    words = ["--dataset", "meld", "--output_dir", "run", *SMALL, "--num_train_epochs", "2"]
     # Audio is decoded for the feature cache, video during training.
-    done = start([*words, "--frozen_modalities", "audio", "--output_dir", "run"], tmp_path)
-    assert done.returncode == 0, done.stderr
-    (warning,) = [line for line in done.stderr.splitlines() if "could not be used" in line]
+    train(*words, "--frozen_modalities", "audio", data_dir=tmp_path / "bad", config="demo")
+    (warning,) = [line for line in caplog.messages if "could not be used" in line]
     assert "5 clip(s) could not be used and were masked out" in warning
     for clip in (truncated, empty, text, silent, tested):
         # A clip may fail once for its audio and once for its video.
-        assert 1 <= done.stderr.count(str(clip)) <= 2
+        assert 1 <= warning.count(str(clip)) <= 2
     # A missing file is reported before training.
-    (gap,) = [line for line in done.stderr.splitlines() if "have no clip" in line]
+    (gap,) = [line for line in caplog.messages if "have no clip" in line]
     assert "of 24 utterances, 1 have no clip" in gap
     with (tmp_path / "run" / "predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -315,12 +321,11 @@ def test_odd_dialogues_are_trained_on_and_predicted(train: Train, words_alone: P
 # ---- resuming ----
 
 
-def test_resume_continues_where_the_run_stopped(train: Train, tmp_path: Path) -> None:
-    run = ["--output_dir", "run", "--save_total_limit", "3"]
-    train(*run)
+def test_resume_continues_where_the_run_stopped(train: Train, finished: Finished, tmp_path: Path) -> None:
+    shutil.copytree(finished[0], tmp_path / "run")
     first = last_state(tmp_path / "run")
     assert first["global_step"] == 6
-    train(*run, "--resume", "--num_train_epochs", "3")
+    train("--output_dir", "run", "--save_total_limit", "3", "--resume", "--num_train_epochs", "3")
     state = last_state(tmp_path / "run")
     assert state["global_step"] == 18
     evaluated = [entry["step"] for entry in state["log_history"] if "eval_loss" in entry]
@@ -340,18 +345,18 @@ def test_resuming_a_finished_run_changes_nothing(train: Train, tmp_path: Path) -
     assert all(torch.equal(again[name], value) for name, value in weights.items())
 
 
-def test_overwrite_starts_again(train: Train, tmp_path: Path) -> None:
-    first = train("--output_dir", "run")
+def test_overwrite_starts_again(train: Train, finished: Finished, tmp_path: Path) -> None:
+    shutil.copytree(finished[0], tmp_path / "run")
     (tmp_path / "run" / "of_the_first_run.txt").write_text("old")
-    assert train("--output_dir", "run", "--overwrite") == first
+    assert train("--output_dir", "run", "--overwrite") == finished[1]
     assert not (tmp_path / "run" / "of_the_first_run.txt").exists()
 
 
 @pytest.mark.parametrize("broken", ["train row", "no dev", "option"])
 def test_a_broken_corpus_leaves_the_run_that_would_be_overwritten(
-    train: Train, words_alone: Path, tmp_path: Path, broken: str
+    train: Train, finished: Finished, words_alone: Path, tmp_path: Path, broken: str
 ) -> None:
-    train("--output_dir", "run")
+    shutil.copytree(finished[0], tmp_path / "run")
     before = content(tmp_path / "run")
     words = ["--output_dir", "run", "--overwrite"]
     corpus = shutil.copytree(words_alone, tmp_path / "broken")

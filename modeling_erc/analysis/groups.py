@@ -1,4 +1,4 @@
-"""Scores of groups of utterances: by emotion shift, speaker, position and length."""
+"""Scores of groups of utterances: by emotion shift, dialogue group, speaker, position and length."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -53,6 +53,17 @@ def emotion_shift(labels: np.ndarray, dialogue: np.ndarray, speakers: Sequence[s
             groups[index] = 0 if before is None else 1 if before == label else 2
             last[row, speaker] = label
     return groups
+
+
+def dialogue_group_section(result: Evaluated) -> Section:
+    """Scores the groups of dialogues that the corpus has, such as scripted and improvised scenes."""
+    names = [utterance.get("group") for utterance in result.utterances]
+    titles = sorted({name for name in names if name is not None})
+    if not titles:
+        return Section("By group of dialogues", "Left out: the corpus has no groups of dialogues.")
+    groups = np.array([-1 if name is None else titles.index(name) for name in names])
+    text = "The groups of dialogues of the corpus; columns as above."
+    return Section("By group of dialogues", text, _group_table(result, "group", groups, titles))
 
 
 def speaker_section(result: Evaluated, limit: int = 10) -> Section:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets_scripts import CORPORA
+
 from ..fusion_erc import JointVectorFusion
 from .finished_run import Prediction, Run, load_run, predict
 from .html_report import write_illustrated_report
@@ -46,6 +48,7 @@ def evaluated(run: Run, split: str, prediction: Prediction) -> Evaluated:
     """Combines a prediction with the utterances of its split."""
     utterances = [utterance for row in run.splits["train"] for utterance in row["utterances"]]
     labels = (utterance["label"] for utterance in utterances)
+    group_of = CORPORA[run.data_args.dataset].dialogue_group
     train_counts = Counter(run.label_names[label] for label in labels if label is not None)
     return Evaluated(
         name=split,
@@ -56,7 +59,11 @@ def evaluated(run: Run, split: str, prediction: Prediction) -> Evaluated:
         position=prediction.position,
         vectors=prediction.hidden if prediction.embeddings is None else prediction.embeddings,
         utterances=[
-            {"dialogue_id": row["dialogue_id"], **{name: utterance[name] for name in COLUMNS}}
+            {
+                "dialogue_id": row["dialogue_id"],
+                "group": group_of(row["dialogue_id"]),
+                **{name: utterance[name] for name in COLUMNS},
+            }
             for row in run.splits[split]
             for utterance in row["utterances"]
         ],

@@ -17,7 +17,7 @@ class Evaluated:
         name: the split.
         class_names: in the order of the logits.
         vectors: `(n, width)` embeddings.
-        utterances: n utterances of the schema, each with its `dialogue_id`.
+        utterances: n utterances of the schema, each with its `dialogue_id` and the `group` of its dialogue, if any.
         train_counts: `(classes,)` labelled utterances in training.
 
     Raises:

@@ -11,7 +11,7 @@ from ..figures import plot_confusion, plot_estimates
 from ..hub.run_facts import METRIC_TITLES
 from ..training.calibration import reliability
 from .figures import plot_joint_attention, plot_map, plot_reliability
-from .groups import length_section, position_section, shift_section, speaker_section
+from .groups import dialogue_group_section, length_section, position_section, shift_section, speaker_section
 from .html_report import Example, Section, Table, number, with_interval
 from .intervals import DRAWS, percentile_interval
 from .joint_attention import JointAttentionMeter
@@ -34,6 +34,7 @@ def all_sections(result: Evaluated, folder: Path, attention: JointAttentionMeter
         pairs_section(result),
         frequency_section(result, scores, draws, folder),
         shift_section(result),
+        dialogue_group_section(result),
         speaker_section(result),
         position_section(result),
         length_section(result),

@@ -11,7 +11,7 @@ from datasets_scripts.publishing.markdown import markdown_table
 
 from ..configuration_erc import MODALITIES
 from .redaction import is_hub_id, public, public_settings
-from .run_facts import METRIC_TITLES, RunFacts
+from .run_facts import METRIC_TITLES, RunFacts, score_rows
 
 # Jinja templates of the cards.
 CARDS = Path(__file__).with_name("cards")
@@ -56,7 +56,7 @@ def write_model_card(folder: Path) -> Path:
         example=example(facts),
         intended_use=(CARDS / "intended_use.md").read_text(encoding="utf-8").strip(),
         results=score_table(
-            "split", {split: [scores[key] for key in METRIC_TITLES] for split, scores in metrics.items()}
+            "split", {name: [scores[key] for key in METRIC_TITLES] for name, scores in score_rows(metrics).items()}
         ),
         last_split=last_split,
         calibration=[last[key] for key in CALIBRATION if key in last],
@@ -191,6 +191,6 @@ def checkpoint_card(folder: Path) -> str:
 
 
 def _backbone(source: str) -> str:
-    if source == "tiny":
+    if source in ("tiny", "tiny_resnet"):
         return "small, trained from scratch"
     return f"[{source}](https://huggingface.co/{source})" if is_hub_id(source) else f"`{public(source)}`"

@@ -1,6 +1,7 @@
 """The facts of a run, stored once as `run.json`."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,20 @@ HUB_DATASETS = {
 }
 # The Hub has no task for emotion recognition in conversation: a model is listed under the task of its first modality.
 HUB_TASKS = {"text": "text-classification", "audio": "audio-classification", "vision": "video-classification"}
+
+
+def score_rows(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Returns the scores of each split and, below it, of its groups of dialogues, from the content of `metrics.json`.
+
+    Example:
+        >>> list(score_rows({"test": {"accuracy": 0.6, "groups": {"scripted": {"accuracy": 0.7}}}}))
+        ['test', 'test, scripted']
+    """
+    rows: dict[str, Mapping[str, Any]] = {}
+    for split, scores in metrics.items():
+        rows[split] = scores
+        rows |= {f"{split}, {group}": row for group, row in scores.get("groups", {}).items()}
+    return rows
 
 
 @dataclass

@@ -21,7 +21,7 @@ from ..modeling_erc import ErcForSequenceClassification
 from ..processing_erc import ErcProcessor
 from .arguments import DataArguments
 from .model_arguments import ModelArguments
-from .tiny_backbones import FRESH
+from .tiny_backbones import fresh_backbone
 from .warm_start import start_from
 
 _SUB_PROCESSORS = {"text": "tokenizer", "audio": "feature_extractor", "vision": "image_processor"}
@@ -74,8 +74,8 @@ def build(
                 f"modality {modality} needs --{modality}_encoder (a Hub id, a folder, or 'tiny'); "
                 f"or leave it out with --modalities {' '.join(m for m in chosen if m != modality)}"
             )
-        if encoder == "tiny":
-            configs[modality], sub_processors[modality] = FRESH[modality](_texts(train))
+        if fresh := fresh_backbone(modality, encoder):
+            configs[modality], sub_processors[modality] = fresh(_texts(train))
         else:
             configs[modality], sub_processors[modality] = load_encoder_config(modality, encoder)
             pretrained[modality] = encoder

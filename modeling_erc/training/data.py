@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import soxr
 import torch
 
 from datasets_scripts import DialogueRows, known_options, load_erc_dataset
@@ -110,38 +109,6 @@ def check_media(rows: Iterable[Mapping[str, Any]], processor: ErcProcessor) -> N
 
 # Changes the utterances of a dialogue before they are encoded, such as the feature cache.
 DialogueTransform = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
-
-
-class SpeedPerturbation:
-    """Resamples each decoded clip by a random factor, which changes tempo and pitch (Ko et al. 2015).
-
-    Batches are drawn ahead of the step that uses them, so a run that is resumed in the middle of an epoch draws other
-    factors for the rest of it; from the next epoch on it continues exactly.
-
-    Args:
-        amount: largest change of the speed, as a fraction: 0.1 draws factors from 0.9 to 1.1.
-
-    Raises:
-        ValueError: `amount` is not from 0 to below 1.
-    """
-
-    def __init__(self, amount: float) -> None:
-        if not 0 <= amount < 1:
-            raise ValueError(f"speed_perturbation is {amount}: choose from 0 to below 1, such as 0.1")
-        self.amount = amount
-
-    def __call__(self, utterances: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Returns the utterances with decoded audio resampled; audio that is still a path is unchanged."""
-        return [self._resampled(utterance) for utterance in utterances]
-
-    def _resampled(self, utterance: dict[str, Any]) -> dict[str, Any]:
-        audio = utterance.get("audio")
-        if not isinstance(audio, tuple) or not self.amount:
-            return utterance
-        wave, rate = audio
-        # PyTorch's generator is seeded in each data-loader worker.
-        factor = 1 + self.amount * (2 * torch.rand(()).item() - 1)
-        return {**utterance, "audio": (soxr.resample(wave, rate * factor, rate), rate)}
 
 
 class ErcCollator:

@@ -1,6 +1,6 @@
 """The metrics of the field as one `evaluate.Metric` that needs no network."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import datasets
@@ -75,6 +75,27 @@ class ErcMetric(evaluate.Metric):
         if not scored.any():
             raise ValueError("no labelled utterance to score: does the split carry labels?")
         result: dict[str, Any] = self.compute(predictions=logits.argmax(-1)[scored], references=labels[scored])
+        return result
+
+    def of_groups(
+        self, logits: np.ndarray, labels: np.ndarray, groups: Sequence[str | None]
+    ) -> dict[str, dict[str, float]]:
+        """Computes the overall scores of groups of dialogues, such as scripted and improvised ones.
+
+        Args:
+            logits: `(dialogues, utterances, classes)`.
+            labels: `(dialogues, utterances)`, -100 where nothing is scored.
+            groups: group of each dialogue; None for a dialogue without one.
+
+        Returns:
+            For each group with labelled utterances, their number and the scores of `METRIC_TITLES`.
+        """
+        result: dict[str, dict[str, float]] = {}
+        for group in sorted({name for name in groups if name is not None}):
+            chosen = np.array([name == group for name in groups])
+            if utterances := int((labels[chosen] != IGNORE_INDEX).sum()):
+                scores = self.of_logits(logits[chosen], labels[chosen])
+                result[group] = {"utterances": utterances, **{name: scores[name] for name in METRIC_TITLES}}
         return result
 
     def for_trainer(self, prediction: EvalPrediction) -> dict[str, float]:

@@ -18,7 +18,9 @@ class BackboneArguments:
     audio_encoder: str | None = field(
         default=None, metadata={"help": "Hub id or folder of a speech model or a ViT, or 'tiny'"}
     )
-    vision_encoder: str | None = field(default=None, metadata={"help": "Hub id or folder of an image model, or 'tiny'"})
+    vision_encoder: str | None = field(
+        default=None, metadata={"help": "Hub id or folder of an image model, or 'tiny', or 'tiny_resnet' for faces"}
+    )
     start_from: str | None = field(
         default=None, metadata={"help": "Hub id or folder of a checkpoint to start training from"}
     )

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from datasets_scripts import CORPORA
+
 from ..hub.model_card import write_model_card
 from ..hub.run_facts import RunFacts
 from ..losses_erc import IGNORE_INDEX
@@ -33,7 +35,8 @@ def write_report(
 
     Returns:
         The content of `metrics.json`: for each split accuracy, weighted F1, macro F1, per-class scores, the confusion
-        matrix, and the calibration error with and without the temperature.
+        matrix, and the calibration error with and without the temperature; under `groups` the scores of the corpus'
+        groups of dialogues if it has any.
     """
     folder = Path(str(trainer.args.output_dir))
     names = trainer.metric.label_names
@@ -54,6 +57,9 @@ def write_report(
             "calibration_error": calibration_error(logits[scored], labels),
             "calibration_error_without_temperature": calibration_error(raw[scored], labels),
         }
+        groups = [CORPORA[facts.dataset].dialogue_group(row["dialogue_id"]) for row in dialogues]
+        if any(groups):
+            metrics[split]["groups"] = trainer.metric.of_groups(logits, prediction.label_ids, groups)
         rows += ([split, *row] for row in prediction_rows(dialogues, logits, prediction.label_ids, names))
     # In every process, since a model that is sharded over them is gathered for saving.
     trainer.model.merge_lora()

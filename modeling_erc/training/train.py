@@ -12,12 +12,12 @@ from ..features.decoded_media import DecodedMedia
 from ..features.feature_cache import cache_frozen_features
 from ..hub.cost import CostMeter
 from ..hub.repository import HubRepository
-from ..hub.run_facts import METRIC_TITLES, RunFacts
+from ..hub.run_facts import METRIC_TITLES, RunFacts, score_rows
 from .arguments import ErcArgumentParser, changed_settings, shown_command
+from .augmentation import FrameAugmentation, SpeedPerturbation
 from .build import build, class_counts, class_weights
 from .checkpoints import check_resumed, delete_old_run, prepare_run_folder, write_identity
-from .data import ErcCollator, SpeedPerturbation, check_media, check_splits, corpus_fingerprint, load_corpus
-from .frame_augmentation import FrameAugmentation
+from .data import ErcCollator, check_media, check_splits, corpus_fingerprint, load_corpus
 from .report import write_report
 from .trainer import ErcTrainer
 from .warm_start import interpolate, trained_weights
@@ -113,7 +113,7 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
     metrics = write_report(trainer, scored, settings, facts)
     trainer.warn_of_media_problems()
     if trainer.is_world_process_zero():
-        for split, scores in metrics.items():
+        for split, scores in score_rows(metrics).items():
             print(f"{split}: " + "  ".join(f"{name} {scores[name]:.4f}" for name in METRIC_TITLES))
         if facts.split_note:
             print(f"splits: {facts.split_note}")

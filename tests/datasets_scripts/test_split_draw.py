@@ -53,6 +53,12 @@ def test_a_draw_by_speaker_needs_speakers() -> None:
         draw_splits({f"d{n}": set() for n in range(9)}, SHARES, "speaker", 0)
 
 
+def test_a_draw_without_speakers_mentions_the_column() -> None:
+    _, note = draw_splits({f"d{n}": set() for n in range(10)}, SHARES, "auto", 0)
+    assert "dialogue-disjoint, as no speaker is named (a column speaker keeps" in note
+    assert "no speaker" not in draw_splits({f"d{n}": {f"s{n}"} for n in range(10)}, SHARES, "auto", 0)[1]
+
+
 def test_too_few_dialogues_stay_in_training() -> None:
     drawn, note = draw_splits({"a": set(), "b": set()}, SHARES, "auto", 0)
     assert (drawn, note) == ({}, "no test and no dev, and too few training dialogues (2) to draw from")

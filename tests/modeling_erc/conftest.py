@@ -1,4 +1,4 @@
-"""What tests of the Hub share: a checkpoint to push."""
+"""What several folders of tests share: a checkpoint to push, a recipe for grids."""
 
 import json
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import yaml
 
 from modeling_erc import ErcConfig, ErcForSequenceClassification
 from modeling_erc.processing_erc import ErcProcessor
+from tests.small_grid import write_recipe
 
 
 @pytest.fixture
@@ -38,3 +39,9 @@ def checkpoint(raw_config: Callable[..., ErcConfig], processor: ErcProcessor, tm
     (run / "runs" / "Nov25").mkdir(parents=True)
     (run / "runs" / "Nov25" / "events.out.tfevents.1").write_bytes(b"logs")
     return run
+
+
+@pytest.fixture(scope="module")
+def config(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe beside its corpus: 12 test utterances, one epoch."""
+    return write_recipe(tmp_path_factory.mktemp("recipe"))

@@ -78,9 +78,10 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "clip": ("vision", {"model_type": "clip_vision_model", **PICTURES}),
     "dinov2": ("vision", {"model_type": "dinov2", **PICTURES}),
     "convnext": ("vision", {"model_type": "convnext", "hidden_sizes": [8, 8, 16, 32], "depths": [1] * 4}),
+    "resnet": ("vision", {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 32], "depths": [1, 1]}),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
-in_layers = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "convnext"])
+in_layers = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("convnext", "resnet")])
 
 
 def config_for(kind: str, **settings: Any) -> ErcConfig:
@@ -102,7 +103,7 @@ def encoder_for(kind: str, **settings: Any) -> BackboneEncoder:
 def utterances(kind: str, tokenizer: PreTrainedTokenizerFast) -> list[dict[str, Tensor]]:
     """Inputs of three utterances of different lengths, as the backbone's own front-end makes them: each, and all."""
     modality = KINDS[kind][0]
-    pictures = 32 if kind == "convnext" else 16
+    pictures = 32 if kind in ("convnext", "resnet") else 16
     sub_processors: dict[str, Any] = {
         "text": tokenizer,
         "whisper": WhisperFeatureExtractor(feature_size=16),

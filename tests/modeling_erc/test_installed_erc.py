@@ -58,8 +58,11 @@ def load_installed(folder: Path, place: dict[str, str]) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("place", [{}, {"subfolder": "checkpoint-2"}], ids=["top", "subfolder"])
-@pytest.mark.parametrize("file_name", ["feature_extraction_erc", "audio_image_erc"], ids=["today", "version 0.1"])
+@pytest.mark.parametrize(
+    ("place", "file_name"),
+    [({}, "audio_image_erc"), ({"subfolder": "checkpoint-2"}, "feature_extraction_erc")],
+    ids=["top, version 0.1", "subfolder, today"],
+)
 def test_a_checkpoint_loads_with_the_code_of_the_installed_package(
     place: dict[str, str],
     file_name: str,

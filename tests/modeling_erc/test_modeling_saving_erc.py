@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import pickle
@@ -23,9 +24,10 @@ def fresh(config: ErcConfig) -> ErcForSequenceClassification:
     return ErcForSequenceClassification(config).eval()
 
 
-@pytest.mark.parametrize("fusion", sorted(FUSIONS))
-@pytest.mark.parametrize("position", ["before", "after", "both"])
-@pytest.mark.parametrize("layer", ["last", "mix"])
+POSITIONS, LAYERS = itertools.cycle(["before", "after", "both"]), itertools.cycle(["last", "mix"])
+
+
+@pytest.mark.parametrize(("fusion", "position", "layer"), list(zip(sorted(FUSIONS), POSITIONS, LAYERS, strict=False)))
 def test_every_tensor_comes_back(
     fusion: str,
     position: str,

@@ -133,23 +133,24 @@ def test_model_and_processor_load_where_the_package_is_not_installed(
             stream = model.stream(own_processor)
             expected[kind]["streamed"] = torch.cat([stream.add(u)["logits"] for u in dialogue], dim=1)
 
-    # The second time from what the first process saved after loading it remotely.
+    # The second time from what was saved after loading it remotely.
+    once = [(tmp_path / kind, tmp_path / f"{kind} once") for kind in kinds]
+    twice = [(tmp_path / f"{kind} once", tmp_path / f"{kind} twice") for kind in kinds]
+    load_elsewhere(utterances, [*once, *twice], tmp_path / "home")
     for turn in ("once", "twice"):
-        folders = {kind: (tmp_path / f"{kind} once" if turn == "twice" else tmp_path / kind) for kind in kinds}
-        saved = {kind: tmp_path / f"{kind} {turn}" for kind in kinds}
-        load_elsewhere(utterances, [(folders[kind], saved[kind]) for kind in kinds], tmp_path / f"home {turn}")
         for kind, tensors in expected.items():
-            facts = json.loads((saved[kind] / "facts.json").read_text())
+            saved = tmp_path / f"{kind} {turn}"
+            facts = json.loads((saved / "facts.json").read_text())
             assert facts["classes"] == ["ErcConfig", "ErcModel", "ErcForSequenceClassification", "ErcProcessor"]
             assert all(module.startswith("transformers_modules.") for module in facts["modules"])
             assert "missing_keys" in facts["report"] and not any(facts["report"].values()), facts["report"]
             assert facts["labels"] == {"0": "joy", "1": "anger", "2": "fear"}
-            results = safetensors.torch.load_file(saved[kind] / "results.safetensors")
+            results = safetensors.torch.load_file(saved / "results.safetensors")
             assert results.keys() == tensors.keys()
             for name, value in tensors.items():
                 assert torch.allclose(results[name].float(), value.float(), rtol=0, atol=1e-6), (kind, turn, name)
-            assert len(list(saved[kind].glob("*.py"))) <= 16
-            auto_maps = [json.loads((f / "config.json").read_text())["auto_map"] for f in (folders[kind], saved[kind])]
+            assert len(list(saved.glob("*.py"))) <= 16
+            auto_maps = [json.loads((f / "config.json").read_text())["auto_map"] for f in (tmp_path / kind, saved)]
             assert auto_maps[0] == auto_maps[1]
 
 

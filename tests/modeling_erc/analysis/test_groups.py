@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from modeling_erc.analysis.groups import (
+    dialogue_group_section,
     emotion_shift,
     length_section,
     position_section,
@@ -55,6 +56,17 @@ def test_a_changed_emotion_is_distinguished_from_the_same() -> None:
         "the speaker's first": ["3", "1.000", "1.000", "glad 0.67"],
         "same emotion as before": ["2", "1.000", "1.000", "sad 0.50"],
         "another emotion than before": ["2", "0.000", "0.000", "sad 0.50"],
+    }
+
+
+def test_groups_of_dialogues_are_scored_where_the_corpus_has_them() -> None:
+    assert dialogue_group_section(evaluated()).table is None
+    result = evaluated()
+    for utterance, dialogue in zip(result.utterances, result.dialogue, strict=True):
+        utterance["group"] = ("improvised", "scripted")[dialogue]
+    assert rows_of(dialogue_group_section(result)) == {
+        "improvised": ["5", "0.600", "0.600", "sad 0.60"],
+        "scripted": ["2", "1.000", "1.000", "glad 1.00"],
     }
 
 

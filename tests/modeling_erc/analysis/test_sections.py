@@ -33,6 +33,7 @@ def evaluated(seed: int = 0, dialogues: int = 20, length: int = 6, **changes: An
     utterances = [
         {
             "dialogue_id": f"d{number}",
+            "group": ("improvised", "scripted")[number % 2],
             "utterance_id": f"u{place}",
             "speaker": "AB"[place % 2],
             "text": "word " * (1 + place),
@@ -67,6 +68,7 @@ def test_every_section_is_there_and_every_picture(tmp_path: Path) -> None:
         "Most confused pairs",
         "F1 against class frequency",
         "Emotion shift",
+        "By group of dialogues",
         "By speaker",
         "By position in the dialogue",
         "By utterance length",

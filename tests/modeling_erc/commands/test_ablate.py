@@ -1,5 +1,4 @@
 import csv
-import itertools
 import json
 import signal
 import subprocess
@@ -13,27 +12,16 @@ import yaml
 from PIL import Image
 
 from modeling_erc.commands import ablate
-from tests.small_grid import own_home, write_recipe
 
+pytestmark = pytest.mark.usefixtures("home")
 ROOT = Path(__file__).parents[3]
-VARY = ["--vary", "fusion=joint_vector,concat", "--vary", "contrastive=inter_class,none"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with own_home(tmp_path_factory.mktemp("home")) as home:
-        yield home
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_recipe(tmp_path_factory.mktemp("recipe"))
+VARY = ["--vary", "fusion=joint_vector,concat", "--vary", "contrastive=none"]
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while not condition():
-        assert time.monotonic() < until, "nothing happened for two minutes"
+        assert time.monotonic() < until, "nothing happened for five minutes"
         time.sleep(0.02)
 
 
@@ -69,7 +57,7 @@ def interrupted(config: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
         finally:
             process.send_signal(signal.SIGKILL)
     before = rows_of(out)
-    assert 2 <= len(before) < 8
+    assert 2 <= len(before) < 4
     # Those that train must not go on writing where the second command does.
     wait_for(lambda: not any(stat.parent.name == str(pid) for stat, _, _ in running() for pid in children))
     ablate.main([*command, "--jobs", "1"])
@@ -80,8 +68,8 @@ def test_a_killed_grid_resumes_and_runs_nothing_twice(interrupted: tuple[Path, l
     out, _, before = interrupted
     rows = rows_of(out)
     assert rows[: len(before)] == before
-    assert len({json.loads(row)["key"] for row in rows}) == len(rows) == 8
-    assert len(list((out / "runs").iterdir())) == 8
+    assert len({json.loads(row)["key"] for row in rows}) == len(rows) == 4
+    assert len(list((out / "runs").iterdir())) == 4
     assert "runs are missing" not in (out / "table.md").read_text()
 
 
@@ -93,11 +81,11 @@ def test_a_finished_grid_is_only_compared(
     (out / "table.md").unlink()
     ablate.main([*command, "--metric", "classes_f1", "--baseline", "fusion=concat"])
     assert rows_of(out) == before
-    assert "8 runs, 0 of them still to do" in capsys.readouterr().out
+    assert "4 runs, 0 of them still to do" in capsys.readouterr().out
     text = (out / "table.md").read_text()
     assert "difference in F1 of joy, fear" in text
     (baseline,) = [line for line in text.splitlines() if "| baseline |" in line]
-    assert baseline.startswith("| concat | inter_class | 2 |")
+    assert baseline.startswith("| concat | none | 2 |")
     ablate.main(command)
 
 
@@ -106,7 +94,7 @@ def test_the_tables_hold_every_cell(interrupted: tuple[Path, list[str], list[str
     with (out / "table.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     cells = [(row["fusion"], row["contrastive"]) for row in rows]
-    assert cells == list(itertools.product(("joint_vector", "concat"), ("inter_class", "none")))
+    assert cells == [("joint_vector", "none"), ("concat", "none")]
     results = [json.loads(line) for line in rows_of(out)]
     for row in rows:
         own = [r for r in results if r["overrides"] == {"fusion": row["fusion"], "contrastive": row["contrastive"]}]

@@ -1,20 +1,14 @@
 import base64
 import csv
-import os
 import random
 import re
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from modeling_erc.__main__ import main
-from tests.small_run import own_caches
 
-ROOT = Path(__file__).parents[3]
 ATTACK = "<script>alert(1)</script><img src=http://example.org/x.png onerror=alert(2)>"
 WORDS = {"joy": "great lovely happy", "anger": "stupid awful mad", "neutral": "table window door"}
 SMALL = """
@@ -27,7 +21,6 @@ num_train_epochs: 1
 per_device_train_batch_size: 4
 disable_tqdm: true
 """
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
@@ -48,34 +41,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A Hugging Face cache for this process and those that it starts."""
-    home = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        own_caches(patch, home)
-        yield home
-
-
-@pytest.fixture(scope="module")
-def run(home: Path) -> Run:
-    """Runs a command of the project in a process of its own."""
-
-    def run(*command: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-        return subprocess.run(
-            [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240
-        )
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def checkpoint(corpus: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(corpus: Path, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     (folder / "small.yaml").write_text(SMALL)
-    options = ["--data_dir", str(corpus), "--output_dir", str(folder / "run")]
-    done = run("train_hf.py", str(folder / "small.yaml"), *options)
-    assert done.returncode == 0, done.stderr
+    main(["train", str(folder / "small.yaml"), "--data_dir", str(corpus), "--output_dir", str(folder / "run")])
     return folder / "run"
 
 
@@ -100,11 +69,12 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_the_page_of_a_finished_run_loads_and_runs_nothing(checkpoint: Path, run: Run) -> None:
-    done = run("-m", "modeling_erc", "analyse", str(checkpoint))
-    assert done.returncode == 0, done.stderr
+def test_the_page_of_a_finished_run_loads_and_runs_nothing(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["analyse", str(checkpoint)])
     folder = checkpoint / "analysis-test"
-    assert str(folder / "report.html") in done.stdout
+    assert str(folder / "report.html") in capsys.readouterr().out
 
     content = (folder / "report.html").read_text(encoding="utf-8")
     page = Page(content)

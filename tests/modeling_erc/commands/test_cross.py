@@ -20,6 +20,9 @@ CONFIG = f"""{SMALL_RECIPE}
 num_train_epochs: 12
 per_device_train_batch_size: 4
 learning_rate: 3.0e-3
+eval_strategy: "no"
+save_strategy: "no"
+load_best_model_at_end: false
 """
 
 

@@ -17,6 +17,9 @@ WORDS = {"joy": "glad great lovely", "anger": "hate stop wrong"}
 CONFIG = f"""{SMALL_RECIPE}
 frozen_modalities: [text]
 num_train_epochs: 1
+eval_strategy: "no"
+save_strategy: "no"
+load_best_model_at_end: false
 """
 
 

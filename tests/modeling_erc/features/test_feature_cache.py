@@ -4,6 +4,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tokenizers import normalizers
 from torch import Tensor
 
 from datasets_scripts import label_names
+from modeling_erc import MODALITIES
 from modeling_erc.features import extraction
 from modeling_erc.features.feature_cache import CachedFeatures, cache_frozen_features, encoder_fingerprint
 from modeling_erc.features.feature_store import FeatureStore
@@ -75,20 +77,21 @@ def own_clips(splits: datasets.DatasetDict, make_splits: MakeSplits, tmp_path: P
     [
         {},
         {"text_layer": "mix", "audio_layer": "mix", "audio_token_stride": 3},
-        {"text_layer": "1", "text_past": 2, "text_future": 1},
-        {"text_past": 1, "text_layer": "mix", "max_text_length": 12, "fusion": "concat"},
+        {"modalities": ["text"], "text_layer": "1", "text_past": 2, "text_future": 1},
+        {"modalities": ["text"], "text_past": 1, "text_layer": "mix", "max_text_length": 12, "fusion": "concat"},
     ],
     ids=["last", "mix", "context", "context-mix"],
 )
 def test_cached_features_give_the_logits_of_the_raw_path(
     splits: datasets.DatasetDict, make_parts: Any, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    parts = make_parts(splits, modalities=ALL, frozen_modalities=ALL, **settings)
+    parts = make_parts(splits, **{"modalities": ALL, "frozen_modalities": ALL, **settings})
     cached, problems = fill(splits, parts, tmp_path)
     assert not problems
-    assert {transform.modality for transform in cached} == set(ALL)
+    used = parts.settings["modalities"]
+    assert {transform.modality for transform in cached} == set(used)
     batch = collate(splits, parts, cached)
-    assert {"text_features", "audio_features", "visual_features"} <= set(batch)
+    assert {MODALITIES[modality].features for modality in used} <= set(batch)
     assert not {"input_ids", "audio_values", "pixel_values"} & set(batch)
     torch.testing.assert_close(logits(splits, parts, cached), logits(splits, parts, []), atol=1e-5, rtol=0)
 
@@ -396,6 +399,7 @@ def test_two_processes_may_fill_one_store_at_once(
     )
     while not (tmp_path / "ready").exists():
         assert other.poll() is None, other.communicate()[1]
+        time.sleep(0.01)
     (mine,), _ = fill(splits, parts, tmp_path / "cache")
     printed, errors = other.communicate(timeout=120)
     assert printed == "48 0\n", errors

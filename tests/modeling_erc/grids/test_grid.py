@@ -2,7 +2,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,8 @@ import pytest
 import train_hf
 from modeling_erc.grids.grid import finished, locked, next_run, run_grid
 from modeling_erc.grids.spec import Run, plan
-from tests.small_grid import own_home, write_recipe
 
-
-@pytest.fixture(scope="module", autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with own_home(tmp_path_factory.mktemp("home")) as home:
-        yield home
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_recipe(tmp_path_factory.mktemp("recipe"))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_cells_that_store_features_start_one_after_the_other() -> None:

@@ -1,5 +1,4 @@
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,18 +6,8 @@ import pytest
 from modeling_erc.configs import GRIDS
 from modeling_erc.grids import spec
 from modeling_erc.grids.spec import plan
-from tests.small_grid import own_home, write_recipe
 
-
-@pytest.fixture(scope="module", autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with own_home(tmp_path_factory.mktemp("home")) as home:
-        yield home
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_recipe(tmp_path_factory.mktemp("recipe"))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_ready_grids_name_known_fields(config: Path) -> None:
@@ -78,7 +67,7 @@ def test_a_key_depends_on_the_settings_and_not_on_their_spelling(config: Path, t
 
 def test_a_changed_setting_gives_new_keys(config: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.yaml"
-    other.write_text(config.read_text().replace("hidden_size: 16", "hidden_size: 32"))
+    other.write_text(config.read_text().replace("hidden_size: 32", "hidden_size: 16"))
     assert not set(keys(other)) & set(keys(config))
     assert not set(keys(config, "--dataset_options", '{"normalize_text": false}')) & set(keys(config))
 

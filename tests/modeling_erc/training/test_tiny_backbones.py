@@ -7,7 +7,7 @@ import torch
 from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoModel, AutoTokenizer
 
 from modeling_erc.encoders_erc import ENCODERS
-from modeling_erc.training.tiny_backbones import FRESH
+from modeling_erc.training.tiny_backbones import FRESH, FreshBackbone, tiny_resnet
 
 TEXTS = ["I love this soup!", "Who ruined the soup?"]
 
@@ -25,9 +25,9 @@ def test_every_encoder_has_a_tiny_backbone() -> None:
         FRESH["smell"]
 
 
-@pytest.mark.parametrize("modality", ["text", "audio", "vision"])
-def test_it_is_small(modality: str) -> None:
-    config, _ = FRESH[modality](TEXTS)
+@pytest.mark.parametrize("make", [*FRESH.values(), tiny_resnet])
+def test_it_is_small(make: FreshBackbone) -> None:
+    config, _ = make(TEXTS)
     assert parameters(config) < 500_000
 
 
