@@ -14,7 +14,7 @@ from .schema import FEATURE_COLUMNS, Dialogue, Utterance
 from .table_cells import vector_of
 from .table_config import TableConfig
 from .table_contents import dialogue_of, full_id, make_label_reader, scan, split_of
-from .table_files import find_tables, media_path
+from .table_files import find_tables, media_path, shards_of
 from .table_labels import LabelReader
 from .table_rows import class_of, group_rows, index_rows, number_of, seconds_of, text_of, whole_number
 from .text_files import Row
@@ -65,7 +65,7 @@ class Table(ErcBuilder):
     @classmethod
     def raw_files(cls, root: Path) -> list[Path]:
         """Returns the tables."""
-        return list(find_tables(root).values())
+        return [shard for table in find_tables(root).values() for shard in shards_of(table)]
 
     def files_behind(self) -> list[Path]:
         """Returns the tables and the folders of their media, where files may be added and removed."""
@@ -75,7 +75,7 @@ class Table(ErcBuilder):
     @property
     def media_root(self) -> Path:
         """Folder that relative audio and video paths start from."""
-        return Path(os.path.abspath(self.config.media_folder(self.raw_files(self.root)[0])))
+        return Path(os.path.abspath(self.config.media_folder(next(iter(find_tables(self.root).values())))))
 
     @property
     def GAPS(self) -> dict[str, str]:  # type: ignore[override]
@@ -111,14 +111,21 @@ class Table(ErcBuilder):
                 continue
             missing: list[str] = []
             reordered: list[str] = []
+            repeated: list[str] = []
             rows = self.config.rows(path)
             for dialogue_id, members in group_rows(rows, lambda row: dialogue_of(row, names["dialogue_id"])):
                 name = full_id(dialogue_id, file_split)
                 if self.contents.split_of[name] == split:
                     check_split(members, self.config, file_split)
+                    members = without_repetitions(members, names, repeated)
                     by_id = in_order(members, names, reordered)
                     utterances = [self._utterance(number, row, missing) for number, row in by_id.items()]
                     yield Dialogue(dialogue_id=name, utterances=utterances)
+            if repeated:
+                warn_once(
+                    f"{path}, split {split}: {len(repeated)} rows repeat another one of their dialogue "
+                    f"({first_few(repeated)}) and are left out"
+                )
             if reordered:
                 warn_once(
                     f"{path}, split {split}: {names['utterance_id']} runs backwards in {len(reordered)} dialogues "
@@ -170,6 +177,25 @@ def check_split(rows: list[Row], config: TableConfig, file_split: str | None) ->
                 f"{row.place}: {config.names['split']} is {split} here and {first} in row {rows[0].number} of the same "
                 "dialogue: a dialogue belongs to one split"
             )
+
+
+def without_repetitions(rows: list[Row], names: Mapping[str, str], repeated: list[str]) -> list[Row]:
+    """Returns the rows of a dialogue without those that equal another one, utterance id included.
+
+    Args:
+        rows: rows of the dialogue.
+        names: the file's column for each field.
+        repeated: list to which the number of each row that is left out is added.
+    """
+    first: dict[str, Row] = {}
+    kept = []
+    for row in rows:
+        utterance_id = text_of(row, names["utterance_id"])
+        if utterance_id and first.setdefault(utterance_id, row) is not row and first[utterance_id].cells == row.cells:
+            repeated.append(f"row {row.number}")
+        else:
+            kept.append(row)
+    return kept
 
 
 def in_order(rows: list[Row], names: Mapping[str, str], reordered: list[str]) -> dict[str, Row]:
