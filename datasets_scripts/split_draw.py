@@ -69,6 +69,7 @@ def draw_splits(
     if drawn is None:
         drawn = _draw([[dialogue] for dialogue in sorted(speakers)], shares, seed)
         kind = "dialogue-disjoint" + ", with speakers that may occur in several splits" * repeat
+        kind += ", speakers unknown" * (not any(speakers.values()))
     if drawn is None:
         return {}, f"no {' and no '.join(shares)}, and too few training dialogues ({len(speakers)}) to draw from"
     counts = ", ".join(f"{split} {list(drawn.values()).count(split)}" for split in shares)

@@ -65,7 +65,8 @@ def find_tables(root: Path) -> dict[str | None, Path]:
     if _has_classes(root):
         return {None: root}
     raise FileNotFoundError(
-        f"no table ({', '.join(SUFFIXES)}; spreadsheets saved as CSV) in {root}, which holds {listing(root)}"
+        f"no table ({', '.join(SUFFIXES)}; spreadsheets saved as CSV) in {root}, which holds {listing(root)}; "
+        "clips without a table need a folder for each class"
     )
 
 
@@ -116,8 +117,10 @@ def shards_of(path: Path) -> list[Path]:
 
 
 def _has_classes(folder: Path) -> bool:
-    """Returns whether a folder has at least two subfolders with clips."""
-    return len({row.cells["label"] for row in clips_in(folder, "label")}) > 1
+    """Returns whether a folder has at least two subfolders with clips whose names may be classes, not `Actor_01`."""
+    names = {row.cells["label"] for row in clips_in(folder, "label")}
+    stems = {re.sub(r"\W|\d|_", "", name).lower() for name in names}
+    return len(names) > 1 and (len(stems) > 1 or stems <= {"", "class", "label", "emotion"})
 
 
 def clips_in(folder: Path, label: str) -> Iterator[Row]:
@@ -154,8 +157,10 @@ def read_rows(path: Path, needed: Collection[str], names: Mapping[str, str]) -> 
 def _raw_rows(path: Path, needed: Collection[str], names: Mapping[str, str]) -> Iterator[Row]:
     """Yields the rows of a table as it is written, numbered over all of its shards."""
     if path.is_dir():
-        warn_once(f"{path} has no table: each clip is a dialogue of its own, its folder is the label")
-        yield from clips_in(path, names["label"])
+        rows = list(clips_in(path, names["label"]))
+        labels = sorted({row.cells[names["label"]] for row in rows})
+        warn_once(f"{path} has no table: each clip is a dialogue, with its folder as label: {first_few(labels, 40)}")
+        yield from rows
         return
     before = 0
     for shard in shards_of(path):

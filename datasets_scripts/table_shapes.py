@@ -106,7 +106,7 @@ def _dialogue_in(row: Row, names: Mapping[str, str]) -> list[dict[str, Any]] | N
     lists = [
         value
         for field, value in zip(CONTENT, contents, strict=True)
-        if isinstance(value, list) and not ("features" in field and not (value and isinstance(value[0], list)))
+        if isinstance(value, list) and not ("features" in field and not (value and isinstance(value[0], list | str)))
     ]
     if not lists:
         return None
@@ -115,7 +115,7 @@ def _dialogue_in(row: Row, names: Mapping[str, str]) -> list[dict[str, Any]] | N
         for field, name in names.items()
         if field not in ("dialogue_id", "split")
         and isinstance(row.cells.get(name), list)
-        and not ("features" in field and not isinstance((row.cells[name] or [None])[0], list))
+        and not ("features" in field and not isinstance((row.cells[name] or [None])[0], list | str))
     }
     return _transposed(row, columns)
 

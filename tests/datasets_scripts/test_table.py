@@ -449,7 +449,7 @@ def test_missing_media_are_counted_and_named(tmp_path: Path, caplog: pytest.LogC
         list((Table(path, tmp_path).as_streaming_dataset() if streaming else load(path, tmp_path))["train"])
     messages = [record.getMessage() for record in caplog.records if "split train" in record.getMessage()]
     named = ", ".join(str(tmp_path / "clips" / f"{number}.wav") for number in (1, 2, 3))
-    assert f"{path}, split train: 4 media files are not there, {named}, ..." in messages[0]
+    assert f"{path}, split train: 4 files are not there, {named}, ..." in messages[0]
     # There is no text and no video to miss.
     assert [text for text in messages[1:] if "text" in text or "video" in text] == []
 
