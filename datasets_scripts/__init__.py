@@ -11,6 +11,7 @@ from .dailydialog import DailyDialog
 from .demo import Demo
 from .emorynlp import EmoryNlp
 from .feature_corpora import DailyDialogFeatures, EmoryNlpFeatures, IemocapFeatures, MeldFeatures, MosiFeatures
+from .hub_corpus import local_corpus
 from .iemocap import Iemocap
 from .labels import LABEL_SETS, SHARED_EMOTIONS, LabelSet
 from .meld import Meld
@@ -78,6 +79,8 @@ def erc_builder(
         # Options whose default is None are checked by their corpus.
         if defaults[option] is not None and not isinstance(value, type(defaults[option])):
             raise ValueError(f"option {option} of corpus {name!r} is {value!r}: write it like {defaults[option]!r}")
+    # The demo is written into a new folder.
+    data_dir = data_dir if name == "demo" else local_corpus(data_dir)
     return CORPORA[name](data_dir=data_dir, cache_dir=cache_dir, **options)
 
 
@@ -95,7 +98,8 @@ def load_erc_dataset(
 
     Args:
         name: key in `CORPORA`.
-        data_dir: folder of the raw corpus, for some corpora also a file; not needed for `"demo"`.
+        data_dir: folder of the raw corpus, for some corpora also a file; an archive of it; or a dataset of the Hub, as
+            `user/name` or `hf://datasets/user/name@revision/folder`. Not needed for `"demo"`.
         cache_dir: folder of the prepared copies; default is that of `datasets`.
         streaming: whether to read the raw files on the fly, as an `IterableDatasetDict`, and to cache nothing.
         options: options of the corpus, such as `normalize_text=False` for MELD.
@@ -103,6 +107,7 @@ def load_erc_dataset(
     Raises:
         ValueError: for an unknown corpus or option (the message lists the known ones), or an invalid value.
         FileNotFoundError: if a raw file is missing.
+        ConnectionError: if the Hub cannot be reached.
         CorpusError: if a raw file is wrong.
 
     Example:
