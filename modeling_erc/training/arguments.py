@@ -32,6 +32,10 @@ class DataArguments:
     dataset_options: dict | str | None = field(
         default=None, metadata={"help": "options of the corpus as JSON, such as '{\"dev_seed\": 1}'; a mapping in YAML"}
     )
+    split_by: str | None = field(
+        default=None,
+        metadata={"help": "how a table's missing dev and test are drawn: auto, dialogue, speaker or none"},
+    )
     text_past: int = field(
         default=0, metadata={"help": "number of earlier utterances that the text backbone also reads"}
     )
@@ -68,7 +72,7 @@ class DataArguments:
             raise ValueError(f"dataset_options: {given!r} is not JSON: {error}") from error
         if not isinstance(options, dict):
             raise ValueError(f'dataset_options: {given!r}: expected {{"option": value}}')
-        return options
+        return options if self.split_by is None else {**options, "split_by": self.split_by}
 
     @property
     def feature_folder(self) -> Path:
