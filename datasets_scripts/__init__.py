@@ -11,9 +11,11 @@ from .dailydialog import DailyDialog
 from .demo import Demo
 from .emorynlp import EmoryNlp
 from .feature_corpora import DailyDialogFeatures, EmoryNlpFeatures, IemocapFeatures, MeldFeatures, MosiFeatures
+from .hub_corpus import local_corpus
 from .iemocap import Iemocap
 from .labels import LABEL_SETS, SHARED_EMOTIONS, LabelSet
 from .meld import Meld
+from .published_copy import PublishedCopy, copy_files
 from .rows import DialogueRows
 from .schema import FEATURE_COLUMNS, RAW_COLUMNS, Dialogue, Utterance, dialogue_features, label_names
 from .table import Table
@@ -69,6 +71,23 @@ def erc_builder(
     name: str, data_dir: str | Path | None = None, *, cache_dir: str | Path | None = None, **options: Any
 ) -> ErcBuilder:
     """Returns the builder of a corpus after checking options; arguments and errors as in [`load_erc_dataset`]."""
+    _check_options(name, {option: value for option, value in options.items() if option != "media_dir"})
+    # The demo is written into a new folder.
+    data_dir = data_dir if name == "demo" else local_corpus(data_dir)
+    if copy_files(data_dir) and (name != "table" or set(options) <= {"media_dir"}):
+        # Each run gives its seed for the draw of dev, which a copy contains already.
+        options.pop("dev_seed", None)
+        others = sorted(set(options) - {"media_dir"})
+        if others:
+            raise ValueError(
+                f"{data_dir} is a copy that --out wrote with its own options: leave out {', '.join(others)}"
+            )
+        return PublishedCopy.of(CORPORA[name])(data_dir, cache_dir, **options)
+    _check_options(name, options)
+    return CORPORA[name](data_dir=data_dir, cache_dir=cache_dir, **options)
+
+
+def _check_options(name: str, options: dict[str, Any]) -> None:
     known = known_options(name)
     unknown = [option for option in options if option not in known]
     if unknown:
@@ -78,7 +97,6 @@ def erc_builder(
         # Options whose default is None are checked by their corpus.
         if defaults[option] is not None and not isinstance(value, type(defaults[option])):
             raise ValueError(f"option {option} of corpus {name!r} is {value!r}: write it like {defaults[option]!r}")
-    return CORPORA[name](data_dir=data_dir, cache_dir=cache_dir, **options)
 
 
 def load_erc_dataset(
@@ -95,7 +113,8 @@ def load_erc_dataset(
 
     Args:
         name: key in `CORPORA`.
-        data_dir: folder of the raw corpus, for some corpora also a file; not needed for `"demo"`.
+        data_dir: folder of the raw corpus, for some corpora also a file; an archive of it; or a dataset of the Hub, as
+            `user/name` or `hf://datasets/user/name@revision/folder`. Not needed for `"demo"`.
         cache_dir: folder of the prepared copies; default is that of `datasets`.
         streaming: whether to read the raw files on the fly, as an `IterableDatasetDict`, and to cache nothing.
         options: options of the corpus, such as `normalize_text=False` for MELD.
@@ -103,6 +122,7 @@ def load_erc_dataset(
     Raises:
         ValueError: for an unknown corpus or option (the message lists the known ones), or an invalid value.
         FileNotFoundError: if a raw file is missing.
+        ConnectionError: if the Hub cannot be reached.
         CorpusError: if a raw file is wrong.
 
     Example:

@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import datasets
 
 from .builder import CorpusError, ErcBuilder, first_few, warn_once
+from .feature_cells import feature_file, vector_of
 from .labels import LabelSet, shared_emotion
 from .schema import FEATURE_COLUMNS, Dialogue, Utterance
-from .table_cells import vector_of
 from .table_config import TableConfig
 from .table_contents import dialogue_of, full_id, make_label_reader, scan, split_of
-from .table_files import find_tables, media_path
+from .table_files import find_tables, media_path, shards_of
 from .table_labels import LabelReader
 from .table_rows import class_of, group_rows, index_rows, number_of, seconds_of, text_of, whole_number
 from .text_files import Row
@@ -31,9 +31,11 @@ class Table(ErcBuilder):
     | `speaker` | name of the speaker; default is the same unnamed speaker throughout |
     | `text`, `audio`, `video` | words, and paths of media files; empty if an utterance has none |
     | `start`, `end` | times inside the media files: seconds, clock times or milliseconds; empty for the whole |
-    | `text_features`, `audio_features`, `visual_features` | vectors of numbers, of one width for each modality |
+    | `text_features`, `audio_features`, `visual_features` | lists of numbers, or paths of `.npy` or `.safetensors` |
     | `label` | name of the class, in any case and spacing; empty, -1, n/a, ... for an utterance that is context only |
     | `split` | train, dev (validation, valid, ...) or test; default is the file's name, or train |
+
+    The vectors of a modality have one width; from a file with features `(tokens, width)` their mean is taken.
 
     `data_dir` is a table, a folder of one table, or a folder of tables called train, dev and test; these may use the
     same dialogue ids, so dialogue `d1` of the dev file is `dev_d1`. If dev or test is missing, it is drawn from the
@@ -65,17 +67,18 @@ class Table(ErcBuilder):
     @classmethod
     def raw_files(cls, root: Path) -> list[Path]:
         """Returns the tables."""
-        return list(find_tables(root).values())
+        return [shard for table in find_tables(root).values() for shard in shards_of(table)]
 
     def files_behind(self) -> list[Path]:
-        """Returns the tables and the folders of their media, where files may be added and removed."""
+        """Returns the tables, their feature files, and the folders of their media, where files may be added."""
         folders = [Path(folder) for folder in self.contents.folders if os.path.isdir(folder)]
-        return [*self.raw_files(self.root), *folders]
+        features = [file for file in self.contents.feature_files if file.is_file()]
+        return [*self.raw_files(self.root), *folders, *features]
 
     @property
     def media_root(self) -> Path:
         """Folder that relative audio and video paths start from."""
-        return Path(os.path.abspath(self.config.media_folder(self.raw_files(self.root)[0])))
+        return Path(os.path.abspath(self.config.media_folder(next(iter(find_tables(self.root).values())))))
 
     @property
     def GAPS(self) -> dict[str, str]:  # type: ignore[override]
@@ -111,14 +114,21 @@ class Table(ErcBuilder):
                 continue
             missing: list[str] = []
             reordered: list[str] = []
+            repeated: list[str] = []
             rows = self.config.rows(path)
             for dialogue_id, members in group_rows(rows, lambda row: dialogue_of(row, names["dialogue_id"])):
                 name = full_id(dialogue_id, file_split)
                 if self.contents.split_of[name] == split:
                     check_split(members, self.config, file_split)
+                    members = without_repetitions(members, names, repeated)
                     by_id = in_order(members, names, reordered)
                     utterances = [self._utterance(number, row, missing) for number, row in by_id.items()]
                     yield Dialogue(dialogue_id=name, utterances=utterances)
+            if repeated:
+                warn_once(
+                    f"{path}, split {split}: {len(repeated)} rows repeat another one of their dialogue "
+                    f"({first_few(repeated)}) and are left out"
+                )
             if reordered:
                 warn_once(
                     f"{path}, split {split}: {names['utterance_id']} runs backwards in {len(reordered)} dialogues "
@@ -127,7 +137,7 @@ class Table(ErcBuilder):
                 )
             if missing:
                 warn_once(
-                    f"{path}, split {split}: {len(missing)} media files are not there, {first_few(missing)}. "
+                    f"{path}, split {split}: {len(missing)} files are not there, {first_few(missing)}. "
                     "Their utterances stay without them; is media_dir right?"
                 )
 
@@ -155,8 +165,11 @@ class Table(ErcBuilder):
             label=class_of(row, names["label"], self.label_reader, "correct the row, or pass labels or label_map"),
         )
         for modality in self.contents.feature_sizes:
-            column = FEATURE_COLUMNS[modality]
-            utterance[column] = vector_of(row, names[column])  # type: ignore[literal-required]
+            column, folder = FEATURE_COLUMNS[modality], self.config.media_folder(row.path)
+            utterance[column] = vector_of(row, names[column], folder)  # type: ignore[literal-required]
+            file = feature_file(row, names[column], folder)
+            if file and not file.is_file():
+                missing.append(str(file))
         return utterance
 
 
@@ -170,6 +183,25 @@ def check_split(rows: list[Row], config: TableConfig, file_split: str | None) ->
                 f"{row.place}: {config.names['split']} is {split} here and {first} in row {rows[0].number} of the same "
                 "dialogue: a dialogue belongs to one split"
             )
+
+
+def without_repetitions(rows: list[Row], names: Mapping[str, str], repeated: list[str]) -> list[Row]:
+    """Returns the rows of a dialogue without those that equal another one, utterance id included.
+
+    Args:
+        rows: rows of the dialogue.
+        names: the file's column for each field.
+        repeated: list to which the number of each row that is left out is added.
+    """
+    first: dict[str, Row] = {}
+    kept = []
+    for row in rows:
+        utterance_id = text_of(row, names["utterance_id"])
+        if utterance_id and first.setdefault(utterance_id, row) is not row and first[utterance_id].cells == row.cells:
+            repeated.append(f"row {row.number}")
+        else:
+            kept.append(row)
+    return kept
 
 
 def in_order(rows: list[Row], names: Mapping[str, str], reordered: list[str]) -> dict[str, Row]:

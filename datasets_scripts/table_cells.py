@@ -1,4 +1,4 @@
-"""Cells of users' tables that are more than text: class names of `datasets`, audio in the table, feature vectors."""
+"""Cells of users' tables that are more than text: class names of `datasets`, and audio in the table."""
 
 import hashlib
 import json
@@ -93,38 +93,3 @@ def _cached(digest: str, name: str) -> Path:
     folder = Path(datasets.config.HF_DATASETS_CACHE) / "erc-media" / digest[:32]
     folder.mkdir(parents=True, exist_ok=True)
     return folder / name
-
-
-def vector_of(row: Row, column: str) -> list[float] | None:
-    """Returns a cell as a feature vector, None if it is absent or empty; a text table holds it as a JSON list.
-
-    Raises:
-        CorpusError: if it is anything else.
-    """
-    value = row.cells.get(column)
-    if isinstance(value, str) and value.strip():
-        try:
-            value = json.loads(value)
-        except ValueError:
-            value = [None]
-    if value is None or value == "" or (isinstance(value, list) and not value):
-        return None
-    if not isinstance(value, list) or not all(isinstance(x, int | float) and not isinstance(x, bool) for x in value):
-        raise CorpusError(
-            f"{row.place}: {column} is {str(value)[:80]!r}, no list of numbers: write it like [0.5, 1.25]"
-        )
-    return [float(x) for x in value]
-
-
-def note_width(row: Row, modality: str, column: str, sizes: dict[str, int]) -> None:
-    """Adds the width of the features of a modality to `sizes`.
-
-    Raises:
-        CorpusError: if an earlier row has another width.
-    """
-    vector = vector_of(row, column)
-    if vector is not None and sizes.setdefault(modality, len(vector)) != len(vector):
-        raise CorpusError(
-            f"{row.place}: {column} has {len(vector)} numbers, earlier rows have {sizes[modality]}: "
-            "all vectors of a modality have the same width"
-        )

@@ -105,4 +105,6 @@ class TableConfig(TextConfig):
 
     def media_folder(self, table: Path) -> Path:
         """Returns the folder that relative paths in a table start from."""
-        return table.parent if self.media_dir is None else Path(self.media_dir).expanduser()
+        if self.media_dir is not None:
+            return Path(self.media_dir).expanduser()
+        return table if table.is_dir() else table.parent

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from .builder import CorpusError, first_few, warn_once
 from .clock_times import are_milliseconds, names_milliseconds
+from .feature_cells import feature_file, features_of
 from .schema import FEATURE_COLUMNS
 from .split_draw import SPLITS, draw_splits, split_name
-from .table_cells import note_width
 from .table_config import MODALITIES, TableConfig
 from .table_files import class_labels, find_tables, media_path
 from .table_labels import LabelReader, class_names, label_notes
@@ -34,6 +34,7 @@ class Contents:
         speakers_of: named speakers of each dialogue.
         modalities: modalities that at least one utterance has as text or media.
         feature_sizes: width of the precomputed features of each modality that has them.
+        feature_files: files of the precomputed features.
         folders: folders of the audio and video paths.
         time_unit: seconds that a number in the columns of start and end counts for.
         split_note: a sentence about the draw of splits, empty without one.
@@ -46,6 +47,7 @@ class Contents:
     speakers_of: dict[str, set[str]] = field(default_factory=dict)
     modalities: set[str] = field(default_factory=set)
     feature_sizes: dict[str, int] = field(default_factory=dict)
+    feature_files: set[Path] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
     time_unit: float = 1.0
     split_note: str = ""
@@ -74,8 +76,8 @@ def scan(root: Path, config: TableConfig) -> Contents:
             contents.speakers[speaker] += 1
             contents.speakers_of.setdefault(dialogue, set()).update({speaker} - {""})
             contents.modalities |= {modality for modality in MODALITIES if text_of(row, names[modality])}
-            for modality, column in FEATURE_COLUMNS.items():
-                note_width(row, modality, names[column], contents.feature_sizes)
+            for modality, field_name in FEATURE_COLUMNS.items():
+                _note_features(row, modality, names[field_name], folder, contents)
             media = (media_path(row, names[modality], folder) for modality in ("audio", "video"))
             contents.folders |= {os.path.dirname(file) for file in media if file}
             start, end = text_of(row, names["start"]), text_of(row, names["end"])
@@ -92,6 +94,21 @@ def scan(root: Path, config: TableConfig) -> Contents:
     _set_time_unit(root, contents, config, ranges)
     _warn_of_speakers(root, contents, config)
     return contents
+
+
+def _note_features(row: Row, modality: str, column: str, folder: Path, contents: Contents) -> None:
+    """Notes the file and the width of a row's features; raises `CorpusError` if an earlier row has another width."""
+    if file := feature_file(row, column, folder):
+        contents.feature_files.add(file)
+    features = features_of(row, column, folder)
+    if features is None:
+        return
+    width, sizes = features.shape[-1], contents.feature_sizes
+    if sizes.setdefault(modality, width) != width:
+        raise CorpusError(
+            f"{row.place}: {column} has {width} numbers, earlier rows have {sizes[modality]}: "
+            "all vectors of a modality have the same width"
+        )
 
 
 def _draw_missing(root: Path, contents: Contents, config: TableConfig) -> None:

@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import csv
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -178,8 +179,15 @@ def read_csv(path: Path, columns: Iterable[str], remedy: str, optional: Iterable
             repeated = {name for name in names if name and names.count(name) > 1}
             if repeated:
                 raise CorpusError(f"{path}: two columns are called {', '.join(sorted(repeated))}: rename one of them")
-            reader = csv.DictReader(file, names, delimiter=delimiter)
+            literal = delimiter == "\t" and _has_plain_lines(file, len(names))
+            quoting = csv.QUOTE_NONE if literal else csv.QUOTE_MINIMAL
+            # Strict: a stray quotation mark would otherwise merge rows without an error.
+            reader = csv.DictReader(file, names, delimiter=delimiter, quoting=quoting, strict=True)
             for cells in reader:
+                if not any(cells.values()):
+                    continue  # Excel writes rows of delimiters alone
+                if literal:
+                    cells = {name: _without_quotes(cell) for name, cell in cells.items()}
                 row = Row(path, reader.line_num + header_line, cells)
                 short = [name for name, cell in cells.items() if cell is None]
                 if short:
@@ -193,9 +201,25 @@ def read_csv(path: Path, columns: Iterable[str], remedy: str, optional: Iterable
                     )
                 yield row
         except csv.Error as error:
-            raise CorpusError(f"{path} is no CSV ({error}): {remedy}") from error
+            after = header_line if row is None else row.number
+            raise CorpusError(
+                f"{path} is no CSV after row {after} ({error}): double each quotation mark that is part of a text"
+            ) from error
     if row is None:
         raise CorpusError(f"{path} has a header and no rows: {remedy}")
+
+
+def _has_plain_lines(file: TextIO, columns: int) -> bool:
+    """Returns whether each further line has all cells, so that quotation marks cannot hide delimiters or line ends."""
+    start = file.tell()
+    plain = all(line.count("\t") == columns - 1 for line in iter(file.readline, "") if line.strip())
+    file.seek(start)
+    return plain
+
+
+def _without_quotes(cell: str) -> str:
+    quoted = len(cell) > 1 and cell[0] == cell[-1] == '"'
+    return cell[1:-1].replace('""', '"') if quoted else cell
 
 
 def load_json(path: Path) -> Any:
@@ -211,6 +235,18 @@ def load_json(path: Path) -> Any:
             raise
         except (ValueError, RecursionError) as error:
             raise CorpusError(f"{path} is no JSON ({error}): is the file cut off?") from error
+
+
+def holds_json_lines(path: Path) -> bool:
+    """Returns whether a file has a JSON object a line; the names `.json` and `.jsonl` are both in use for that."""
+    with open_text(path) as file:
+        first, second = itertools.islice(itertools.chain(filter(str.strip, file), ("", "")), 2)
+    if path.suffix.lower() != ".json":
+        return not first.lstrip().startswith("[")
+    try:
+        return bool(second) and isinstance(json.loads(first), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def read_jsonl(path: Path, columns: Iterable[str], remedy: str) -> Iterator[Row]:

@@ -15,6 +15,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # the module it uses, httpx or httpx2
 
 from ..builder import CorpusError, ErcBuilder
+from ..published_copy import CORPUS
 from ..schema import MEDIA_COLUMNS
 from .dataset_card import SplitCounts, dataset_card, relative_path
 
@@ -165,7 +166,9 @@ def _write_splits(builder: ErcBuilder, folder: Path) -> tuple[dict[str, SplitCou
     media_root = builder.media_root
     for split, rows in builder.as_streaming_dataset().items():
         counted, path = SplitCounts(), folder / "data" / f"{split}.parquet"
-        with pq.ParquetWriter(path, rows.features.arrow_schema) as writer:
+        schema = rows.features.arrow_schema
+        schema = schema.with_metadata({**(schema.metadata or {}), CORPUS: type(builder).__name__.encode()})
+        with pq.ParquetWriter(path, schema) as writer:
             rows_left = iter(rows)
             while batch := list(itertools.islice(rows_left, ROWS_AT_ONCE)):
                 for row in batch:
@@ -180,7 +183,7 @@ def _write_splits(builder: ErcBuilder, folder: Path) -> tuple[dict[str, SplitCou
                                 utterance[column] = relative_path(utterance[column], media_root)
                         counted.labels[utterance["label"]] += 1
                         present.update(column for column, value in utterance.items() if value is not None)
-                writer.write_table(pa.Table.from_pylist(batch, schema=rows.features.arrow_schema))
+                writer.write_table(pa.Table.from_pylist(batch, schema=schema))
         if not counted.dialogues:  # `load_dataset` refuses a split without rows
             path.unlink()
             continue

@@ -31,6 +31,7 @@ def score_across(
     train_dir: Path | None = None,
     test_dir: Path | None = None,
     test_options: Mapping[str, Any] | None = None,
+    label_map: Mapping[str, str | None] | None = None,
     split: str = "test",
     options: Sequence[str] = (),
 ) -> str:
@@ -58,7 +59,8 @@ def score_across(
         find_config(source)
         _, data_args, _, _ = ErcArgumentParser().parse(recipe, default_config=source)
     own = erc_builder(data_args.dataset, data_args.data_dir, **data_args.corpus_options)
-    mapping = LabelMapping.between(own.label_set, builder.label_set)
+    mapping = LabelMapping.between(own.label_set, builder.label_set, label_map)
+    print("\n".join(["classes of both corpora by emotion:", *mapping.describe()]))
     builder.download_and_prepare()
     other = builder.as_dataset()
     if split not in other:
@@ -111,27 +113,44 @@ class LabelMapping:
     test: dict[str, str | None]
 
     @classmethod
-    def between(cls, train: LabelSet, test: LabelSet) -> "LabelMapping":
+    def between(
+        cls, train: LabelSet, test: LabelSet, label_map: Mapping[str, str | None] | None = None
+    ) -> "LabelMapping":
         """Returns the mapping between two label sets.
 
+        Args:
+            train: classes of the training corpus.
+            test: classes of the scored corpus.
+            label_map: emotion of each class, of either corpus, that is to be matched in another way than by the table
+                of aliases in `datasets_scripts/labels.py`; None for a class that is left out.
+
         Raises:
-            ValueError: they share fewer than two emotions.
+            ValueError: they share fewer than two emotions, or `label_map` names no class or no emotion of theirs.
 
         Example:
             >>> from datasets_scripts import LABEL_SETS
             >>> LabelMapping.between(LABEL_SETS["meld"], LABEL_SETS["iemocap4"]).emotions
             ('neutral', 'sadness', 'joy', 'anger')
         """
-        both = set(train.shared.values()) & set(test.shared.values())
+        given = dict(label_map or {})
+        unknown = [name for name in given if name not in {*train.names, *test.names}]
+        unknown += [emotion for emotion in given.values() if emotion not in {None, *SHARED_EMOTIONS}]
+        if unknown:
+            raise ValueError(
+                f"label_map: {', '.join(map(repr, unknown))}: it maps classes of {', '.join(train.names)} and "
+                f"{', '.join(test.names)} to {', '.join(SHARED_EMOTIONS)} or null"
+            )
+        shared = [{name: given.get(name, s) for name, s in known.shared.items()} for known in (train, test)]
+        both = set(shared[0].values()) & set(shared[1].values())
         emotions = tuple(emotion for emotion in SHARED_EMOTIONS if emotion in both)
         if len(emotions) < 2:
             first, second = (f"{labels.name} ({', '.join(labels.names)})" for labels in (train, test))
             raise ValueError(
                 f"{first} and {second} share {', '.join(emotions) or 'no emotion'}: at least two are needed. "
-                "Classes are matched by datasets_scripts/labels.py; those of a table are matched where they are named "
-                f"{', '.join(SHARED_EMOTIONS)}"
+                "Classes are matched by their usual names; match others with label_map, such as "
+                '{"fury": "anger"}'
             )
-        maps = [{name: s if s in emotions else None for name, s in known.shared.items()} for known in (train, test)]
+        maps = [{name: s if s in emotions else None for name, s in side.items()} for side in shared]
         return cls(emotions, *maps)
 
     def probabilities(self, probabilities: np.ndarray, names: Sequence[str]) -> np.ndarray:

@@ -1,10 +1,20 @@
 """`cross --train A --test B`: trains on one corpus and tests on another, over the emotions that they share."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 from ..analysis.cross_corpus import score_across
 from ..training.arguments import DataArguments
 from . import command_parser
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Returns the content of a JSON object; raises `ValueError` for other text."""
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError
+    return value
 
 
 def main(argv: list[str]) -> None:
@@ -21,6 +31,12 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--test", required=True, metavar="B", help="name of a corpus: meld, emorynlp, ...")
     parser.add_argument("--test_dir", type=Path, help="folder of B")
     parser.add_argument("--test_options", metavar="JSON", help="options of B")
+    parser.add_argument(
+        "--label_map",
+        type=json_object,
+        metavar="JSON",
+        help='emotion of classes that are not matched by their names: \'{"fury": "anger"}\'',
+    )
     parser.add_argument("--split", default="test", help="evaluated split of both corpora (default: %(default)s)")
     parser.add_argument(
         "--out", type=Path, help="folder of the results; default: cross/B in a run, otherwise runs/cross-A-B"
@@ -37,6 +53,7 @@ def main(argv: list[str]) -> None:
         train_dir=args.train_dir,
         test_dir=args.test_dir,
         test_options=DataArguments(dataset_options=args.test_options).corpus_options,
+        label_map=args.label_map,
         split=args.split,
         options=others,
     )

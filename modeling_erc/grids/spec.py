@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from datasets_scripts import CORPORA, known_options
+from datasets_scripts import erc_builder
 
 from ..configs import GRIDS, find_config
 from ..training.arguments import ErcArgumentParser, changed_settings
@@ -182,7 +182,6 @@ def plan(config: Path, varied: Mapping[str, Sequence[str]], seeds: Sequence[int]
 @functools.cache
 def _files(dataset: str, data_dir: str | None, options: str) -> str:
     """Hashes the names, sizes and times of the corpus files, but not their location."""
-    known_options(dataset)
-    builder = CORPORA[dataset](data_dir=data_dir, **json.loads(options))
+    builder = erc_builder(dataset, data_dir, **json.loads(options))
     stats = sorted((str(path.name), path.stat().st_size, path.stat().st_mtime_ns) for path in builder.files_behind())
     return hashlib.sha256(repr(stats).encode(errors="surrogateescape")).hexdigest()

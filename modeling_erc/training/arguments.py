@@ -39,6 +39,10 @@ class DataArguments:
     fold: int | None = field(
         default=None, metadata={"help": "number of the fold that is dev, from 0; default: train on all, score test"}
     )
+    split_by: str | None = field(
+        default=None,
+        metadata={"help": "how a table's missing dev and test are drawn: auto, dialogue, speaker or none"},
+    )
     text_past: int = field(
         default=0, metadata={"help": "number of earlier utterances that the text backbone also reads"}
     )
@@ -75,7 +79,7 @@ class DataArguments:
             raise ValueError(f"dataset_options: {given!r} is not JSON: {error}") from error
         if not isinstance(options, dict):
             raise ValueError(f'dataset_options: {given!r}: expected {{"option": value}}')
-        return options
+        return options if self.split_by is None else {**options, "split_by": self.split_by}
 
     @property
     def feature_folder(self) -> Path:

@@ -449,7 +449,7 @@ def test_missing_media_are_counted_and_named(tmp_path: Path, caplog: pytest.LogC
         list((Table(path, tmp_path).as_streaming_dataset() if streaming else load(path, tmp_path))["train"])
     messages = [record.getMessage() for record in caplog.records if "split train" in record.getMessage()]
     named = ", ".join(str(tmp_path / "clips" / f"{number}.wav") for number in (1, 2, 3))
-    assert f"{path}, split train: 4 media files are not there, {named}, ..." in messages[0]
+    assert f"{path}, split train: 4 files are not there, {named}, ..." in messages[0]
     # There is no text and no video to miss.
     assert [text for text in messages[1:] if "text" in text or "video" in text] == []
 
@@ -486,7 +486,7 @@ def test_stream_yields_a_dialogue_before_the_next_one_is_read(tmp_path: Path) ->
     ("cells", "message"),
     [
         ([{"dialogue_id": ""}], r"row 3 has no dialogue_id, .* columns are dialogue_id, utterance_id, order"),
-        ([{"utterance_id": "u0"}], r"row 3: dialogue 'a', utterance_id u0 stands in row 2 already"),
+        ([{"utterance_id": "u0", "text": "Ho."}], r"row 3: dialogue 'a', utterance_id u0 stands in row 2 already"),
         ([{"order": ""}], r"row 3 has no order, as others of its dialogue have"),
         ([{"order": "first"}], r"row 3: order 'first' is no number"),
         ([{"start": "0:01:xx"}], r"row 3: start '0:01:xx' is no time: write seconds, like 12\.5"),
@@ -550,7 +550,7 @@ HEAD = b"dialogue_id,text,label\n"
         ("t.csv", HEAD.replace(b"label", b"text"), "two columns are called text"),
         ("t.jsonl", b"\n", "has no rows"),
         ("t.jsonl", b'{"dialogue_id": "a", "text": "Hi.", "label": "x"}\n{"dialogue_id": "a", "te', "row 2 is no JSON"),
-        ("t.jsonl", b'["a", "Hi."]\n', "row 1 is no JSON object"),
+        ("t.jsonl", b'["a", "Hi."]\n', "is no list of JSON objects"),
         (
             "t.jsonl",
             b'{"dialogue_id": ["a"], "text": "Hi.", "label": 1}',

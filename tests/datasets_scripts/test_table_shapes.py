@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from safetensors.numpy import save_file
 
 from datasets_scripts import CorpusError, DialogueRows, label_names
 from datasets_scripts.meld import Meld
@@ -239,6 +240,53 @@ def test_own_features_are_read(tmp_path: Path, suffix: str, with_text: bool) -> 
     assert second["visual_features"].tolist() == [4.0, 5.0, 6.0]
     assert first["text"] == ("Hi." if with_text else None)
     assert "text_features" not in first
+
+
+def save_features(path: Path, array: np.ndarray) -> str:
+    path.parent.mkdir(exist_ok=True)
+    if path.suffix == ".npy":
+        np.save(path, array)
+    else:
+        save_file({"audio_features": array, "length": np.array([1])}, path)
+    return f"{path.parent.name}/{path.name}"
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".safetensors"])
+@pytest.mark.parametrize("with_text", [True, False])
+def test_own_features_are_read_from_files(
+    tmp_path: Path, suffix: str, with_text: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    arrays = [np.array([0.5, 1.0]), np.array([[0.0, 1.0], [1.0, 2.0]], np.float32), np.array([[[4, 6]]])]
+    paths = [save_features(tmp_path / "f" / f"{n}{suffix}", array) for n, array in enumerate(arrays)]
+    lines = [f"a,{path},joy{',Hi.' * with_text}" for path in [*paths, "f/gone.npy", ""]]
+    (tmp_path / "t.csv").write_text(
+        "\n".join(["dialogue_id,audio_features,label" + ",text" * with_text, *lines]) + "\n"
+    )
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        turns = DialogueRows(load(tmp_path / "t.csv")["train"])[0]["utterances"]
+    vectors = [None if turn["audio_features"] is None else turn["audio_features"].tolist() for turn in turns]
+    assert vectors == [[0.5, 1.0], [0.5, 1.5], [4.0, 6.0], None, None]
+    assert "1 files are not there" in caplog.text and "gone.npy" in caplog.text
+    save_features(tmp_path / "f" / f"0{suffix}", np.array([9.0, 9.0]))
+    assert DialogueRows(load(tmp_path / "t.csv")["train"])[0]["utterances"][0]["audio_features"].tolist() == [9.0, 9.0]
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.array([{}]), "cannot be read"),
+        (np.array(["a"]), "is <U1 of shape"),
+        (np.zeros((2, 2, 2)), r"float64 of shape \(2, 2, 2\): save numbers \(width,\) or \(tokens, width\)"),
+        (np.array([1.0, np.nan]), "not finite"),
+        (np.zeros(3), "has 3 numbers, earlier rows have 2"),
+    ],
+)
+def test_broken_feature_files_are_refused_by_row(tmp_path: Path, array: np.ndarray, message: str) -> None:
+    np.save(tmp_path / "good.npy", np.zeros(2))
+    np.save(tmp_path / "bad.npy", array, allow_pickle=True)
+    (tmp_path / "t.csv").write_text("dialogue_id,text_features,label\na,good.npy,joy\na,bad.npy,sad\n")
+    with pytest.raises(CorpusError, match=rf"t\.csv, row 3: .*{message}"):
+        load(tmp_path / "t.csv")
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,15 @@ def test_fewer_than_two_shared_emotions_are_refused(names: tuple[str, ...]) -> N
         LabelMapping.between(LABEL_SETS["meld"], own)
 
 
+def test_label_map_matches_classes_of_other_names_and_leaves_some_out() -> None:
+    own = LabelSet("table", ("fury", "glee", "sad"), {"fury": None, "glee": None, "sad": "sadness"})
+    mapping = LabelMapping.between(LABEL_SETS["iemocap6"], own, {"fury": "anger", "glee": "joy", "excited": None})
+    assert mapping.describe() == ["sadness: sad -> sad", "joy: happy -> glee", "anger: angry -> fury"]
+    for wrong in ({"rage": "anger"}, {"fury": "angry"}):
+        with pytest.raises(ValueError, match=r"label_map: '(rage|angry)': it maps classes of happy, .* to neutral, "):
+            LabelMapping.between(LABEL_SETS["iemocap6"], own, wrong)
+
+
 def test_features_of_another_width_count_as_missing() -> None:
     utterance = {"utterance_id": "0", "speaker": "Ann", "text": "Hi.", "audio_path": None, "video_path": None}
     given = {

@@ -239,6 +239,7 @@ def test_memory_is_pinned_only_for_an_accelerator(parse: Parse) -> None:
 def test_options_of_the_corpus_come_as_json_or_mapping(given: Any) -> None:
     assert DataArguments(dataset_options=given).corpus_options == {"setting": "4way", "dev_seed": 1}
     assert DataArguments().corpus_options == {}
+    assert DataArguments(dataset_options=given, split_by="speaker").corpus_options["split_by"] == "speaker"
 
 
 @pytest.mark.parametrize("given", ["setting=4way", "[1]"])
