@@ -365,7 +365,9 @@ class ModalityProjection(nn.Module):
             weights = self.layer_weights.to(tokens.dtype).softmax(dim=0)
             tokens = torch.einsum("l,nltw->ntw", weights, tokens)
         tokens = (tokens - self.feature_mean) / self.feature_scale
-        return self.dropout(self.linear(self.norm(tokens.to(self.linear.weight.dtype))))
+        # A linear layer with eight-bit weights has another class and takes float32.
+        dtype = self.linear.weight.dtype if isinstance(self.linear, nn.Linear) else torch.float32
+        return self.dropout(self.linear(self.norm(tokens.to(dtype))))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ModalityProjection":
         statistics = {"feature_mean": self.feature_mean, "feature_scale": self.feature_scale}
