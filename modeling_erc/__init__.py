@@ -5,6 +5,7 @@ classes and `pipeline` load a checkpoint without `trust_remote_code`.
 """
 
 from importlib import import_module
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from transformers import (
@@ -29,6 +30,15 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0.dev0"
 
+
+def _read_file(path: str | PathLike[str]) -> list[dict[str, Any]]:
+    """Reads a conversation file for the pipeline."""
+    from .conversations import read_conversation
+
+    return read_conversation(path).utterances
+
+
+EmotionRecognitionPipeline.read_file = staticmethod(_read_file)
 AutoConfig.register("erc", ErcConfig)
 AutoModel.register(ErcConfig, ErcModel)
 AutoModelForSequenceClassification.register(ErcConfig, ErcForSequenceClassification)

@@ -1,5 +1,7 @@
 """Configuration of the ERC models."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -39,6 +41,24 @@ MODALITIES = {
     "audio": Modality(("audio", "audio_path"), "audio_features", ("audio_values", "audio_attention_mask")),
     "vision": Modality(("video", "video_path"), "visual_features", ("pixel_values",)),
 }
+
+
+_COUNTS = (
+    "hidden_size num_attention_heads intermediate_size num_joint_vectors num_fusion_layers num_context_layers "
+    "contrastive_size audio_token_stride lora_rank"
+)
+# Settings, the values allowed, and the rule in words.
+_RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
+    (_COUNTS, lambda value: value >= 1, "must be at least 1"),
+    ("contrastive_temperature initializer_range", lambda value: value > 0, "must be larger than 0"),
+    ("hidden_dropout_prob label_smoothing", lambda value: 0 <= value < 1, "must be at least 0 and below 1"),
+    ("audio_masking modality_dropout", lambda value: 0 <= value <= 1, "must be from 0 to 1"),
+    (
+        "contrastive_memory contrastive_weight focal_gamma modality_loss_weight",
+        lambda value: value >= 0,
+        "cannot be negative",
+    ),
+)
 
 
 @strict
@@ -163,9 +183,10 @@ class ErcConfig(PreTrainedConfig):
         self.frozen_modalities = sorted(self.frozen_modalities or [])
         self.lora_modalities = sorted(self.lora_modalities or [])
         self.feature_sizes = dict(self.feature_sizes or {})
-        for modality in self.feature_sizes:
-            if modality not in MODALITIES:
-                raise ValueError(f"feature_sizes has {modality!r}: the modalities are {', '.join(MODALITIES)}")
+        self._check_ranges()
+        for modality, width in self.feature_sizes.items():
+            if width < 1:
+                raise ValueError(f"feature_sizes has {width} for {modality}: a width is at least 1")
             if self.backbone_config(modality) is not None:
                 raise ValueError(
                     f"{modality} has both a backbone ({modality}_config) and feature_sizes: give one of them"
@@ -177,12 +198,33 @@ class ErcConfig(PreTrainedConfig):
         if self.context_position not in ("before", "after", "both"):
             raise ValueError(f"context_position {self.context_position!r}: choose before, after or both")
         for setting in ("class_weights", "class_priors"):
-            values = getattr(self, setting)
-            if values is not None and len(values) != self.num_labels:
+            values = getattr(self, setting) or [1.0] * self.num_labels
+            if len(values) != self.num_labels:
                 raise ValueError(f"{len(values)} {setting} for {self.num_labels} labels")
-        for setting in ("focal_gamma", "contrastive_memory"):
-            if getattr(self, setting) < 0:
-                raise ValueError(f"{setting} {getattr(self, setting)}: it cannot be negative")
+            if not all(math.isfinite(value) and value >= 0 for value in values) or not any(values):
+                raise ValueError(f"{setting} {values}: each must be 0 or larger, and one larger than 0")
+
+    def _check_ranges(self) -> None:
+        for names, allowed, rule in _RANGES:
+            for name in names.split():
+                value = getattr(self, name)
+                if not (math.isfinite(value) and allowed(value)):
+                    raise ValueError(f"{name} {value}: it {rule}")
+        if self.context_window is not None and self.context_window < 0:
+            raise ValueError(f"context_window {self.context_window}: it cannot be negative (null: the whole dialogue)")
+        for name in ("feature_sizes", "frozen_modalities", "lora_modalities"):
+            for modality in getattr(self, name):
+                if modality not in MODALITIES:
+                    raise ValueError(f"{name} has {modality!r}: the modalities are {', '.join(MODALITIES)}")
+        for modality in MODALITIES:
+            self._check_layer(modality)
+
+    def _check_layer(self, modality: str) -> None:
+        layer = getattr(self, f"{modality}_layer")
+        layers = getattr(self.backbone_config(modality), "num_hidden_layers", math.inf)
+        if layer not in ("last", "mix") and not (layer.removeprefix("-").isdigit() and abs(int(layer)) <= layers):
+            known = "0 .." if math.isinf(layers) else f"0 to {layers}"
+            raise ValueError(f"{modality}_layer {layer!r}: choose 'last', 'mix' or a number ({known})")
 
     @property
     def modalities(self) -> tuple[str, ...]:

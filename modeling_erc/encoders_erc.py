@@ -1,6 +1,7 @@
 """Encoders: `AutoModel` backbones for text, speech and images, and their projections. One registry: `ENCODERS`."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +56,9 @@ class BackboneEncoder(nn.Module, ABC):
         self.layer: str = getattr(config, f"{modality}_layer")
         self.frozen = modality in (config.frozen_modalities or [])
         self.lora_rank = config.lora_rank if modality in (config.lora_modalities or []) else 0
-        self.set_backbone(AutoModel.from_config(config.backbone_config(modality)))
+        # The file of a backbone may name a lower precision, in which it would be trained.
+        dtype = torch.get_default_dtype()
+        self.set_backbone(AutoModel.from_config(config.backbone_config(modality), dtype=dtype))
 
     def set_backbone(self, model: PreTrainedModel) -> None:
         """Sets `model` as the backbone and freezes or adapts it according to the config."""
@@ -122,7 +125,11 @@ class BackboneEncoder(nn.Module, ABC):
             ) from None
 
     def run_backbone(self, **inputs: Tensor | None) -> Tensor:
-        """Runs the backbone and selects the layer."""
+        """Runs the backbone, in its own precision, and selects the layer."""
+        inputs = {
+            name: value.to(self.backbone.dtype) if value is not None and value.is_floating_point() else value
+            for name, value in inputs.items()
+        }
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             output = self.backbone(**inputs, output_hidden_states=self.layer != "last")
         return self.choose_layer(output.last_hidden_state, getattr(output, "hidden_states", None))
@@ -155,6 +162,12 @@ class TextEncoder(BackboneEncoder):
             attention_mask: `(N, length)`.
             text_token_mask: `(N, length)`, True for tokens of the utterance; the others are context.
         """
+        length, limit = inputs["input_ids"].shape[1], text_positions(self.backbone.config)
+        if limit is not None and length > limit:
+            raise ValueError(
+                f"a text of {length} tokens with its neighbours: the {self.backbone.config.model_type} backbone has "
+                f"{limit} positions; lower max_text_length to {limit}"
+            )
         own = inputs["text_token_mask"].bool()
         tokens = self.run_backbone(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
         # Own tokens move to the front in order, which shortens the input of the fusion.
@@ -266,6 +279,15 @@ class VisionEncoder(BackboneEncoder):
         return tokens, tokens.new_ones(utterances, frames, dtype=torch.bool)
 
 
+def text_positions(config: PreTrainedConfig) -> int | None:
+    """Returns the largest number of tokens of a text backbone, `None` if it is not limited."""
+    positions: int | None = getattr(config, "max_position_embeddings", None)
+    if not positions or not getattr(config, "position_biased_input", True):  # relative positions, as in DeBERTa
+        return None
+    # RoBERTa and its descendants number positions from behind the padding id: 514 of them are for 512 tokens.
+    return positions - 2 if positions % 8 == 2 else positions
+
+
 def pool_tokens(tokens: Tensor, mask: Tensor, stride: int) -> tuple[Tensor, Tensor]:
     """Averages groups of `stride` neighbouring tokens, ignoring padding.
 
@@ -320,7 +342,8 @@ class ModalityProjection(nn.Module):
     """Projects tokens of a modality to the hidden width: layer mix, standardisation or norm, linear map.
 
     `feature_mean` and `feature_scale` standardise precomputed features. They are computed from the training split (see
-    [`ErcPreTrainedModel.set_feature_statistics`]) and saved with the checkpoint.
+    [`ErcPreTrainedModel.set_feature_statistics`]) and saved with the checkpoint. They stay in float32 where the model
+    is cast to half precision, which would round features with a large mean and overflow on large ones.
     """
 
     def __init__(self, config: ErcConfig, modality: str) -> None:
@@ -341,9 +364,21 @@ class ModalityProjection(nn.Module):
         """Projects `(N, [layers,] tokens, width)` to `(N, tokens, hidden)`."""
         tokens = tokens.to(self.feature_mean.dtype)
         if self.layer_weights is not None:
-            tokens = torch.einsum("l,nltw->ntw", self.layer_weights.softmax(dim=0), tokens)
+            weights = self.layer_weights.to(tokens.dtype).softmax(dim=0)
+            tokens = torch.einsum("l,nltw->ntw", weights, tokens)
         tokens = (tokens - self.feature_mean) / self.feature_scale
-        return self.dropout(self.linear(self.norm(tokens)))
+        # A linear layer with eight-bit weights has another class and takes float32.
+        dtype = self.linear.weight.dtype if isinstance(self.linear, nn.Linear) else torch.float32
+        return self.dropout(self.linear(self.norm(tokens.to(dtype))))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ModalityProjection":
+        statistics = {"feature_mean": self.feature_mean, "feature_scale": self.feature_scale}
+        super()._apply(fn, recurse)
+        for name, exact in statistics.items():
+            moved = getattr(self, name)
+            if moved.dtype.itemsize < exact.dtype.itemsize:
+                setattr(self, name, exact.to(moved.device))
+        return self
 
 
 def backbone_width(config: PreTrainedConfig) -> int:

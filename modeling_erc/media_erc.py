@@ -5,6 +5,7 @@ Times are player seconds (0 is the start of playback), so that audio and frames 
 
 import functools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal
 
@@ -60,13 +61,17 @@ MARGIN = 0.25
 # Smallest face as a share of the shorter side of a frame.
 SMALLEST_FACE = 0.1
 
-# A larger still image is more likely a bomb than a face (pixels).
+# A larger image or frame is more likely a bomb than a face (pixels).
 LARGEST_IMAGE = 50_000_000
+# Larger ones are scaled down to this (pixels): no encoder reads so many, and a clip holds several.
+SCALED_IMAGE = 2048 * 2048
+# Longer shapes are no pictures; image processors that scale the shorter side to 224 pixels would fill the memory.
+LARGEST_ASPECT = 50
 
 _HALVES = {
     None: lambda width: slice(None),
-    "left": lambda width: slice(None, width // 2),
-    "right": lambda width: slice(width - width // 2, None),
+    "left": lambda width: slice(None, max(1, width // 2)),
+    "right": lambda width: slice(width - max(1, width // 2), None),
 }
 
 
@@ -308,7 +313,7 @@ def _read_image(file: BinaryIO, name: str) -> np.ndarray | None:
     """The first frame of a PNG, JPEG or WebP, uint8 RGB `(height, width, 3)`; None for every other file.
 
     Raises:
-        MediaError: The image is damaged or larger than `LARGEST_IMAGE`.
+        MediaError: The image is damaged or has a size that `check_size` refuses.
     """
     head = file.read(12)
     file.seek(0)
@@ -318,8 +323,10 @@ def _read_image(file: BinaryIO, name: str) -> np.ndarray | None:
         raise ImportError("reading still images needs Pillow: pip install pillow")
     try:
         with Image.open(file, formats=("PNG", "JPEG", "WEBP")) as image:
-            if image.width * image.height > LARGEST_IMAGE:
-                raise MediaError(f"{name}: {image.width} x {image.height} pixels are too many: scale the image down")
+            check_size(image.width, image.height, name)
+            scale = _scale_to_limit(image.width, image.height)
+            if scale < 1:  # a JPEG is scaled while it is decoded
+                image.thumbnail((round(image.width * scale), round(image.height * scale)))
             if image.mode.startswith("I;16"):  # Pillow would cut 16 bits off at 255
                 grey = (np.asarray(image) >> 8).astype(np.uint8)
                 return np.repeat(grey[..., None], 3, axis=-1)
@@ -335,6 +342,7 @@ def _spread_array(frames: np.ndarray, name: str, num_frames: int) -> list[Any]:
         raise ValueError(f"frames of shape {frames.shape}, {frames.dtype}: give uint8 (frames, height, width, 3)")
     if not len(frames):
         raise MediaError(f"{name}: 0 frames")
+    check_size(frames.shape[2], frames.shape[1], name)
     rows = (np.arange(num_frames) + 0.5) * len(frames) / num_frames
     return [av.VideoFrame.from_ndarray(np.ascontiguousarray(frames[int(row)]), "rgb24") for row in rows]
 
@@ -348,11 +356,11 @@ def _spread_clip(container: Any, cut: ClipRange, num_frames: int) -> list[Any]:
         # torch has one thread in data loader workers, which run in parallel.
         context.thread_count = min(4, torch.get_num_threads())
     times = cut.midpoints(num_frames, _declared_end(container, stream) or _measured_end(container, stream))
-    frames, reached = _frames_at(container, stream, times)
+    frames, reached = _frames_at(container, stream, times, cut.name)
     frame_seconds = 1 / stream.average_rate if stream.average_rate else 0
     if reached + frame_seconds < times[-1]:  # truncated: spread over the existing part
         times = cut.midpoints(num_frames, _measured_end(container, stream))
-        frames, reached = _frames_at(container, stream, times)
+        frames, reached = _frames_at(container, stream, times, cut.name)
     if not frames:
         raise MediaError(f"{cut.name}: no frame could be decoded")
     return frames
@@ -372,16 +380,36 @@ def _measured_end(container: Any, stream: Any) -> float:
     return clock(container, float(max(ends) * stream.time_base)) if ends else 0.0
 
 
-def _frames_at(container: Any, stream: Any, times: np.ndarray) -> tuple[list[Any], float]:
+def check_size(width: int, height: int, name: str) -> None:
+    """Raises `MediaError` for a picture of too many pixels, or one that is a line."""
+    if width * height > LARGEST_IMAGE:
+        raise MediaError(f"{name}: {width} x {height} pixels are too many: scale the pictures down")
+    if max(width, height) > LARGEST_ASPECT * min(width, height):
+        raise MediaError(f"{name}: {width} x {height} pixels: one side is more than {LARGEST_ASPECT} times the other")
+
+
+def _scale_to_limit(width: int, height: int) -> float:
+    """Returns the factor, at most 1, that scales a picture to `SCALED_IMAGE` pixels."""
+    return min(1.0, math.sqrt(SCALED_IMAGE / (width * height)))
+
+
+def _decode_pictures(container: Any, stream: Any, name: str) -> Iterator[tuple[float, Any]]:
+    """Yields frames as `decode`. Each is checked, because the size may change in the middle of a stream."""
+    for time, frame in decode(container, stream):
+        check_size(frame.width, frame.height, name)
+        yield time, frame
+
+
+def _frames_at(container: Any, stream: Any, times: np.ndarray, name: str) -> tuple[list[Any], float]:
     """Returns the frames shown at increasing times, and the time of the last decoded frame."""
     shown: list[Any] = []
     before = after = None
     reached = 0.0
-    frames = decode(container, stream)
+    frames = _decode_pictures(container, stream, name)
     for time in times:
         if time - reached > VIDEO_SEEK_GAP:
             seek(container, stream, time)
-            before, after, frames = None, None, decode(container, stream)
+            before, after, frames = None, None, _decode_pictures(container, stream, name)
         while after is None or reached <= time:
             upcoming = next(frames, None)
             if upcoming is None:
@@ -395,8 +423,11 @@ def _frames_at(container: Any, stream: Any, times: np.ndarray) -> tuple[list[Any
 
 def _to_images(frames: list[Any], size: int | None, half: Literal["left", "right"] | None) -> np.ndarray:
     width, height = frames[0].width, frames[0].height
-    scale = 1.0 if size is None else size / min(height, width if half is None else width // 2)
-    width, height = round(width * scale), round(height * scale)
+    if size is None:
+        scale = _scale_to_limit(width, height)
+    else:
+        scale = size / min(height, width if half is None else max(1, width // 2))
+    width, height = max(1, round(width * scale)), max(1, round(height * scale))
     # One converter for all frames, because creating one is slow.
     convert = av.video.reformatter.VideoReformatter().reformat
     images = [convert(frame, width=width, height=height, format="rgb24").to_ndarray() for frame in frames]

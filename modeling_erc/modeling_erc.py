@@ -22,6 +22,16 @@ if TYPE_CHECKING:  # loading a model does not need media libraries
     from .processing_erc import ErcProcessor
 
 
+NO_DIALOGUES = (
+    "utterance_mask is missing: the model takes dialogues as its ErcProcessor encodes them. For words or media use "
+    'pipeline("emotion-recognition-in-conversation", model=CHECKPOINT)([{"speaker": "Ann", "text": "We won!"}])'
+)
+NO_HIDDEN_STATES = (
+    "output_hidden_states is not supported: the output has last_hidden_state; for the layers of a backbone call "
+    'model.erc_model.encoder("text").backbone, or audio or vision'
+)
+
+
 class ErcPreTrainedModel(PreTrainedModel):
     """Base class with loading, saving and weight initialisation."""
 
@@ -30,6 +40,8 @@ class ErcPreTrainedModel(PreTrainedModel):
     main_input_name = "utterance_mask"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
+    # Statistics of features (see `ModalityProjection`).
+    _keep_in_fp32_modules_strict: ClassVar[set[str]] = {"feature_mean", "feature_scale"}
     # Otherwise the Trainer concludes from **kwargs in forward that the model scales the loss.
     accepts_loss_kwargs = False
 
@@ -88,6 +100,23 @@ class ErcPreTrainedModel(PreTrainedModel):
         mode = (Path(save_directory) / "config.json").stat().st_mode
         for weights in Path(save_directory).glob("*.safetensors"):
             weights.chmod(mode)
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Returns the token embeddings of the text backbone.
+
+        Raises:
+            NotImplementedError: the model has no text backbone.
+        """
+        return self._text_backbone().get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Sets the token embeddings of the text backbone."""
+        self._text_backbone().set_input_embeddings(value)
+
+    def _text_backbone(self) -> PreTrainedModel:
+        if "text" not in self.erc_model.encoders:
+            raise NotImplementedError("the model has no text backbone and so no token embeddings")
+        return self.erc_model.encoder("text").backbone
 
     @property
     def erc_model(self) -> "ErcModel":
@@ -157,6 +186,8 @@ class ErcModel(ErcPreTrainedModel):
             raise ValueError(
                 "the config has no modality: give text_config, audio_config, vision_config or feature_sizes"
             )
+        if config.output_hidden_states:
+            raise ValueError(NO_HIDDEN_STATES)
         self.encoders = nn.ModuleDict(
             {m: ENCODERS[m](config, m) for m in config.modalities if config.backbone_config(m) is not None}
         )
@@ -183,7 +214,7 @@ class ErcModel(ErcPreTrainedModel):
 
     def forward(
         self,
-        utterance_mask: Tensor,
+        utterance_mask: Tensor | None = None,
         modality_mask: Tensor | None = None,
         speaker_ids: Tensor | None = None,
         input_ids: Tensor | None = None,
@@ -199,6 +230,7 @@ class ErcModel(ErcPreTrainedModel):
         visual_features: Tensor | None = None,
         visual_features_mask: Tensor | None = None,
         context_states: dict[str, Any] | None = None,
+        output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
     ) -> ErcModelOutput | tuple[Tensor, ...]:
         """Encodes dialogues.
@@ -225,11 +257,17 @@ class ErcModel(ErcPreTrainedModel):
             visual_features_mask: boolean `(N_vision, tokens)`.
             context_states: streaming states of the contexts, empty at the start of a dialogue. The batch then holds the
                 next utterance, `(1, 1)`, and the states are updated (see [`ErcStream`]).
+            output_hidden_states: not supported, because every backbone has layers of its own.
             return_dict: if False, returns a tuple.
 
         Raises:
-            ValueError: no modality of the model has an input, or the rows do not match the masks.
+            ValueError: there is no `utterance_mask`, no modality of the model has an input, the rows do not match the
+                masks, or `output_hidden_states` is True.
         """
+        if utterance_mask is None:
+            raise ValueError(NO_DIALOGUES)
+        if output_hidden_states:
+            raise ValueError(NO_HIDDEN_STATES)
         raw = {
             "text": {"input_ids": input_ids, "attention_mask": attention_mask, "text_token_mask": text_token_mask},
             "audio": {"audio_values": audio_values, "audio_attention_mask": audio_attention_mask},
@@ -379,7 +417,11 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
         self.post_init()
 
     def forward(
-        self, utterance_mask: Tensor, labels: Tensor | None = None, return_dict: bool | None = None, **inputs: Tensor
+        self,
+        utterance_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        return_dict: bool | None = None,
+        **inputs: Any,
     ) -> ErcClassifierOutput | tuple[Tensor, ...]:
         """Classifies utterances.
 
@@ -391,6 +433,8 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
             return_dict: if False, returns a tuple.
             **inputs: inputs of [`ErcModel.forward`].
         """
+        if utterance_mask is None:  # before `inputs`, which may be those of another task
+            raise ValueError(NO_DIALOGUES)
         encoded = self.erc(utterance_mask, **inputs)
         hidden, mask = encoded.last_hidden_state, encoded.modality_mask
         logits, modality_logits = self.heads(hidden, encoded.modality_states, mask)

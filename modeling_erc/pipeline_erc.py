@@ -3,12 +3,13 @@
 import copy
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from transformers import Pipeline
 from transformers.utils import logging
 
@@ -37,6 +38,8 @@ CUSTOM_PIPELINES = {
 
 # Clips in memory at a time: longer conversations are encoded by the backbone in chunks of this size.
 CHUNK = 64
+# One word with a suffix, such as talk.srt.
+FILE_NAME = re.compile(r"\S*[^\s.]\.(?=\d*[A-Za-z])\w{2,8}")
 
 Result = dict[str, Any]
 
@@ -44,14 +47,15 @@ Result = dict[str, Any]
 class EmotionRecognitionPipeline(Pipeline):
     """Classifies the emotion of every utterance of one dialogue or several.
 
-    An utterance is a dict of `speaker`, `text`, `audio` (a path, bytes, or `(array, rate in Hz)`) and `video` (a path
-    or bytes), with `start` and `end` (seconds) for a part of a file; any of them may be missing. Precomputed
-    `text_features`, `audio_features` or `visual_features` replace raw inputs where the model reads them. A clip that
-    cannot be used is masked and reported once in a warning.
+    An utterance is a dict of `speaker`, `text`, `audio` (a path, bytes, `(array, rate in Hz)` or `{"array",
+    "sampling_rate"}`) and `video` (a path or bytes), with `start` and `end` (seconds) for a part of a file; any of them
+    may be missing. Precomputed `text_features`, `audio_features` or `visual_features` replace raw inputs where the
+    model reads them. A clip that cannot be used is masked and reported once in a warning.
 
     Args:
         modalities: modalities to use, default: all of the model.
         modality_scores: whether to return the scores of each modality head.
+        top_k: number of labels in the scores, the highest first; default: all, in the order of the model.
         batch_size: number of dialogues in a batch (default: 1).
         num_workers: number of processes that decode media of long dialogues (default: 0).
         **kwargs: arguments of [`Pipeline`]: `model`, `processor`, `device`.
@@ -69,6 +73,9 @@ class EmotionRecognitionPipeline(Pipeline):
     _load_image_processor = False
     _load_video_processor = False
 
+    # Reads a conversation file to utterances; the installed package sets it.
+    read_file: ClassVar[Callable[[str | os.PathLike[str]], list[dict[str, Any]]] | None] = None
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.processor is None:
@@ -76,10 +83,17 @@ class EmotionRecognitionPipeline(Pipeline):
         self._reported: set[str] = set()
 
     def _sanitize_parameters(
-        self, modalities: Sequence[str] | None = None, modality_scores: bool | None = None
+        self,
+        modalities: Sequence[str] | None = None,
+        modality_scores: bool | None = None,
+        top_k: int | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         before = {} if modalities is None else {"modalities": self._known(modalities)}
-        after = {} if modality_scores is None else {"modality_scores": modality_scores}
+        after: dict[str, Any] = {} if modality_scores is None else {"modality_scores": modality_scores}
+        if top_k is not None:
+            if top_k < 1:
+                raise ValueError(f"top_k={top_k}: it must be at least 1; leave it out for all labels")
+            after["top_k"] = top_k
         return before, {}, after
 
     def _known(self, modalities: Sequence[str]) -> list[str]:
@@ -93,23 +107,30 @@ class EmotionRecognitionPipeline(Pipeline):
         """Classifies dialogues.
 
         Args:
-            inputs: a dialogue (a list of utterances, or a row with `utterances`), a list of dialogues, or a generator
-                of dialogues.
-            **kwargs: `modalities`, `modality_scores`, `batch_size` and `num_workers` for this call.
+            inputs: one dialogue, a list of dialogues, or a generator or `torch` dataset of dialogues, such as
+                `KeyDataset`. A dialogue is a list of utterances, a row with `utterances`, an utterance alone, a string
+                or a list of strings (the words of the turns of one speaker), or the path of a conversation file.
+            **kwargs: `modalities`, `modality_scores`, `top_k`, `batch_size` and `num_workers` for this call.
 
         Returns:
-            for one dialogue a list with one dict per utterance, for several a list of such lists, for a generator an
-            iterator. A dict has `speaker`, `label`, its `score` (a probability), `scores` of all labels, used
-            `modalities` and, with `modality_scores=True`, `modality_scores` {modality: {label: score}}.
+            for one dialogue a list with one dict per utterance, for several a list of such lists, for a generator or
+            dataset an iterator. A dict has `speaker`, `label`, its `score` (a probability), `scores` of the labels,
+            used `modalities` and, with `modality_scores=True`, `modality_scores` {modality: {label: score}}.
 
         Raises:
             ValueError: a dialogue is empty or has no input of the model, an utterance has a URL, or an input has a
                 wrong type.
+            FileNotFoundError: a string looks like the name of a file that does not exist.
         """
-        if isinstance(inputs, Mapping) or is_dialogue(inputs):
-            return super().__call__([inputs], **kwargs)[0]
+        if isinstance(inputs, Dataset):
+            inputs = map(inputs.__getitem__, range(len(inputs)))  # type: ignore[arg-type]
         if isinstance(inputs, Iterator):
             return super().__call__((dialogue for dialogue in inputs), **kwargs)
+        if isinstance(inputs, Mapping) and "utterances" not in inputs:
+            inputs = [inputs]
+        files = _is_words(inputs) and any(map(os.path.isfile, inputs))
+        if isinstance(inputs, str | os.PathLike | Mapping) or (_is_words(inputs) and not files) or is_dialogue(inputs):
+            return super().__call__([inputs], **kwargs)[0]
         dialogues = list(inputs)
         return super().__call__(dialogues, **kwargs) if dialogues else []
 
@@ -136,7 +157,7 @@ class EmotionRecognitionPipeline(Pipeline):
         chosen = self.model.config.modalities if modalities is None else modalities
         dialogues = []
         for number, dialogue in batch:
-            utterances = utterances_of(dialogue, number)
+            utterances = utterances_of(self._turns(dialogue), number)
             for index, utterance in enumerate(utterances):
                 check_utterance(utterance, f"dialogue {number}, utterance {index}")
             if not any(self._has(utterance, m) for utterance in utterances for m in self.model.config.modalities):
@@ -145,6 +166,19 @@ class EmotionRecognitionPipeline(Pipeline):
         for modality in chosen:
             self._check_one_form(modality, dialogues)
         return {"dialogues": dialogues}
+
+    def _turns(self, dialogue: Any) -> Any:
+        """Returns a dialogue of words as utterances, and a file as what it holds."""
+        if isinstance(dialogue, os.PathLike) or (isinstance(dialogue, str) and os.path.isfile(dialogue)):
+            read = type(self).read_file
+            if read is None:
+                raise ValueError(f"{dialogue} is a file, which only the installed package reads: give its utterances")
+            return read(dialogue)
+        if isinstance(dialogue, str):
+            if FILE_NAME.fullmatch(dialogue):
+                raise FileNotFoundError(f"{dialogue}: no such file; if these are words, give {{'text': ...}}")
+            dialogue = [dialogue]
+        return [{"text": turn} for turn in dialogue] if _is_words(dialogue) else dialogue
 
     def _has(self, utterance: Utterance, modality: str) -> bool:
         names = MODALITIES[modality]
@@ -211,11 +245,8 @@ class EmotionRecognitionPipeline(Pipeline):
         return encoded
 
     def _to_model(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Moves tensors to the device of the model and floating-point ones to its dtype."""
-        dtype = self.model.dtype
-        return {
-            name: value.to(self.device, dtype if value.is_floating_point() else None) for name, value in inputs.items()
-        }
+        """Moves tensors to the device of the model."""
+        return {name: value.to(self.device) for name, value in inputs.items()}
 
     def _report(self, problems: Sequence[str]) -> None:
         """Warns about clips that were not reported before."""
@@ -225,7 +256,9 @@ class EmotionRecognitionPipeline(Pipeline):
             more = f"; and {len(new) - 5} more" if len(new) > 5 else ""
             logger.warning(f"{len(new)} clip(s) could not be used and are masked: {'; '.join(new[:5])}{more}")
 
-    def postprocess(self, outputs: dict[str, Any], modality_scores: bool = False) -> list[list[Result]]:  # type: ignore[override]
+    def postprocess(  # type: ignore[override]
+        self, outputs: dict[str, Any], modality_scores: bool = False, top_k: int | None = None
+    ) -> list[list[Result]]:
         """Converts logits to scores by label for each dialogue and utterance."""
         scores = outputs["logits"].float().softmax(dim=-1)
         own = outputs["modality_logits"].float().softmax(dim=-1)
@@ -235,17 +268,20 @@ class EmotionRecognitionPipeline(Pipeline):
             for place, speaker in enumerate(speakers):
                 here = outputs["modality_mask"][row, place].tolist()
                 used = [(m, i) for i, m in enumerate(self.model.config.modalities) if here[i]]
-                named = self._named(scores[row, place])
+                named = self._named(scores[row, place], top_k)
                 label = max(named, key=lambda name: named[name])
                 result = {"speaker": speaker, "label": label, "score": named[label], "scores": named}
                 result["modalities"] = [m for m, _ in used]
                 if modality_scores:
-                    result["modality_scores"] = {m: self._named(own[row, place, i]) for m, i in used}
+                    result["modality_scores"] = {m: self._named(own[row, place, i], top_k) for m, i in used}
                 results[-1].append(result)
         return results
 
-    def _named(self, scores: Tensor) -> dict[str, float]:
-        return {self.model.config.id2label[index]: score for index, score in enumerate(scores.tolist())}
+    def _named(self, scores: Tensor, top_k: int | None) -> dict[str, float]:
+        ranked = list(enumerate(scores.tolist()))
+        if top_k is not None:
+            ranked = sorted(ranked, key=lambda entry: -entry[1])[:top_k]
+        return {self.model.config.id2label[index]: score for index, score in ranked}
 
     def stream(
         self,
@@ -283,6 +319,10 @@ class EmotionRecognitionPipeline(Pipeline):
         """Saves model, processor and code as a checkpoint."""
         self.model.save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory, **kwargs)
+
+
+def _is_words(inputs: Any) -> bool:
+    return isinstance(inputs, list | tuple) and bool(inputs) and all(isinstance(turn, str) for turn in inputs)
 
 
 def _encode_chunk(reader: ErcProcessor, chunk: list[Utterance]) -> tuple[dict[str, Tensor], list[str]]:

@@ -21,7 +21,7 @@ from transformers import (
 from transformers.utils import logging
 
 from .configuration_erc import MODALITIES
-from .containers_erc import MediaError
+from .containers_erc import MediaError, source_name
 from .media_erc import crop_face, load_audio, load_frames
 
 logger = logging.get_logger(__name__)
@@ -45,10 +45,11 @@ class _SubProcessors:
 class ErcProcessor(ProcessorMixin):
     """Converts dialogues to model inputs with a tokenizer, an audio feature extractor and an image processor.
 
-    An utterance is a dict of `speaker`, `text`, `audio` (a path, bytes of a media file, or `(array, rate in Hz)`),
-    `video` (a path or bytes), `start` and `end` (seconds inside the media), all optional, or the columns `audio_path`,
-    `video_path`, `video_start`, `video_end` and `video_half` of the dataset rows. Precomputed `text_features`,
-    `audio_features` or `visual_features` replace raw inputs. A modality that is missing or cannot be decoded is masked.
+    An utterance is a dict of `speaker`, `text`, `audio` (a path, bytes of a media file, `(array, rate in Hz)`, or a
+    value of `datasets.Audio`), `video` (a path or bytes), `start` and `end` (seconds inside the media), all optional,
+    or the columns `audio_path`, `video_path`, `video_start`, `video_end` and `video_half` of the dataset rows.
+    Precomputed `text_features`, `audio_features` or `visual_features` replace raw inputs. A modality that is missing or
+    cannot be decoded is masked.
 
     Args:
         tokenizer: tokenizer of the text backbone.
@@ -240,7 +241,13 @@ class ErcProcessor(ProcessorMixin):
             frames = extractor(  # type: ignore[operator,misc]
                 wave, sampling_rate=rate, padding="longest", return_attention_mask=True, return_tensors="np"
             )
-            values.append(frames[extractor.model_input_names[0]][0])  # type: ignore[union-attr]
+            read = frames[extractor.model_input_names[0]][0]  # type: ignore[union-attr]
+            if not np.isfinite(read).all():
+                raise MediaError(
+                    f"{source_name(source)}: the feature extractor gives NaN or infinite values "
+                    f"(largest sample {np.abs(wave).max():.0e}; expected -1 to 1)"
+                )
+            values.append(read)
             if "attention_mask" in frames:
                 masks.append(frames["attention_mask"][0][: values[-1].shape[-1]])
 
@@ -261,7 +268,10 @@ class ErcProcessor(ProcessorMixin):
             frames = load_frames(source, self.num_frames, **_range_of(utterance, source, "vision"))
             if self.face_crop:
                 frames = crop_face(frames)
-            pixels = self.image_processor(list(frames), return_tensors="np")["pixel_values"]
+            # Otherwise the axis of the channels is guessed, wrongly for a frame of 1 or 3 rows.
+            pixels = self.image_processor(list(frames), input_data_format="channels_last", return_tensors="np")[
+                "pixel_values"
+            ]
             clips.append(np.asarray(pixels))
 
         known = encode if self.image_processor is not None else None
@@ -281,6 +291,8 @@ class ErcProcessor(ProcessorMixin):
             source = next(
                 (utterance[name] for name in MODALITIES[modality].raw if utterance.get(name) is not None), None
             )
+            if isinstance(source, Mapping):
+                source = _from_mapping(source)
             here.append(source is not None and encode is not None)
             if here[-1]:
                 try:
@@ -324,13 +336,23 @@ def check_utterance(utterance: Any, place: str) -> None:
             source = utterance.get(name)
             if isinstance(source, str) and URL.match(source):
                 raise ValueError(f"{place}: {name} {source!r} is a URL: download it and give its path or its bytes")
+            if isinstance(source, Mapping):
+                source = _from_mapping(source)
             waveform = modality == "audio" and isinstance(source, tuple) and len(source) == 2
             frames = modality == "vision" and isinstance(source, np.ndarray)
             if not (waveform or frames or isinstance(source, str | os.PathLike | bytes | None)):
-                also = "an (array, rate) tuple" if modality == "audio" else "an array of frames"
+                arrays = "an (array, rate) tuple, {'array', 'sampling_rate'}"
+                also = arrays if modality == "audio" else "an array of frames"
                 raise ValueError(
                     f"{place}: {name} is a {type(source).__name__}: expected a path, the bytes of a file or {also}"
                 )
+
+
+def _from_mapping(source: Mapping[str, Any]) -> Any:
+    """Returns the clip in a value of `datasets.Audio`: `{"array", "sampling_rate"}` or `{"bytes", "path"}`."""
+    if source.get("array") is not None and source.get("sampling_rate"):
+        return np.asarray(source["array"]), int(source["sampling_rate"])
+    return source["path"] if source.get("bytes") is None and source.get("path") else source.get("bytes", source)
 
 
 def only(modalities: Sequence[str], utterance: Utterance) -> dict[str, Any]:

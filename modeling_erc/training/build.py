@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, A
 from datasets_scripts import DialogueRows
 
 from ..configuration_erc import MODALITIES, ErcConfig
-from ..encoders_erc import unimodal_config
+from ..encoders_erc import text_positions, unimodal_config
 from ..feature_extraction_erc import LogMelImageFeatureExtractor
 from ..features.feature_cache import feature_statistics
 from ..hub.redaction import is_path
@@ -104,6 +104,11 @@ def build(
         start_from(model, model_args.start_from)
     for modality in feature_sizes:
         model.set_feature_statistics(modality, *feature_statistics(train, modality))
+    if "text" in configs and (limit := text_positions(configs["text"])) and data_args.max_text_length > limit:
+        raise ValueError(
+            f"max_text_length {data_args.max_text_length}: the {configs['text'].model_type} backbone has {limit} "
+            f"positions; use --max_text_length {limit}"
+        )
     processor = ErcProcessor(
         **{_SUB_PROCESSORS[m]: sub for m, sub in sub_processors.items()},
         modalities=config.modalities,

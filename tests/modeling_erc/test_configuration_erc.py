@@ -1,4 +1,5 @@
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,17 @@ from datasets_scripts import FEATURE_COLUMNS, RAW_COLUMNS, Utterance
 from modeling_erc import MODALITIES, ErcConfig
 
 MakeConfig = Callable[..., ErcConfig]
+COUNTS = [
+    "hidden_size",
+    "num_attention_heads",
+    "intermediate_size",
+    "num_joint_vectors",
+    "num_fusion_layers",
+    "num_context_layers",
+    "contrastive_size",
+    "audio_token_stride",
+    "lora_rank",
+]
 
 
 def test_modalities_come_in_one_order_whatever_the_order_given() -> None:
@@ -73,11 +85,41 @@ def test_configs_share_no_state() -> None:
         ({"hidden_size": 30, "num_attention_heads": 4}, "hidden_size 30 is not a multiple of num_attention_heads 4"),
         ({"context_position": "between"}, "'between': choose before, after or both"),
         ({"class_weights": [1.0, 2.0], "num_labels": 3}, "2 class_weights for 3 labels"),
+        ({"class_weights": [1.0, -2.0], "num_labels": 2}, "each must be 0 or larger"),
+        ({"class_weights": [0.0, 0.0], "num_labels": 2}, "and one larger than 0"),
+        ({"feature_sizes": {"text": 0}}, "feature_sizes has 0 for text: a width is at least 1"),
+        ({"frozen_modalities": ["video"]}, "frozen_modalities has 'video': the modalities are text, audio, vision"),
+        ({"lora_modalities": ["speech"]}, "lora_modalities has 'speech': the modalities are text, audio, vision"),
+        ({"text_layer": "first"}, r"text_layer 'first': choose 'last', 'mix' or a number \(0 .."),
+        ({"text_layer": "13", "text_config": BertConfig()}, r"text_layer '13': .* a number \(0 to 12\)"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ErcConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "rule"),
+    [
+        *((name, [0, -1], "must be at least 1") for name in COUNTS),
+        ("contrastive_temperature", [0.0, -0.1, math.nan, math.inf], "must be larger than 0"),
+        ("initializer_range", [0.0, -0.1], "must be larger than 0"),
+        ("hidden_dropout_prob", [-0.1, 1.0, 1.5, math.nan], "must be at least 0 and below 1"),
+        ("label_smoothing", [-0.1, 1.0], "must be at least 0 and below 1"),
+        ("modality_dropout", [-0.1, 1.1], "must be from 0 to 1"),
+        ("audio_masking", [-0.1, 1.1], "must be from 0 to 1"),
+        ("contrastive_weight", [-0.1, math.inf], "cannot be negative"),
+        ("modality_loss_weight", [-0.2], "cannot be negative"),
+        ("contrastive_memory", [-1], "cannot be negative"),
+        ("context_window", [-1], "cannot be negative"),
+        ("focal_gamma", [-1.0, math.nan], "cannot be negative"),
+    ],
+)
+def test_values_out_of_range_are_refused(name: str, values: list[float], rule: str) -> None:
+    for value in values:
+        with pytest.raises(ValueError, match=f"{name} {value}: it {rule}"):
+            ErcConfig(**{"num_attention_heads": 1, name: value})
 
 
 @pytest.mark.parametrize("settings", [{"hidden_size": "128"}, {"context_causal": 1}, {"class_weights": "balanced"}])

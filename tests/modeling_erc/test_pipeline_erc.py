@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import torch
 from transformers import pipeline
+from transformers.pipelines.pt_utils import KeyDataset
 
 from modeling_erc import EmotionRecognitionPipeline, ErcConfig, ErcForSequenceClassification, pipeline_erc
 from modeling_erc.processing_erc import ErcProcessor
+from tests.conftest import sound
 
 TASK = "emotion-recognition-in-conversation"
 MakeConfig = Callable[..., ErcConfig]
@@ -26,6 +28,7 @@ CHILD = """
 import json, sys
 sys.modules["modeling_erc"] = None  # as if it were not installed
 from transformers import pipeline
+from transformers.pipelines.pt_utils import KeyDataset
 
 dialogue, source, target = json.loads(sys.argv[1])
 pipe = pipeline("emotion-recognition-in-conversation", model=source, trust_remote_code=True)
@@ -158,8 +161,8 @@ def test_what_would_be_misread_is_refused_by_place_and_remedy(
         ),
         ([dialogues[0], []], "dialogue 1 has no utterances: leave it out"),
         ([dialogues[0], {"text": "a"}], "dialogue 1 is a dict: expected a list of utterances"),
-        ([["a", "b"]], "dialogue 0, utterance 0 is a str: expected a dict"),
-        ("We won!", "expected a dialogue, a list of utterances, or several; got str"),
+        ([[{"text": "a"}, "b"]], "dialogue 0, utterance 1 is a str: expected a dict"),
+        (b"We won!", "expected a dialogue, a list of utterances, or several; got bytes"),
         (
             [{"speaker": "Ann"}, {"speaker": "Bo"}],
             "dialogue 0 has nothing that the model reads: give text, audio, video",
@@ -169,6 +172,81 @@ def test_what_would_be_misread_is_refused_by_place_and_remedy(
     for inputs, message in wrong:
         with pytest.raises(ValueError, match=message):
             pipe(inputs)
+
+
+def test_words_alone_are_turns_of_one_speaker(pipe: EmotionRecognitionPipeline) -> None:
+    turns = [{"text": "we won"}, {"text": "oh"}]
+    expected = scores_of(pipe(turns))
+    np.testing.assert_allclose(scores_of(pipe(["we won", "oh"])), expected, atol=1e-6)
+    one = scores_of(pipe(turns[:1]))
+    for alone in ("we won", {"text": "we won"}, ["we won"]):
+        np.testing.assert_allclose(scores_of(pipe(alone)), one, atol=1e-6)
+    both = pipe([["we won", "oh"], turns[:1]])
+    np.testing.assert_allclose(scores_of(both[0]), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_a_dataset_gives_its_results_one_by_one(
+    batch_size: int, pipe: EmotionRecognitionPipeline, dialogues: Dialogues
+) -> None:
+    rows = KeyDataset([{"utterances": dialogue, "words": "we won"} for dialogue in dialogues], "utterances")
+    found = pipe(rows, batch_size=batch_size)
+    assert not isinstance(found, list)
+    for one, other in zip(found, pipe(dialogues), strict=True):
+        np.testing.assert_allclose(scores_of(one), scores_of(other), atol=1e-5)
+    rows.key = "words"
+    assert [len(result) for result in pipe(rows, batch_size=batch_size)] == [1, 1, 1]
+
+
+def test_top_k_limits_the_scores(pipe: EmotionRecognitionPipeline, dialogues: Dialogues) -> None:
+    for whole, few in zip(
+        pipe(dialogues[0], modality_scores=True), pipe(dialogues[0], modality_scores=True, top_k=2), strict=True
+    ):
+        assert list(few["scores"].items()) == sorted(whole["scores"].items(), key=lambda entry: -entry[1])[:2]
+        assert few["label"] == whole["label"] and all(len(own) == 2 for own in few["modality_scores"].values())
+    with pytest.raises(ValueError, match="top_k=0: it must be at least 1"):
+        pipe(dialogues[0], top_k=0)
+
+
+def test_a_conversation_file_is_read_by_the_installed_package(
+    pipe: EmotionRecognitionPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "talk.txt"
+    file.write_text("Ann: we won\nBo: oh\n")
+    turns = [{"speaker": "Ann", "text": "we won"}, {"speaker": "Bo", "text": "oh"}]
+    for given in (file, str(file), [str(file)]):
+        found = pipe(given)
+        found = found[0] if isinstance(given, list) else found
+        assert [result["speaker"] for result in found] == ["Ann", "Bo"]
+        np.testing.assert_allclose(scores_of(found), scores_of(pipe(turns)), atol=1e-6)
+    with pytest.raises(FileNotFoundError, match=r"talk\.srt: no such file; if these are words"):
+        pipe("talk.srt")
+    monkeypatch.setattr(EmotionRecognitionPipeline, "read_file", None)
+    with pytest.raises(ValueError, match="is a file, which only the installed package reads: give its utterances"):
+        pipe(file)
+
+
+def test_sound_in_the_forms_of_datasets_is_read(pipe: EmotionRecognitionPipeline, clips: dict[str, Path]) -> None:
+    wave, path = sound(0.6), clips["long.wav"]
+    pairs: list[tuple[Any, Any]] = [
+        ({"array": wave, "sampling_rate": 16000}, (wave, 16000)),
+        ({"array": wave.tolist(), "sampling_rate": 16000, "path": None}, (wave, 16000)),
+        ({"bytes": path.read_bytes(), "path": "x.wav"}, str(path)),
+        ({"bytes": None, "path": str(path)}, str(path)),
+    ]
+    for given, plain in pairs:
+        found, expected = pipe([{"audio": given}]), pipe([{"audio": plain}])
+        assert found[0]["modalities"] == ["audio"] and found == expected
+    with pytest.raises(
+        ValueError, match=r"audio is a dict: expected a path, the bytes of a file or an \(array, rate\)"
+    ):
+        pipe([{"audio": {"array": wave}}])
+
+
+def test_a_pipeline_of_another_task_names_this_one(pipe: EmotionRecognitionPipeline, processor: ErcProcessor) -> None:
+    wrong = pipeline("text-classification", model=pipe.model, tokenizer=processor.tokenizer)
+    with pytest.raises(ValueError, match=r'pipeline\("emotion-recognition-in-conversation".*"text": "We won!"'):
+        wrong("we won")
 
 
 def test_broken_clips_are_masked_and_reported_once(

@@ -297,3 +297,14 @@ def test_a_saved_processor_comes_back_with_what_it_had(
 def test_arrays_are_stacked_with_padding_at_their_ends() -> None:
     stacked = pad_stack([np.array([[1, 2, 3]]), np.array([[4], [5]])], fill=9)
     assert stacked.tolist() == [[[1, 2, 3], [9, 9, 9]], [[4, 9, 9], [5, 9, 9]]]
+
+
+def test_a_clip_of_which_the_extractor_makes_no_numbers_is_masked(
+    processor: ErcProcessor,
+) -> None:
+    wave = noise(0.6) * np.float32(1e20)
+    inputs, problems = processor.encode([[{"audio": (wave, 16000)}, {"audio": (noise(0.6), 16000)}]])
+    assert inputs["modality_mask"][0, :, 1].tolist() == [False, True]
+    assert len(inputs["audio_values"]) == 1 and inputs["audio_values"].isfinite().all()
+    (problem,) = problems
+    assert "the feature extractor gives NaN or infinite values (largest sample 5e+19; expected -1 to 1)" in problem

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from modeling_erc import media_erc
 from modeling_erc.containers_erc import MediaError
 from modeling_erc.media_erc import LARGEST_IMAGE, load_frames
 
@@ -75,3 +76,14 @@ def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded() -> None:
     assert len(bomb) < 100_000
     with pytest.raises(MediaError, match="pixels are too many"):
         load_frames(bomb, 1)
+
+
+def test_a_large_photograph_is_scaled_while_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media_erc, "SCALED_IMAGE", 24 * 32)
+    read: list[tuple[int, int]] = []
+    convert = Image.Image.convert
+    monkeypatch.setattr(Image.Image, "convert", lambda image, mode: read.append(image.size) or convert(image, mode))
+    for kind in ("JPEG", "PNG"):
+        assert load_frames(encoded(Image.fromarray(FACE), kind), 2).shape == (2, 24, 32, 3)
+    assert read[-1] == (32, 24)
+    assert load_frames(np.stack([FACE] * 2), 2).shape == (2, 24, 32, 3)
