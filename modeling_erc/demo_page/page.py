@@ -1,7 +1,7 @@
 """Layout and events of the page."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 from gradio.processing_utils import save_file_to_cache
 
+from ..timelines import write_timeline
 from .examples import example_script, write_example
 from .limits import PageError
 from .reading import DOWNLOADS, NAMES, Reader, Reading, write_downloads
@@ -49,9 +50,9 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
         reader: predicts the emotions.
         name: name of the model for the heading.
     """
-    folder = tempfile.TemporaryDirectory(prefix="erc-demo-")  # `load` refers to it, so it exists as long as the page
+    folder = tempfile.TemporaryDirectory(prefix="erc-demo-")
     media = bool({"audio", "vision"} & set(reader.modalities))
-    filmed = str(write_example(Path(folder.name, "example.mp4"))) if media else None
+    filmed = write_example(Path(folder.name, "example.mp4")) if media else None
     html = partial(gr.HTML, apply_default_css=False, padding=False, elem_classes="erc-view")
     small: dict[str, Any] = {"size": "sm", "min_width": 90}
     choices = [(NAMES[m], m) for m in reader.modalities]
@@ -68,8 +69,8 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
                 script = gr.Textbox(
                     label="Conversation",
                     placeholder=PLACEHOLDER,
-                    lines=9,
-                    max_lines=18,
+                    lines=12,
+                    max_lines=12,  # gradio's box that grows lays out again for every pasted line
                     # One more than is accepted, so that text cut off by the browser is reported.
                     max_length=reader.limits.script_characters + 1,
                     elem_id="erc-script",
@@ -95,9 +96,10 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
                         gr.DownloadButton(f"Save as {form}", elem_id=f"erc-get-{suffix[1:]}", **small)
                         for suffix, form in zip(DOWNLOADS, ("CSV", "JSON", "WebVTT"), strict=True)
                     ]
+                    picture = gr.DownloadButton("Save as PNG", interactive=False, elem_id="erc-get-png", **small)
         html(f'<p class="erc-care">{CARE}</p>')
 
-        shown = [message, state, results, table, downloads, *buttons]
+        shown = [message, state, results, table, downloads, *buttons, picture]
 
         def message_update(problem: str | None) -> Any:
             return gr.update(value=message_view(problem) if problem else "", visible=bool(problem))
@@ -119,40 +121,67 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
                 gr.update(value=table_view(reading), visible=True),
                 gr.update(visible=True),
                 *files,
+                gr.update(value=None, interactive=False),
             ]
 
-        def attempt(reading: Callable[[], Reading], modalities: list[str]) -> list[Any]:
-            """Shows a reading, or the message of its error beside unchanged results."""
-            try:
-                return show(reading(), modalities)
-            except PageError as error:
-                return [message_update(str(error)), *[gr.skip() for _ in shown[1:]]]
+        def fail(error: PageError, reading: Reading | None) -> list[Any]:
+            """Shows an error instead of the results; keeps a reading that can be shown again."""
+            hidden = [gr.update(visible=False)] * 2
+            return [
+                message_update(str(error)),
+                reading,
+                empty_view(reader.labels),
+                *hidden,
+                *[gr.skip() for _ in (*buttons, picture)],
+            ]
 
         def read(text: str, path: str | None, modalities: list[str]) -> list[Any]:
-            return attempt(lambda: reader.read(text, Path(path) if path else None, modalities), modalities)
+            try:
+                return show(reader.read(text, Path(path) if path else None, modalities), modalities)
+            except PageError as error:
+                return fail(error, None)
 
         def switch(reading: Reading | None, modalities: list[str]) -> list[Any]:
             if reading is None:
                 return [gr.skip() for _ in shown]
-            return attempt(lambda: reader.switch(reading, modalities), modalities)
+            try:
+                return show(reader.switch(reading, modalities), modalities)
+            except PageError as error:
+                return fail(error, reading)
 
-        def take(path: str | None) -> tuple[Any, Any]:
+        def draw(reading: Reading | None) -> Any:
+            """Draws the figure after the results are shown, since that takes longer than short conversations."""
+            if reading is None:
+                return gr.skip()
+            with tempfile.TemporaryDirectory() as written:
+                path = Path(written, "emotions.png")
+                write_timeline(reading.shown, path)
+                kept = save_file_to_cache(path, cache_dir=picture.GRADIO_CACHE)
+            return gr.update(value=kept, interactive=True)
+
+        def load() -> tuple[str, str | None]:
+            """Returns the example; refers to its folder, which exists as long as the page for that reason."""
+            return example_script(), str(Path(folder.name, filmed.name)) if filmed else None
+
+        def take(path: str | None) -> list[Any]:
             if path is None:
-                return gr.skip(), gr.skip()
+                return [gr.skip() for _ in (script, *shown)]
             try:
                 lines, notes = open_conversation(Path(path), reader.limits)
             except PageError as error:
-                return message_update(str(error)), gr.skip()
-            return gr.update(value=notes_view(notes), visible=bool(notes)), lines
+                return [gr.skip(), *fail(error, None)]
+            update = gr.update(value=notes_view(notes), visible=bool(notes))
+            return [lines, update, *[gr.skip() for _ in shown[1:]]]
 
         quiet: dict[str, Any] = {"api_visibility": "private"}
         # The model serves one visitor at a time; the others wait in the queue.
         model: dict[str, Any] = {**quiet, "concurrency_id": "model", "concurrency_limit": 1}
         inputs = [script, recording, on]
-        run.click(read, inputs, shown, show_progress_on=results, **model)
-        on.input(switch, [state, on], shown, show_progress_on=results, **model)
-        opened.upload(take, opened, [message, script], **quiet)
-        loaded = example.click(lambda: (example_script(), filmed), None, [script, recording], **quiet)
-        loaded.then(read, inputs, shown, **model)
+        drawn: dict[str, Any] = {"inputs": state, "outputs": picture, "show_progress": "hidden", **quiet}
+        run.click(read, inputs, shown, show_progress_on=results, **model).then(draw, **drawn)
+        on.input(switch, [state, on], shown, show_progress_on=results, **model).then(draw, **drawn)
+        opened.upload(take, opened, [script, *shown], **quiet)
+        loaded = example.click(load, None, [script, recording], **quiet)
+        loaded.then(read, inputs, shown, **model).then(draw, **drawn)
     page.queue(max_size=32)
     return page
