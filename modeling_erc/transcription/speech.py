@@ -1,5 +1,7 @@
 """Finds speech in a recording: a speech recogniser invents words where there is none."""
 
+from itertools import pairwise
+
 import numpy as np
 
 RATE = 16000  # Hz, of the detector, of the recognisers and of speaker models
@@ -11,7 +13,7 @@ Span = tuple[float, float]
 
 
 def find_speech(samples: np.ndarray) -> list[Span]:
-    """Returns the sections of speech between pauses, in seconds, found with Silero VAD (github.com/snakers4/silero-vad).
+    """Returns the sections of speech between pauses, in seconds, found with Silero VAD.
 
     Args:
         samples: sound at 16 kHz, `(samples,)`.
@@ -41,4 +43,4 @@ def _pieces(section: Span) -> list[Span]:
     """Divides a section that is longer than the recogniser's window."""
     start, end = section
     cuts = np.linspace(start, end, int(np.ceil((end - start) / LONGEST)) + 1).tolist()
-    return list(zip(cuts, cuts[1:], strict=False))
+    return list(pairwise(cuts))

@@ -15,8 +15,8 @@ from ..conversations import Conversation
 from ..conversations.words import LONGEST, PAUSE, SENTENCE_END, group_words
 from ..media_erc import load_audio
 from .speakers import group_speakers
-from .speech import RATE, Span, find_speech
 from .speech import LONGEST as WINDOW
+from .speech import RATE, Span, find_speech
 
 Word = dict[str, Any]
 MARGIN = 0.2  # seconds of sound kept around a section of speech
@@ -138,7 +138,7 @@ def _settings(recogniser: Any, language: str | None) -> dict[str, Any]:
 
 
 def _windows(sections: list[Span]) -> Iterator[list[tuple[float, float, Span]]]:
-    """Yields sections with the start and end of the sound to read, as many at a time as the recogniser reads at once."""
+    """Yields the sections of each window of the recogniser, with start and end of the sound to read."""
     gaps = [(after[0] - before[1]) / 2 for before, after in pairwise(sections)]
     window: list[tuple[float, float, Span]] = []
     length = 0.0
