@@ -21,7 +21,7 @@ from urllib.request import Request, urlopen
 import matplotlib.image
 import pytest
 import torch
-from transformers import WhisperFeatureExtractor
+from transformers import WhisperConfig, WhisperFeatureExtractor
 
 from modeling_erc import EmotionRecognitionPipeline, ErcConfig, ErcForSequenceClassification
 from modeling_erc.demo_page.limits import LIMITS
@@ -92,11 +92,13 @@ def address(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "ERC_TEST_CALLS": str(home / "calls.txt"),
     }
     environment.pop("GRADIO_SERVER_NAME", None)
+    recogniser = home / "recogniser"
+    WhisperConfig().save_pretrained(recogniser)  # its weights are read where there is speech
     (home / "sitecustomize.py").write_text(WATCH)
     log = home / "log.txt"
     with log.open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, "app.py", "--device", "cpu"],
+            [sys.executable, "app.py", "--device", "cpu", "--transcribe", str(recogniser)],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
@@ -282,6 +284,8 @@ def test_subtitles_with_a_recording_and_one_modality_switched_off(
     sync_api.expect(page.locator("#erc-script textarea")).to_have_value(lines)
     page.set_input_files("#erc-recording input", clips["long.wav"])
     page.wait_for_selector("#erc-recording [aria-label='long.wav']")
+    page.click("#erc-transcribe")
+    page.wait_for_selector(".erc-message:has-text('cannot be transcribed: long.wav: no speech was found in its 1.5 s')")
     page.click("#erc-run")
     page.wait_for_selector("text=2 turns, read from words and voice.")
     whole, labels = scores_shown(page), labels_shown(page)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch.nn import Module
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from ..containers_erc import MediaError, decoding_limits
 from ..conversations import Conversation
@@ -48,8 +48,8 @@ class Limits:
         return 5 * self.turns * self.characters
 
     @contextmanager
-    def computing(self, model: Module) -> Iterator[None]:
-        """Limits the time and the size of frames while recordings are decoded and `model` runs.
+    def computing(self) -> Iterator[None]:
+        """Limits the time and the size of frames while recordings are decoded and a model runs; one at a time.
 
         What a file declares is not relied upon: every decoded frame and every call of a layer is checked.
 
@@ -62,7 +62,7 @@ class Limits:
             if time.monotonic() > until:
                 raise TimeoutError
 
-        hooks = [module.register_forward_pre_hook(check) for module in model.modules()]
+        hook = register_module_forward_pre_hook(check)
         try:
             with decoding_limits(self.pixels, until):
                 yield
@@ -72,8 +72,7 @@ class Limits:
                 "shorten the conversation or its recording."
             ) from error
         finally:
-            for hook in hooks:
-                hook.remove()
+            hook.remove()
 
     def check_script(self, script: str) -> None:
         """Checks the length of a text before it is parsed.

@@ -1,7 +1,7 @@
 """Layout and events of the page."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -14,7 +14,7 @@ from ..timelines import write_timeline
 from .examples import example_script, write_example
 from .limits import PageError
 from .reading import DOWNLOADS, NAMES, Reader, Reading, write_downloads
-from .upload import SUFFIXES, open_conversation
+from .upload import SUFFIXES, Transcriber, open_conversation
 from .views import empty_view, message_view, notes_view, results_view, table_view
 
 HOUR = 3600
@@ -43,12 +43,13 @@ def local(component: Any) -> Any:
     return component
 
 
-def build_page(reader: Reader, name: str) -> gr.Blocks:
+def build_page(reader: Reader, name: str, transcriber: Transcriber | None = None) -> gr.Blocks:
     """Builds the page of a model.
 
     Args:
         reader: predicts the emotions.
         name: name of the model for the heading.
+        transcriber: transcribes recordings on request.
     """
     folder = tempfile.TemporaryDirectory(prefix="erc-demo-")
     media = bool({"audio", "vision"} & set(reader.modalities))
@@ -86,6 +87,17 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
                     elem_id="erc-recording",
                 )
                 local(recording)
+                with gr.Row(visible=transcriber is not None, equal_height=False):
+                    heard = gr.Button("Transcribe the recording", elem_id="erc-transcribe", **small)
+                    speakers = gr.Number(
+                        0,
+                        label="Speakers (0: unknown)",
+                        precision=0,
+                        minimum=0,
+                        maximum=20,
+                        min_width=90,
+                        elem_id="erc-speakers",
+                    )
                 on = gr.CheckboxGroup(choices, value=reader.modalities, label="Modalities", elem_id="erc-on")
                 run = gr.Button("Predict the emotions", variant="primary", elem_id="erc-run")
             with gr.Column(scale=7, min_width=340):
@@ -163,15 +175,24 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
             """Returns the example; refers to its folder, which exists as long as the page for that reason."""
             return example_script(), str(Path(folder.name, filmed.name)) if filmed else None
 
-        def take(path: str | None) -> list[Any]:
-            if path is None:
-                return [gr.skip() for _ in (script, *shown)]
+        def fill(lines: Callable[[], tuple[str, list[str]]]) -> list[Any]:
+            """Fills the text box, and shows the notes or the error of reading."""
             try:
-                lines, notes = open_conversation(Path(path), reader.limits)
+                text, notes = lines()
             except PageError as error:
                 return [gr.skip(), *fail(error, None)]
             update = gr.update(value=notes_view(notes), visible=bool(notes))
-            return [lines, update, *[gr.skip() for _ in shown[1:]]]
+            return [text, update, *[gr.skip() for _ in shown[1:]]]
+
+        def take(path: str | None) -> list[Any]:
+            if path is None:
+                return [gr.skip() for _ in (script, *shown)]
+            return fill(lambda: open_conversation(Path(path), reader.limits))
+
+        def hear(path: str | None, count: int | None) -> list[Any]:
+            if transcriber is None or path is None:
+                return [gr.skip(), *fail(PageError("Attach the recording first."), None)]
+            return fill(lambda: transcriber.lines(Path(path), count or None, reader.limits))
 
         quiet: dict[str, Any] = {"api_visibility": "private"}
         # The model serves one visitor at a time; the others wait in the queue.
@@ -181,6 +202,7 @@ def build_page(reader: Reader, name: str) -> gr.Blocks:
         run.click(read, inputs, shown, show_progress_on=results, **model).then(draw, **drawn)
         on.input(switch, [state, on], shown, show_progress_on=results, **model).then(draw, **drawn)
         opened.upload(take, opened, [script, *shown], **quiet)
+        heard.click(hear, [recording, speakers], [script, *shown], show_progress_on=script, **model)
         loaded = example.click(load, None, [script, recording], **quiet)
         loaded.then(read, inputs, shown, **model).then(draw, **drawn)
     page.queue(max_size=32)

@@ -100,7 +100,7 @@ class Reader:
 
     def _turns(self, utterances: list[dict[str, Any]], modalities: Sequence[str]) -> list[Turn]:
         try:
-            with self.limits.computing(self.pipe.model):
+            with self.limits.computing():
                 return timeline(utterances, self.pipe(utterances, modalities=list(modalities)))
         except PageError:
             raise
