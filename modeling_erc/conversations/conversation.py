@@ -25,10 +25,12 @@ class Conversation:
         utterances: dicts with `speaker`, `text`, `start` and `end` (seconds) and, where the file has them, `audio` and
             `video` (paths): the input of the pipeline.
         notes: a sentence for everything that was guessed or left out while reading.
+        language: code of the language, such as `en`, where it is known.
     """
 
     utterances: list[dict[str, Any]]
     notes: list[str] = field(default_factory=list)
+    language: str | None = None
 
     @property
     def timed(self) -> bool:

@@ -45,4 +45,4 @@ def with_media(conversation: Conversation, media: str | Path) -> Conversation:
         {**recording, **u} if info.duration is None or u["start"] < info.duration else u
         for u in conversation.utterances
     ]
-    return Conversation(joined, notes)
+    return Conversation(joined, notes, conversation.language)

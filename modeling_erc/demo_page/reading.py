@@ -25,12 +25,14 @@ class Reading:
         whole: predictions with all modalities.
         shown: predictions with the modalities that are switched on.
         notes: guesses and omissions while reading, one sentence each.
+        recording: audio or video file of the conversation.
     """
 
     utterances: list[dict[str, Any]]
     whole: list[Turn]
     shown: list[Turn]
     notes: list[str]
+    recording: Path | None = None
 
     @property
     def changed(self) -> list[int]:
@@ -81,7 +83,7 @@ class Reader:
             conversation = with_recording(conversation, recording, self.limits)
         whole = self._turns(conversation.utterances, self.modalities)
         notes = [*conversation.notes, *self._unusable(conversation.utterances, whole)]
-        reading = Reading(conversation.utterances, whole, whole, notes)
+        reading = Reading(conversation.utterances, whole, whole, notes, recording)
         return self.switch(reading, modalities)
 
     def switch(self, reading: Reading, modalities: Sequence[str]) -> Reading:
@@ -98,7 +100,10 @@ class Reader:
 
     def _turns(self, utterances: list[dict[str, Any]], modalities: Sequence[str]) -> list[Turn]:
         try:
-            return timeline(utterances, self.pipe(utterances, modalities=list(modalities)))
+            with self.limits.computing():
+                return timeline(utterances, self.pipe(utterances, modalities=list(modalities)))
+        except PageError:
+            raise
         except ValueError as error:
             raise PageError(f"The model cannot read this: {error}") from error
 

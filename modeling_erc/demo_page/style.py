@@ -1,4 +1,6 @@
-"""Theme and style sheet of the page: system fonts, no external files, light and dark colours of gradio's theme."""
+"""Theme, style sheet and script of the page: system fonts, no external files, gradio's light and dark colours."""
+
+from pathlib import Path
 
 import gradio as gr
 
@@ -7,15 +9,29 @@ MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
 
 def theme() -> gr.themes.Base:
-    """Returns the theme: the fonts of the visitor's system, and secondary text with enough contrast."""
+    """Returns the theme: the fonts of the visitor's system, and text with enough contrast."""
     base = gr.themes.Base(neutral_hue=gr.themes.colors.slate, font=SANS, font_mono=MONO)
-    return base.set(body_text_color_subdued="#566476", body_text_color_subdued_dark="#a9b4c2")
+    strong, stronger = "*primary_600", "*primary_700"
+    return base.set(
+        body_text_color_subdued="#566476",
+        body_text_color_subdued_dark="#a9b4c2",
+        button_primary_background_fill=strong,
+        button_primary_background_fill_dark=strong,
+        button_primary_background_fill_hover=stronger,
+        button_primary_background_fill_hover_dark=stronger,
+    )
 
+
+HEAD = f"<script>{Path(__file__).with_name('page.js').read_text(encoding='utf-8')}</script>"
 
 CSS = """
 .gradio-container { max-width: 1240px !important; margin: 0 auto !important; }
 .erc-view { font-size: .925rem; line-height: 1.45; color: var(--body-text-color);
   --faint: var(--body-text-color-subdued); }
+.erc-view [hidden] { display: none !important; }
+.gradio-container :focus-visible { outline: 3px solid #2f6fc4 !important; outline-offset: 2px !important; }
+/* Each line of the text box has the direction of its script. */
+#erc-script textarea { unicode-bidi: plaintext; text-align: start; }
 .erc-view p, .erc-view ul, .erc-view ol { list-style: none; margin: 0; padding: 0; }
 .erc-view .html-container { padding: 0 !important; }
 #erc-results, #erc-table { background: var(--block-background-fill);
@@ -33,15 +49,14 @@ CSS = """
 .erc-legend { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; margin-bottom: .8rem !important; }
 .erc-legend li { display: flex; align-items: center; gap: .4rem; }
 .erc-legend i, .erc-emotion > i { width: .8rem; height: .8rem; border-radius: 3px; display: inline-block; flex: none; }
-.erc-ribbon { position: relative; height: 16px; border-radius: 8px; overflow: hidden; background: #e0e5ec; }
-.erc-ribbon i { position: absolute; top: 0; bottom: 0; min-width: 2px; box-shadow: inset -1px 0 #fff; }
+.erc-ribbon { position: relative; height: 26px; border-radius: 8px; overflow: hidden; background: #e0e5ec; }
+.erc-ribbon a { position: absolute; top: 0; bottom: 0; min-width: 2px; box-shadow: inset -1px 0 #fff; }
 .erc-ends { display: flex; justify-content: space-between; font-size: .78rem; color: var(--faint);
   font-variant-numeric: tabular-nums; }
 
-.erc-tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(5rem, 1fr)); gap: .7rem .4rem;
+.erc-tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(5.8rem, 1fr)); gap: .7rem .4rem;
   margin: .7rem 0 0 !important; }
 .erc-tiles a { display: block; color: inherit; text-decoration: none; border-radius: 9px; }
-.erc-tiles a:focus-visible { outline: 3px solid #2f6fc4; outline-offset: 2px; }
 .erc-who { display: block; font-size: .78rem; color: var(--faint); white-space: nowrap; overflow: hidden;
   text-overflow: ellipsis; }
 .erc-block { display: flex; flex-direction: column; padding: .4rem .5rem; border-radius: 9px; margin-top: .15rem;
@@ -58,7 +73,17 @@ CSS = """
   text-align: left; vertical-align: top; font-weight: 400; }
 .erc-table thead th { font-size: .78rem; color: var(--faint); vertical-align: bottom; }
 .erc-table tbody tr { scroll-margin-top: 1rem; }
-.erc-table tr:target { box-shadow: inset 4px 0 #2f6fc4; }
+.erc-table tr:focus { box-shadow: inset 4px 0 #2f6fc4; }
+#erc-player { width: 100%; max-height: 11rem; margin-bottom: .7rem; position: sticky; top: .5rem; z-index: 2;
+  border-radius: 8px; }
+video#erc-player { background: #000; }
+.erc-view .erc-play { width: 1.7rem; height: 1.7rem; margin: .1rem .4rem .1rem .2rem; border-radius: 50%;
+  border: 1px solid var(--border-color-primary); color: inherit; background: var(--block-background-fill);
+  font-size: .7rem; cursor: pointer; }
+.erc-pages { display: flex; flex-wrap: wrap; gap: .35rem; margin: .7rem 0; }
+.erc-pages button { padding: .3rem .6rem; border-radius: 7px; border: 1px solid var(--border-color-primary);
+  color: inherit; background: none; cursor: pointer; font-variant-numeric: tabular-nums; }
+.erc-pages button[aria-current=true] { font-weight: 650; border-color: currentcolor; }
 .erc-table .erc-num { text-align: right; font-variant-numeric: tabular-nums; }
 .erc-table td.erc-num { background: color-mix(in srgb, var(--colour) calc(var(--score) * .42), transparent); }
 .erc-table td.erc-nil { color: var(--faint); }
@@ -69,8 +94,9 @@ CSS = """
 .erc-used { display: block; font-size: .78rem; color: var(--faint); white-space: normal; }
 .erc-care { font-size: .82rem; color: var(--faint); }
 
+.dark .gradio-container :focus-visible { outline-color: #8fbcf5 !important; }
 .dark .erc-ribbon { background: #2c3644; }
-.dark .erc-ribbon i { box-shadow: inset -1px 0 #000; }
+.dark .erc-ribbon a { box-shadow: inset -1px 0 #000; }
 .dark .erc-message { background: #47201f; color: #ffd9d6; }
 .dark .erc-notes { background: #433310; color: #ffe7b0; }
 .dark .erc-change { background: #1f3350; color: #d9e6f7; }

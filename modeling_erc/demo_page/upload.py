@@ -1,8 +1,10 @@
 """Uploaded files: a conversation, or its recording."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..conversations import READERS, Conversation, read_conversation, with_media
+from ..transcription import transcribe
 from .limits import Limits, PageError, without_folder
 from .script import write_script
 
@@ -32,6 +34,45 @@ def open_conversation(path: Path, limits: Limits) -> tuple[str, list[str]]:
         notes.append(f"{named} turn(s) name a recording, which this page does not open: attach one recording of all.")
     limits.check_conversation(conversation)
     return write_script(conversation.utterances), notes
+
+
+@dataclass(frozen=True)
+class Transcriber:
+    """Makes a conversation of a recording alone.
+
+    Args:
+        recogniser: folder or Hub id of a speech recogniser.
+        speaker_model: folder or Hub id of a model that tells speakers apart, if any.
+        device: device such as `cpu` or `cuda:0`; default: the first accelerator.
+    """
+
+    recogniser: str
+    speaker_model: str | None = None
+    device: str | None = None
+
+    def lines(self, path: Path, speakers: int | None, limits: Limits) -> tuple[str, list[str]]:
+        """Returns lines for the page, and notes, as `open_conversation`.
+
+        Args:
+            path: audio or video file.
+            speakers: number of speakers; None where it is unknown.
+            limits: limits of the page.
+
+        Raises:
+            PageError: the recording is too large, cannot be read, has no speech, or takes too long.
+        """
+        limits.check_recording(path)
+        try:
+            with limits.computing():
+                conversation = transcribe(
+                    path, self.recogniser, speakers=speakers, speaker_model=self.speaker_model, device=self.device
+                )
+        except PageError:
+            raise
+        except (ValueError, ImportError) as error:
+            raise PageError(f"The recording cannot be transcribed: {without_folder(error, path)}") from error
+        limits.check_conversation(conversation)
+        return write_script(conversation.utterances), conversation.notes
 
 
 def with_recording(conversation: Conversation, path: Path, limits: Limits) -> Conversation:

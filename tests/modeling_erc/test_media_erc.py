@@ -1,3 +1,4 @@
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ av = pytest.importorskip("av")
 soundfile = pytest.importorskip("soundfile")
 soxr = pytest.importorskip("soxr")
 
-from modeling_erc.containers_erc import MediaError  # noqa: E402
+from modeling_erc.containers_erc import MediaError, decode, decoding_limits, open_container  # noqa: E402
 from modeling_erc.media_erc import MediaInfo, load_audio, load_frames, probe_media  # noqa: E402
 
 RATE = 16000
@@ -275,6 +276,30 @@ def test_seeking_finds_the_same_frames_as_reading_through(long_clip: Path) -> No
 def test_large_pictures_come_in_order_too(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "large.mp4", frames=brightness(24, height=360, width=480))
     assert numbers(load_frames(path, 8)) == pytest.approx([1, 4, 7, 10, 13, 16, 19, 22], abs=1)
+
+
+def test_decoding_is_limited_by_what_is_decoded_not_by_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "growing.ts"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, width=64, height=48, pix_fmt="yuv420p")
+        larger = av.CodecContext.create("libx264", "w")
+        larger.width, larger.height, larger.pix_fmt, larger.time_base = 640, 480, "yuv420p", Fraction(1, 25)
+        for codec, first in ((stream.codec_context, 0), (larger, 10)):
+            frames = [av.VideoFrame(codec.width, codec.height, "yuv420p") for _ in range(10)]
+            for pts, frame in enumerate(frames, start=first):
+                frame.pts, frame.time_base = pts, Fraction(1, 25)
+            for packet in [*(packet for frame in frames for packet in codec.encode(frame)), *codec.encode(None)]:
+                packet.stream = stream
+                container.mux(packet)
+    assert probe_media(path).width == 64
+
+    def widths(pixels: int) -> set[int]:
+        with path.open("rb") as file, open_container(file, "growing") as container, decoding_limits(pixels, math.inf):
+            return {frame.width for _, frame in decode(container, container.streams.video[0])}
+
+    assert widths(640 * 480) == {64, 640} and widths(640 * 480 - 1) == {64}
+    with pytest.raises(TimeoutError), decoding_limits(10**9, 0.0):
+        load_frames(path, 20)
 
 
 def test_a_half_and_a_size(tmp_path: Path) -> None:

@@ -61,11 +61,20 @@ def test_limits_apply_to_typed_text(reader: Reader) -> None:
     with pytest.raises(PageError, match="3 turns are too many"):
         reader.read(SCRIPT, None, ["text"])
     # Reported before parsing, which would find no turn.
-    reader.limits = Limits(script_characters=80)
-    with pytest.raises(PageError, match="81 characters are too many for this page: leave at most 80"):
-        reader.read("\n" * 81, None, ["text"])
+    reader.limits = Limits(turns=1)
+    with pytest.raises(PageError, match="1251 characters are too many for this page: leave at most 1250"):
+        reader.read("\n" * 1251, None, ["text"])
     with pytest.raises(PageError, match="The conversation is empty"):
-        reader.read("\n" * 80, None, ["text"])
+        reader.read("\n" * 1250, None, ["text"])
+
+
+def test_a_request_ends_when_its_computing_time_is_over(reader: Reader, clips: dict[str, Path]) -> None:
+    reader.limits = Limits(computing_seconds=-1)
+    for recording in (None, clips["long.wav"], clips["long.mp4"]):
+        with pytest.raises(PageError, match="takes longer than -1 s, the limit of this page: shorten"):
+            reader.read(SCRIPT, recording, ["text", "audio"])
+    reader.limits = Limits()
+    assert len(reader.read(SCRIPT, clips["long.mp4"], ["text", "audio"]).shown) == 3
 
 
 def test_the_text_box_holds_the_longest_accepted_conversation() -> None:

@@ -1,6 +1,8 @@
 """HTML of a reading."""
 
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 from modeling_erc.demo_page.reading import Reading
 from modeling_erc.demo_page.views import message_view, results_view, table_view
@@ -38,15 +40,35 @@ class Page(HTMLParser):
 
 def test_turns_are_shown_with_labels_and_changes() -> None:
     whole = [turn("joy", start=0), turn("anger", speaker=None, start=61.25)]
+    whole = [replace(turn, modalities=("text", "audio", "vision")) for turn in whole]
     shown = [turn("joy", start=0), turn("joy", speaker=None, start=61.25)]
     reading = Reading([{}, {}], whole, shown, ["No usable voice in turn 2."])
     page = Page(results_view(reading, ["audio", "vision"]))
     assert "Without voice and face,  1 of 2 labels changes" in page.words and "No usable voice" in page.words
-    assert page.words.count("was anger") == 1 and "1:02.2" in page.words
+    assert page.words.count("was  anger") == 1 and "1:02.2" in page.words
     table = Page(table_view(reading))
-    assert table.tags.count("tr") == 3 and table.tags.count("td") == 2 * 4 and "was anger" in table.words
+    assert table.tags.count("tr") == 3 and table.tags.count("td") == 2 * 4 and "was  anger" in table.words
     assert "2 turns, read from words." in page.words and "from words" not in table.words
     assert "Without" not in Page(results_view(Reading([{}, {}], whole, whole, []), [])).words
+
+
+def test_only_a_modality_that_was_there_is_named_as_left_out() -> None:
+    whole = [replace(turn("joy"), modalities=("text", "audio"))]
+    reading = Reading([{}], whole, [turn("joy")], [])
+    assert "Without voice,  no label changes" in Page(results_view(reading, ["audio", "vision"])).words
+    assert "Without" not in Page(results_view(reading, ["vision"])).words
+
+
+def test_long_conversations_are_divided_into_pages() -> None:
+    turns = [turn("joy", start=place) for place in range(81)]
+    reading = Reading([{"audio": "/uploads/a&b.wav"}] * 81, turns, turns, [], Path("/uploads/a&b.wav"))
+    for html in (results_view(reading, []), table_view(reading)):
+        parts = [html.count(f'data-erc-page="{page}"') for page in range(4)]
+        assert parts == [1, 1, 1, 0] and html.count(" hidden>") - html.count('"status" hidden>') == 2
+        assert ">41\u201380</button>" in html and "erc-turn-81" in html
+    table = table_view(reading)
+    assert Page(table).tags.count("audio") == 1 and 'src="gradio_api/file=/uploads/a%26b.wav"' in table
+    assert 'data-erc-start="80" data-erc-end="81"' in table
 
 
 def test_input_text_is_escaped() -> None:
