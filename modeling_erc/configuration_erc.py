@@ -50,11 +50,15 @@ _COUNTS = (
 # Settings, the values allowed, and the rule in words.
 _RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     (_COUNTS, lambda value: value >= 1, "must be at least 1"),
-    ("contrastive_temperature initializer_range", lambda value: value > 0, "must be larger than 0"),
+    (
+        "contrastive_temperature calibration_temperature initializer_range",
+        lambda value: value > 0,
+        "must be larger than 0",
+    ),
     ("hidden_dropout_prob label_smoothing", lambda value: 0 <= value < 1, "must be at least 0 and below 1"),
     ("audio_masking modality_dropout", lambda value: 0 <= value <= 1, "must be from 0 to 1"),
     (
-        "contrastive_memory contrastive_weight focal_gamma modality_loss_weight",
+        "contrastive_memory contrastive_weight focal_gamma logit_adjustment modality_loss_weight",
         lambda value: value >= 0,
         "cannot be negative",
     ),
@@ -113,6 +117,8 @@ class ErcConfig(PreTrainedConfig):
         contrastive_memory: number of embeddings of earlier batches that serve as extra negatives and positives.
         initializer_range: standard deviation of the initial weights.
         calibration_temperature: divides the logits of the classifier; fitted on dev after training.
+        training_corpus: what the model was trained on, as `{"name": "meld", "synthetic": False, "language": "en"}`, or
+            `None` where it is unknown.
 
     Example:
         >>> from modeling_erc import ErcConfig, ErcForSequenceClassification
@@ -174,6 +180,7 @@ class ErcConfig(PreTrainedConfig):
     contrastive_memory: int = 0
     initializer_range: float = 0.05
     calibration_temperature: float = 1.0
+    training_corpus: dict[str, Any] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         if __name__ == "modeling_erc.configuration_erc":
