@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from transformers import set_seed
 
-from datasets_scripts import label_names
+from datasets_scripts import DialogueRows, label_names
 
 from ..features.decoded_media import DecodedMedia
 from ..features.feature_cache import cache_frozen_features
@@ -109,7 +109,7 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
         split_note=splits["train"].split_note,
         cost=meter.read(),
     )
-    scored = {name: splits[name] for name in ("dev", "test") if name in splits}
+    scored: dict[str, DialogueRows] = {name: splits[name] for name in ("dev", "test") if name in splits}
     metrics = write_report(trainer, scored, settings, facts)
     trainer.warn_of_media_problems()
     if trainer.is_world_process_zero():

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -201,7 +202,7 @@ def test_an_unknown_context_is_named_with_the_choices(feature_config: MakeConfig
 @pytest.mark.parametrize("causal", [False, True])
 def test_the_relational_context_is_a_weighted_mean_over_each_relation(causal: bool, feature_config: MakeConfig) -> None:
     context = fresh(feature_config, "relational", context_causal=causal, context_window=3)
-    layer = context.layers[0]  # type: ignore[index]
+    layer: Any = context.layers[0]  # type: ignore[index]
     hidden = states()
     seen = MASK & (torch.arange(6) != 1)
     output = context(hidden, seen, SPEAKERS)

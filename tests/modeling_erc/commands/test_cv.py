@@ -1,18 +1,14 @@
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from modeling_erc.__main__ import main
-from tests.small_grid import own_home, write_recipe
+from tests.small_grid import write_recipe
 
 
-@pytest.fixture(scope="module", autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with own_home(tmp_path_factory.mktemp("home")) as home:
-        yield home
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_the_best_cell_out_of_fold_is_scored_on_test_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
