@@ -7,7 +7,6 @@ import pytest
 from modeling_erc.__main__ import main
 from tests.small_grid import write_recipe
 
-
 pytestmark = pytest.mark.usefixtures("home")
 
 
