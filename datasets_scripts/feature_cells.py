@@ -15,8 +15,9 @@ FILE_SUFFIXES = (".npy", ".safetensors")
 def feature_file(row: Row, column: str, folder: Path) -> Path | None:
     """Returns the absolute path of the feature file in a cell, None if it names none; the file need not exist."""
     cell = row.cells.get(column)
-    is_path = isinstance(cell, str) and cell.strip().lower().endswith(FILE_SUFFIXES)
-    return folder.absolute() / cell.strip() if is_path else None
+    if not isinstance(cell, str) or not cell.strip().lower().endswith(FILE_SUFFIXES):
+        return None
+    return folder.absolute() / cell.strip()
 
 
 def features_of(row: Row, column: str, folder: Path) -> np.ndarray | None:

@@ -7,7 +7,7 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, Literal, NamedTuple, TextIO
 
 from charset_normalizer import from_bytes
 
@@ -180,7 +180,7 @@ def read_csv(path: Path, columns: Iterable[str], remedy: str, optional: Iterable
             if repeated:
                 raise CorpusError(f"{path}: two columns are called {', '.join(sorted(repeated))}: rename one of them")
             literal = delimiter == "\t" and _has_plain_lines(file, len(names))
-            quoting = csv.QUOTE_NONE if literal else csv.QUOTE_MINIMAL
+            quoting: Literal[0, 3] = csv.QUOTE_NONE if literal else csv.QUOTE_MINIMAL
             # Strict: a stray quotation mark would otherwise merge rows without an error.
             reader = csv.DictReader(file, names, delimiter=delimiter, quoting=quoting, strict=True)
             for cells in reader:
