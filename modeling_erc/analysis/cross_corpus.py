@@ -134,7 +134,7 @@ class LabelMapping:
         """
         given = dict(label_map or {})
         unknown = [name for name in given if name not in {*train.names, *test.names}]
-        unknown += [emotion for emotion in given.values() if emotion not in {None, *SHARED_EMOTIONS}]
+        unknown += [emotion for emotion in given.values() if emotion is not None and emotion not in SHARED_EMOTIONS]
         if unknown:
             raise ValueError(
                 f"label_map: {', '.join(map(repr, unknown))}: it maps classes of {', '.join(train.names)} and "
