@@ -125,7 +125,7 @@ class PublishedCopy(ErcBuilder):
                                 if not os.path.isfile(path):
                                     utterance[column] = None
                                     missing.append(path)
-                    yield Dialogue(**row)
+                    yield Dialogue(dialogue_id=row["dialogue_id"], utterances=row["utterances"])
         if missing:
             warn_once(
                 f"{self.root}, split {split}: {len(missing)} media files are not there, {first_few(missing)}; pass "

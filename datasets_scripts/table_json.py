@@ -82,4 +82,7 @@ def _listed(node: Any, names: Mapping[str, str]) -> Any:
     fields = {*map(key_of, names.values())}.union(*ALIASES.values())
     if any(key_of(name) in fields for name in node):
         return [{name: column.get(row) for name, column in node.items()} for row in columns[0]]
-    return [{"id": key, **_listed(value, names)} for key, value in node.items() if isinstance(value, dict)]
+    items = {key: _listed(value, names) for key, value in node.items()}
+    if all(isinstance(item, list) for item in items.values()):
+        return items
+    return [{"id": key, **(item if isinstance(item, dict) else {"utterances": item})} for key, item in items.items()]

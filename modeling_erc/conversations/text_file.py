@@ -4,14 +4,7 @@ import codecs
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# Byte order marks; UTF-32 comes first, since its mark begins with that of UTF-16.
-MARKS = {
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
+MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # Accented letters and quotation marks of UTF-8 that were decoded as Windows-1252 contain these.
 MOJIBAKE = ("Ã", "Â", "â€")
 
@@ -36,24 +29,31 @@ class TextFile:
 
     @classmethod
     def read(cls, path: Path) -> "TextFile":
-        """Reads UTF-8, UTF-16 or UTF-32 with a byte order mark, UTF-8 without one, or else Windows-1252.
+        """Reads UTF-8, UTF-16, UTF-32, Windows-1252 or gb18030; without a byte order mark the last two are guessed.
 
         Raises:
             ConversationError: the file is not a text file.
         """
         raw = path.read_bytes()
         notes = []
-        encoding = next((name for mark, name in MARKS.items() if raw.startswith(mark)), "utf-8")
         try:
-            text = raw.decode(encoding)
+            text = raw.decode("utf-8-sig")
+            line = 0
         except UnicodeDecodeError as error:
-            # Latin-1 decodes every byte and serves where Windows-1252 has no character.
+            text, line = "\0", raw[: error.start].count(b"\n") + 1
+        if "\0" in text:
+            # Imported here: the corpora take long to load, and most files are UTF-8.
+            from datasets_scripts.text_files import guess_encoding
+
+            encoding = guess_encoding(raw) or "cp1252"
             try:
-                text = raw.decode("cp1252")
+                text = raw.decode(encoding)
             except UnicodeDecodeError:
+                # Latin-1 decodes every byte and serves where Windows-1252 has no character.
                 text = raw.decode("latin-1")
-            line = raw[: error.start].count(b"\n") + 1
-            notes.append(f"{path.name} is not UTF-8 (line {line}): read as Windows-1252; check the accented letters")
+            if not encoding.startswith("utf"):
+                name = "Windows-1252" if encoding == "cp1252" else encoding
+                notes.append(f"{path.name} is not UTF-8 (line {line}): read as {name}; check the accented letters")
         if "\0" in text:
             raise ConversationError(
                 f"{path} is not a text file: export the conversation as srt, vtt, csv, json or jsonl"

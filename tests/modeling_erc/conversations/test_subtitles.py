@@ -27,6 +27,7 @@ WANTED = [(1.0, 2.5, "ANN", "We won!"), (60.25, 3603.0, "ANN", "Really? Yes.")]
         CLEAN,
         CLEAN.encode("utf-8-sig"),
         CLEAN.encode("utf-16"),
+        CLEAN.encode("utf-16-le"),
         CLEAN.replace("\n", "\r\n"),
         CLEAN.replace("\n", "\r"),
         "\n\n" + CLEAN.replace("\n\n", "\n\n\n \n") + "\n\n3\n",
@@ -127,6 +128,9 @@ def test_other_encodings_are_read_with_a_note(tmp_path: Path) -> None:
     assert read(tmp_path / "a.srt", text) == ([(1.0, 2.0, None, "“Déjà vu”, naïve")], [])
     said, notes = read(tmp_path / "b.srt", text.encode("cp1252"))
     assert said[0][3] == "“Déjà vu”, naïve" and "b.srt is not UTF-8 (line 3): read as Windows-1252" in notes[0]
+    chinese = "1\n00:00:01,000 --> 00:00:02,000\n你好我很高兴见到你\n"
+    said, notes = read(tmp_path / "e.srt", chinese.encode("gb18030"))
+    assert said[0][3] == "你好我很高兴见到你" and "e.srt is not UTF-8 (line 3): read as gb18030" in notes[0]
     said, notes = read(tmp_path / "c.srt", "1\n00:00:01,000 --> 00:00:02,000\ncafÃ© naÃ¯ve\n")
     assert said[0][3] == "café naïve" and "letters are restored" in notes[0]
     said, notes = read(tmp_path / "d.srt", "1\n00:00:01,000 --> 00:00:02,000\nÂNGELA: SÃO PAULO\n")
