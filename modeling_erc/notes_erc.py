@@ -11,12 +11,12 @@ from .configuration_erc import MODALITIES, ErcConfig
 from .processing_erc import ErcProcessor
 
 # Shares of unknown tokens, of letters outside the Latin script, and of English function words.
-UNKNOWN, FOREIGN, FUNCTION_WORDS = 0.3, 0.3, 0.1
+UNKNOWN, FOREIGN, FUNCTION_WORDS = 0.3, 0.3, 0.07
 FEWEST_WORDS = 12  # to judge the language by its function words
 MOST_TEXT = 20_000  # characters that are examined
 # Frequent English words that are rare in other languages of the Latin script.
 ENGLISH = re.compile(
-    r"\b(?:the|and|you|it|that|to|this|not|are|what|with|for|but|they|your|have|don|my|our|him|his|her|who|why|how|where|"
+    r"\b(?:the|and|you|it|that|to|this|not|are|what|with|for|but|they|your|have|don|i['\u2019](?:m|ll|ve)|my|our|him|his|her|who|why|how|where|"
     r"there|here|yes|yeah|okay|just|know|think|can|would|will|been)\b"
 )
 WORD = re.compile(r"[^\W\d_]+")
@@ -56,7 +56,7 @@ def notes_about(
     notes = [note for note in [synthetic_note(config)] if note]
     if unread := [m for m in present if m not in config.modalities]:
         notes.append(
-            f"the model reads {_listed(config.modalities)} only: {_listed(unread)} of the conversation is not used"
+            f"the model reads {_listed(config.modalities)} only: the conversation's {_listed(unread)} cannot be used"
         )
     if missing := [m for m in chosen if m not in present]:
         notes.append(f"the conversation has no {_listed(missing, 'or')}, which the model was trained with")
