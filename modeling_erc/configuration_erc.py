@@ -223,15 +223,6 @@ class ErcConfig(PreTrainedConfig):
             for modality in getattr(self, name):
                 if modality not in MODALITIES:
                     raise ValueError(f"{name} has {modality!r}: the modalities are {', '.join(MODALITIES)}")
-        for modality in MODALITIES:
-            self._check_layer(modality)
-
-    def _check_layer(self, modality: str) -> None:
-        layer = getattr(self, f"{modality}_layer")
-        layers = getattr(self.backbone_config(modality), "num_hidden_layers", math.inf)
-        if layer not in ("last", "mix") and not (layer.removeprefix("-").isdigit() and abs(int(layer)) <= layers):
-            known = "0 .." if math.isinf(layers) else f"0 to {layers}"
-            raise ValueError(f"{modality}_layer {layer!r}: choose 'last', 'mix' or a number ({known})")
 
     @property
     def modalities(self) -> tuple[str, ...]:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from ..loading import load_checkpoint
 from ..serving.int8 import quantize_onnx
-from ..serving.onnx_export import TOLERANCE, OnnxExport, require_onnx, write_description
+from ..serving.onnx_export import TOLERANCE, OnnxExport, require_onnx, write_usage
 from . import command_parser
 
 
 def main(argv: list[str]) -> None:
-    """Writes `model.onnx` and `model.json` (and `model_int8.onnx`), and compares the outputs with PyTorch."""
+    """Writes `model.onnx`, `model.json` and a script that uses them, and compares the outputs with PyTorch."""
     parser = command_parser(
         "export",
         "Exports a checkpoint to ONNX, for use with onnxruntime alone.",
@@ -37,11 +37,12 @@ def main(argv: list[str]) -> None:
             f"the exported model differs from PyTorch by {result.difference:.1e}, more than {TOLERANCE:.0e}, and was "
             "deleted: please report the config.json"
         )
-    write_description(folder / "model.json", export.describe())
+    write_usage(folder, export)
     print(f"{path}: {_megabytes(path)}, written and compared in {time.monotonic() - started:.0f} s")
     for name, shape in export.shapes.items():
         print(f"  {name:22} ({', '.join(map(str, shape))})")
     print(f"  -> logits              (utterances, {model.config.num_labels})")
+    print(f"an example of its use: python {folder / 'run_onnx.py'} DIALOGUE.json")
     print(f"largest difference to PyTorch over {result.utterances} utterances: {result.difference:.1e}")
     if args.int8:
         small = folder / "model_int8.onnx"

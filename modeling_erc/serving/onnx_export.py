@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,8 +18,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ..configuration_erc import MODALITIES
 from ..modeling_erc import ErcForSequenceClassification
 from ..processing_erc import ErcProcessor
-from .dense_dialogue import DenseDialogue, dense_inputs
-from .trial_dialogues import trial_dialogue
+from .one_dialogue import OneDialogue
+from .trial_dialogues import trial_dialogues
 
 try:
     import onnx  # noqa: F401 (the exporter needs it)
@@ -28,8 +29,8 @@ except ImportError:
     onnxruntime = None
 
 TOLERANCE = 1e-4
-# Numbers of utterances of the dialogues used for the comparison; the first dialogue is traced.
-TRIAL_LENGTHS = (5, 1, 2, 12, 31)
+# Inputs with a place for every utterance; the others have rows for those that have the modality.
+MASKS = ("modality_mask", "speaker_ids")
 
 
 @dataclass
@@ -56,7 +57,7 @@ def require_onnx() -> None:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Mutes the warnings that the exporters write for their own developers."""
-    logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -68,8 +69,8 @@ def quiet() -> Iterator[None]:
 class OnnxExport:
     """Exports a model to ONNX and compares the exported model with PyTorch.
 
-    The graph takes one dialogue. Its inputs are those of [`DenseDialogue.forward`], its output is `logits`
-    `(utterances, classes)`. The numbers of utterances, words and audio frames are dynamic.
+    The graph takes the output of the processor for one dialogue (see [`OneDialogue.forward`]); its output is `logits`
+    `(utterances, classes)`. The numbers of utterances, rows, words and audio frames are dynamic.
 
     Args:
         model: the model, on the CPU and in eval mode.
@@ -89,19 +90,37 @@ class OnnxExport:
         require_onnx()
         self.model, self.processor = model, processor
         # Every utterance of the first dialogue has every modality, so that tracing includes every input.
-        self.trials = [
-            processor(trial_dialogue(model, processor, length, seed, present=0.75 if seed else 1.0))
-            for seed, length in enumerate(TRIAL_LENGTHS)
-        ]
-        self.traced = dense_inputs(model.config, self.trials[0])
+        self.trials = [processor(dialogue) for dialogue in trial_dialogues(model, processor)]
+        packed = [name for name in self.trials[0] if name not in (*MASKS, "utterance_mask")]
+        self.traced = {name: self.trials[0][name] for name in (*MASKS, *packed)}
 
     @property
     def shapes(self) -> dict[str, list[str | int]]:
         """The shape of each input: a name for a dynamic axis, a number for a fixed one."""
         shapes = {}
         for name, tensor in self.traced.items():
-            dynamic = {0: "utterances", **_dynamic_axis(name, self.traced)}
+            dynamic = _dynamic_axes(name, self.traced)
             shapes[name] = [dynamic.get(axis, size) for axis, size in enumerate(tensor.shape)]
+        return shapes
+
+    def inputs(self, encoded: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+        """Returns the inputs of the graph for the output of the processor for one dialogue.
+
+        An input of a modality that no utterance of the dialogue has gets no rows.
+        """
+        absent = self.absent
+        return {
+            name: encoded[name].numpy() if name in encoded else np.zeros(absent[name], example.numpy().dtype)
+            for name, example in self.traced.items()
+        }
+
+    @property
+    def absent(self) -> dict[str, list[int]]:
+        """The shape without rows of each input of a modality; other axes are as short as in any trial dialogue."""
+        shapes = {}
+        for name in [name for name in self.traced if name not in MASKS]:
+            given = [trial[name].shape[1:] for trial in self.trials if name in trial]
+            shapes[name] = [0, *(min(sizes) for sizes in zip(*given, strict=True))]
         return shapes
 
     def write(self, path: Path) -> None:
@@ -110,20 +129,17 @@ class OnnxExport:
         Raises:
             ValueError: a part of the model cannot be exported, or only for dialogues of one length.
         """
-        dims = {
-            name: torch.export.Dim(name) for shape in self.shapes.values() for name in shape if isinstance(name, str)
-        }
-        dynamic = {
-            name: {axis: dims[size] for axis, size in enumerate(shape) if isinstance(size, str)}
+        dynamic: dict[str, Any] = {
+            name: {axis: size for axis, size in enumerate(shape) if isinstance(size, str)}
             for name, shape in self.shapes.items()
         }
         arguments = dict(self.traced)
-        masks = {name: arguments.pop(name) for name in ("modality_mask", "speaker_ids")}
+        masks = {name: arguments.pop(name) for name in MASKS}
         try:
             # The memory layout of the other attention kernels depends on the length.
             with sdpa_kernel([SDPBackend.MATH]), torch.no_grad(), quiet():
                 program = torch.onnx.export(
-                    DenseDialogue(self.model).eval(),
+                    OneDialogue(self.model).eval(),
                     kwargs={**masks, "inputs": arguments},
                     dynamic_shapes={**{name: dynamic.pop(name) for name in masks}, "inputs": dynamic},
                     input_names=list(self.traced),
@@ -152,8 +168,7 @@ class OnnxExport:
         session = onnxruntime.InferenceSession(path)
         logits, expected = [], []
         for trial in self.trials:
-            inputs = {name: tensor.numpy() for name, tensor in dense_inputs(self.model.config, trial).items()}
-            logits.append(session.run(["logits"], inputs)[0])
+            logits.append(session.run(["logits"], self.inputs(trial))[0])
             with torch.inference_mode():
                 expected.append(self.model(**trial).logits[0].numpy())
         exported, original = np.concatenate(logits), np.concatenate(expected)
@@ -164,14 +179,23 @@ class OnnxExport:
         )
 
     def describe(self) -> dict[str, Any]:
-        """Describes labels, inputs and output for callers without this package; saved as `model.json`."""
+        """Describes labels, inputs and output for callers without this package; saved as `model.json`.
+
+        Each input names its `processor_output`, and the shape of an array without rows for where that is missing.
+        """
         config = self.model.config
         extractor = self.processor.feature_extractor
+        absent = self.absent
         return {
             "labels": [config.id2label[index] for index in range(config.num_labels)],
             "modalities": list(config.modalities),
             "inputs": {
-                name: {"shape": shape, "dtype": str(self.traced[name].dtype).removeprefix("torch.")}
+                name: {
+                    "processor_output": name,
+                    "shape": shape,
+                    "dtype": str(self.traced[name].dtype).removeprefix("torch."),
+                    **({"if_absent": absent[name]} if name in absent else {}),
+                }
                 for name, shape in self.shapes.items()
             },
             "outputs": {"logits": {"shape": ["utterances", config.num_labels], "dtype": "float32"}},
@@ -179,25 +203,29 @@ class OnnxExport:
         }
 
 
-def write_description(path: Path, described: Mapping[str, Any]) -> None:
-    """Writes the output of `OnnxExport.describe` as JSON."""
-    path.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def write_usage(folder: Path, export: OnnxExport) -> None:
+    """Writes what a caller needs beside the graph: `model.json`, the processor, and `run_onnx.py`, which uses both."""
+    described = json.dumps(export.describe(), indent=2, ensure_ascii=False)
+    (folder / "model.json").write_text(described + "\n", encoding="utf-8")
+    export.processor.save_pretrained(folder)
+    shutil.copyfile(Path(__file__).with_name("run_onnx.py"), folder / "run_onnx.py")
 
 
-def _dynamic_axis(name: str, inputs: Mapping[str, Tensor]) -> dict[int, str]:
-    """The dynamic axis of an input besides the utterances, `{axis: name}`."""
-    features = {axis: f"{m}_tokens" for m, n in MODALITIES.items() for axis in (n.features, f"{n.features}_mask")}
-    if name in features:
-        return {1: features[name]}
-    if name in MODALITIES["text"].inputs:
-        return {1: "text_tokens"}
-    if name == "audio_attention_mask":
-        return {1: "audio_frames"}
-    if name == "audio_values" and "audio_attention_mask" in inputs:
-        return {inputs[name].shape.index(inputs["audio_attention_mask"].shape[1], 1): "audio_frames"}
-    if name == "audio_values" and inputs[name].dim() == 2:
-        return {1: "audio_samples"}
-    return {}
+def _dynamic_axes(name: str, inputs: Mapping[str, Tensor]) -> dict[int, str]:
+    """The dynamic axes of an input, `{axis: name}`."""
+    if name in MASKS:
+        return {1: "utterances"}
+    modality = next(m for m, names in MODALITIES.items() if name in names.inputs or name.startswith(names.features))
+    axes = {0: f"{modality}_rows"}
+    if name.startswith(MODALITIES[modality].features) or modality == "text":
+        axes[1] = f"{modality}_tokens"
+    elif name == "audio_attention_mask":
+        axes[1] = "audio_frames"
+    elif name == "audio_values" and "audio_attention_mask" in inputs:
+        axes[inputs[name].shape.index(inputs["audio_attention_mask"].shape[1], 1)] = "audio_frames"
+    elif name == "audio_values" and inputs[name].dim() == 2:
+        axes[1] = "audio_samples"
+    return axes
 
 
 def _parts(model: ErcForSequenceClassification) -> str:

@@ -1,5 +1,6 @@
 """Random dialogues for a checkpoint, used to compare two versions of a model."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,24 +9,46 @@ from ..configuration_erc import MODALITIES
 from ..modeling_erc import ErcForSequenceClassification
 from ..processing_erc import ErcProcessor
 
+# Numbers of utterances.
+LENGTHS = (5, 1, 2, 12, 31)
 
-def trial_dialogue(
-    model: ErcForSequenceClassification, processor: ErcProcessor, utterances: int, seed: int, present: float
-) -> list[dict[str, Any]]:
-    """Generates a dialogue with every input of a model: words of its vocabulary, noise, random images or features.
 
-    Texts, sounds and features differ in length. The first two utterances have every modality.
+def trial_dialogues(model: ErcForSequenceClassification, processor: ErcProcessor) -> list[list[dict[str, Any]]]:
+    """Generates dialogues of several lengths, and for each modality of several one in which nobody has it.
 
     Args:
         model: the model, whose modalities and feature scales are used.
         processor: the model's processor.
-        utterances: number of utterances.
-        seed: seed of the random generator.
-        present: probability that a later utterance has a modality; an utterance may have none.
+
+    Returns:
+        dialogues with every modality; all utterances of the first have all.
+    """
+    modalities = model.config.modalities
+    dialogues = [
+        _dialogue(model, processor, modalities, length, seed, present=0.75 if seed else 1.0)
+        for seed, length in enumerate(LENGTHS)
+    ]
+    for m in modalities if len(modalities) > 1 else ():
+        rest = [other for other in modalities if other != m]
+        dialogues.append(_dialogue(model, processor, rest, utterances=3, seed=len(dialogues), present=0.75))
+    return dialogues
+
+
+def _dialogue(
+    model: ErcForSequenceClassification,
+    processor: ErcProcessor,
+    modalities: Sequence[str],
+    utterances: int,
+    seed: int,
+    present: float,
+) -> list[dict[str, Any]]:
+    """Returns a dialogue with words of the vocabulary, noise, random images or features, which differ in length.
+
+    The first two utterances have every modality, a later one has each with the probability `present`.
     """
     noise = np.random.default_rng(seed)
     dialogue: list[dict[str, Any]] = [{"speaker": f"speaker {noise.integers(3)}"} for _ in range(utterances)]
-    for modality in model.config.modalities:
+    for modality in modalities:
         for place, utterance in enumerate(dialogue):
             if place < 2 or noise.random() <= present:
                 names = MODALITIES[modality]

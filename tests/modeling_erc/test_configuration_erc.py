@@ -90,8 +90,6 @@ def test_configs_share_no_state() -> None:
         ({"feature_sizes": {"text": 0}}, "feature_sizes has 0 for text: a width is at least 1"),
         ({"frozen_modalities": ["video"]}, "frozen_modalities has 'video': the modalities are text, audio, vision"),
         ({"lora_modalities": ["speech"]}, "lora_modalities has 'speech': the modalities are text, audio, vision"),
-        ({"text_layer": "first"}, r"text_layer 'first': choose 'last', 'mix' or a number \(0 .."),
-        ({"text_layer": "13", "text_config": BertConfig()}, r"text_layer '13': .* a number \(0 to 12\)"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], message: str) -> None:

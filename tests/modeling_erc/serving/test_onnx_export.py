@@ -3,20 +3,19 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import HubertConfig, Wav2Vec2FeatureExtractor
 
 from modeling_erc import ErcConfig, ErcForSequenceClassification
 from modeling_erc.commands import export as command
-from modeling_erc.configuration_erc import MODALITIES
 from modeling_erc.processing_erc import ErcProcessor
 from modeling_erc.serving import onnx_export
-from modeling_erc.serving.dense_dialogue import dense_inputs
 from modeling_erc.serving.onnx_export import TOLERANCE, OnnxExport
 
 pytest.importorskip("onnxruntime")
@@ -24,20 +23,6 @@ pytest.importorskip("onnxscript")
 
 MakeConfig = Callable[..., ErcConfig]
 Dialogue = list[dict[str, Any]]
-
-CHILD = """
-import json, sys
-import numpy as np
-import onnxruntime
-
-folder, model, given, target = sys.argv[1:]
-described = json.load(open(folder + "/model.json"))
-inputs = dict(np.load(given))
-assert set(inputs) == set(described["inputs"])
-logits = onnxruntime.InferenceSession(folder + "/" + model).run(["logits"], inputs)[0]
-assert "torch" not in sys.modules
-np.save(target, logits)
-"""
 
 
 def fresh(config: ErcConfig) -> ErcForSequenceClassification:
@@ -48,90 +33,79 @@ def fresh(config: ErcConfig) -> ErcForSequenceClassification:
     return model
 
 
-def without_torch(folder: Path, model: str, inputs: dict[str, torch.Tensor]) -> np.ndarray:
-    arrays: dict[str, Any] = {name: value.numpy() for name, value in inputs.items()}
-    np.savez(folder / "given.npz", **arrays)
-    files = [str(folder), model, str(folder / "given.npz"), str(folder / "logits.npy")]
-    subprocess.run([sys.executable, "-c", CHILD, *files], check=True, timeout=120)
-    found: np.ndarray = np.load(folder / "logits.npy")
-    return found
-
-
-def feature_dialogue(config: ErcConfig, length: int) -> Dialogue:
-    noise = np.random.default_rng(length)
-    dialogue: Dialogue = []
-    for number in range(length):
-        dialogue.append({"speaker": number % 3})
-        for modality, width in (config.feature_sizes or {}).items():
-            if number == 0 or noise.random() < 0.6:
-                dialogue[-1][MODALITIES[modality].features] = noise.normal(size=(noise.integers(1, 6), width))
-    return dialogue
-
-
-@pytest.fixture
-def exported(
-    feature_config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> Iterator[tuple[ErcForSequenceClassification, Path, str]]:
-    """A model exported by the command, also with eight-bit weights."""
-    labels = {0: "joy", 1: "anger", 2: "fear"}
-    config = feature_config("text", "audio", num_fusion_layers=1, context_position="after", id2label=labels)
-    model = fresh(config)
-    model.save_pretrained(tmp_path / "run")
-    ErcProcessor(modalities=config.modalities).save_pretrained(tmp_path / "run")
-    command.main([str(tmp_path / "run"), "--onnx", "--int8"])
-    yield model, tmp_path / "run" / "onnx", capsys.readouterr().out
+def run_script(folder: Path, dialogue: Dialogue) -> list[dict[str, Any]]:
+    """Runs the exported example in a process that does not know the package."""
+    (folder / "dialogue.json").write_text(json.dumps(dialogue))
+    code = "import sys, runpy; sys.modules['modeling_erc'] = None; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0])"
+    command = [sys.executable, "-c", code, str(folder / "run_onnx.py"), str(folder / "dialogue.json")]
+    found = subprocess.run(command, check=True, timeout=600, capture_output=True, text=True, cwd=folder)
+    return [json.loads(line) for line in found.stdout.splitlines()]
 
 
 @pytest.mark.slow
-def test_features_of_any_length_without_pytorch(
-    exported: tuple[ErcForSequenceClassification, Path, str], feature_config: MakeConfig
+def test_the_exported_script_gives_the_logits_of_pytorch(
+    raw_config: MakeConfig,
+    processor: ErcProcessor,
+    clips: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    model, folder, output = exported
-    processor = ErcProcessor(modalities=model.config.modalities)
-    assert "text_features          (utterances, text_tokens, 6)" in output
-    assert "largest difference to PyTorch over 51 utterances" in output and "int8" in output
-    described = json.loads((folder / "model.json").read_text())
-    assert described["labels"] == ["joy", "anger", "fear"] and described["modalities"] == ["text", "audio"]
-    for length in (1, 2, 17):
-        packed = processor(feature_dialogue(model.config, length))
-        expected = model(**packed).logits[0].detach().numpy()
-        inputs = dense_inputs(model.config, packed)
-        np.testing.assert_allclose(without_torch(folder, "model.onnx", inputs), expected, atol=TOLERANCE, rtol=0)
-        rough = without_torch(folder, "model_int8.onnx", inputs)
-        assert 0 < np.abs(rough - expected).max() < 0.2 * np.abs(expected).max()
+    labels = {0: "joy", 1: "anger", 2: "fear"}
+    model = fresh(raw_config(num_fusion_layers=1, context_position="after", id2label=labels))
+    model.save_pretrained(tmp_path / "run")
+    processor.save_pretrained(tmp_path / "run")
+    command.main([str(tmp_path / "run"), "--onnx", "--int8", "--out", str(tmp_path / "onnx")])
+    output = capsys.readouterr().out
+    assert "audio_values           (audio_rows, 16, audio_frames)" in output
+    assert "largest difference to PyTorch over 60 utterances" in output and "the same class for" in output
+    described = json.loads((tmp_path / "onnx" / "model.json").read_text())
+    assert described["labels"] == ["joy", "anger", "fear"] and described["sampling_rate"] == 16000
+    clip, video = str(clips["long.wav"]), str(clips["short.mp4"])
+    dialogues: list[Dialogue] = [
+        [{"speaker": "Ann", "text": "we won", "audio": clip, "video": video}],
+        [{"speaker": "Ann", "text": "we won w1 w2 w3 w4 w5"}, {"speaker": "Bo", "text": "oh"}],
+        [{"speaker": "AB"[i % 2], **({"audio": clip} if i % 3 else {"video": video})} for i in range(9)],
+    ]
+    for dialogue in dialogues:
+        expected = model(**processor(dialogue)).logits[0].detach().numpy()
+        found = run_script(tmp_path / "onnx", dialogue)
+        np.testing.assert_allclose([row["logits"] for row in found], expected, atol=TOLERANCE, rtol=0)
+        assert [row["label"] for row in found] == [labels[index] for index in expected.argmax(axis=1)]
     # The comparison detects the file of another model.
-    other = fresh(feature_config("text", "audio", num_fusion_layers=1, num_joint_vectors=3))
-    assert OnnxExport(other, processor).compare(folder / "model.onnx").difference > TOLERANCE
+    other = fresh(raw_config(num_fusion_layers=1, context_position="after", num_joint_vectors=3))
+    assert OnnxExport(other, processor).compare(tmp_path / "onnx" / "model.onnx").difference > TOLERANCE
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fusion", ["concat", "cross_attention", "tensor", "gated", "joint_vector"])
-def test_every_fusion_and_context_is_exported(fusion: str, feature_config: MakeConfig, tmp_path: Path) -> None:
-    config = feature_config(fusion=fusion, context="transformer" if fusion == "joint_vector" else "gru")
-    model, processor = fresh(config), ErcProcessor(modalities=config.modalities)
-    export = OnnxExport(model, processor)
+@pytest.mark.parametrize("fusion", ["cross_attention", "tensor", "gated"])
+def test_fusions_and_a_recurrence_over_features_are_exported(
+    fusion: str, feature_config: MakeConfig, tmp_path: Path
+) -> None:
+    config = feature_config(
+        "text", "audio", fusion=fusion, context="gru", context_position="before", num_fusion_layers=1
+    )
+    export = OnnxExport(fresh(config), ErcProcessor(modalities=config.modalities))
     export.write(tmp_path / "model.onnx")
     found = export.compare(tmp_path / "model.onnx")
     assert found.difference <= TOLERANCE and found.agreement == 1.0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("context", ["transformer", "gru"])
-def test_text_and_audio_of_any_length_without_pytorch(
-    context: str, raw_config: MakeConfig, processor: ErcProcessor, dialogues: list[Dialogue], tmp_path: Path
-) -> None:
-    config = raw_config("text", "audio", context=context, num_fusion_layers=1)
-    processor.modalities = ["text", "audio"]
-    model = fresh(config)
-    model.save_pretrained(tmp_path / "run")
-    processor.save_pretrained(tmp_path / "run")
-    command.main([str(tmp_path / "run"), "--onnx", "--out", str(tmp_path / "onnx")])
-    assert json.loads((tmp_path / "onnx" / "model.json").read_text())["sampling_rate"] == 16000
-    for dialogue in (dialogues[0], dialogues[1], [*dialogues[0], *dialogues[2], *dialogues[1]]):
-        packed = processor(dialogue)
-        expected = model(**packed).logits[0].detach().numpy()
-        logits = without_torch(tmp_path / "onnx", "model.onnx", dense_inputs(config, packed))
-        np.testing.assert_allclose(logits, expected, atol=TOLERANCE, rtol=0)
+def test_a_speech_backbone_that_norms_over_time_is_exported(tmp_path: Path) -> None:
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    wave = {"conv_dim": (8, 8), "conv_kernel": (10, 8), "conv_stride": (5, 40), "num_feat_extract_layers": 2}
+    backbone = HubertConfig(**small, **wave, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2)
+    config = ErcConfig(audio_config=backbone, hidden_size=16, num_labels=3, context="none", num_fusion_layers=1)
+    extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
+    export = OnnxExport(fresh(config), ErcProcessor(feature_extractor=extractor, modalities=["audio"]))
+    export.write(tmp_path / "model.onnx")
+    assert export.compare(tmp_path / "model.onnx").difference <= TOLERANCE
+
+
+def test_the_documented_script_is_the_exported_one() -> None:
+    script = Path(onnx_export.__file__).with_name("run_onnx.py").read_text()
+    page = Path(__file__).parents[3] / "docs" / "serving.md"
+    assert script.partition('"""\n\n')[2] in page.read_text()
 
 
 def test_a_folder_without_a_checkpoint_is_named(tmp_path: Path) -> None:

@@ -146,3 +146,10 @@ def test_class_weights_average_to_one_over_the_training_split(splits: datasets.D
     assert weights is not None
     labels = [u["label"] for row in splits["train"] for u in row["utterances"]]
     assert sum(weights[label] for label in labels) / len(labels) == pytest.approx(1)
+
+
+def test_a_text_length_beyond_the_backbones_positions_is_refused(words: datasets.DatasetDict, make_parts: Any) -> None:
+    with pytest.raises(
+        ValueError, match="max_text_length 600: the bert backbone has 512 positions; use --max_text_len"
+    ):
+        make_parts(words, max_text_length=600)

@@ -1,0 +1,20 @@
+"""Prints the emotion of every utterance of DIALOGUE.json, a list of {"speaker", "text", "audio", "video"}."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from transformers import AutoProcessor
+
+folder = Path(__file__).parent
+model = json.loads((folder / "model.json").read_text("utf-8"))
+processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+encoded = processor(json.loads(Path(sys.argv[1]).read_text("utf-8")))
+inputs = {}
+for name, needed in model["inputs"].items():
+    rows = encoded.get(needed["processor_output"])
+    inputs[name] = np.zeros(needed["if_absent"], needed["dtype"]) if rows is None else rows.numpy()
+for logits in onnxruntime.InferenceSession(folder / "model.onnx").run(["logits"], inputs)[0]:
+    print(json.dumps({"label": model["labels"][logits.argmax()], "logits": logits.tolist()}))
