@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -208,6 +209,12 @@ def make_label_reader(root: Path, contents: Contents, config: TableConfig) -> La
     if config.labels is None and set(names) <= set(stored):
         names = stored
     reader = LabelReader(names, config.label_map)
+    several = [name for name in names if config.labels is None and re.search(r"\S\s*[,;|]\s*\S", name)]
+    if several:
+        warn_once(
+            f"{root}, column {column}: {first_few(several)}: an utterance has one class; if these are several, choose "
+            "one by label_map"
+        )
     for note in label_notes(contents.labels, reader):
         warn_once(f"{root}, column {column}: {note}")
     _warn_of_classes(root, contents, reader)
