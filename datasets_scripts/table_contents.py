@@ -222,7 +222,7 @@ def make_label_reader(root: Path, contents: Contents, config: TableConfig) -> La
 
 
 def _warn_of_classes(root: Path, contents: Contents, reader: LabelReader) -> None:
-    """Warns of a single class, and of classes that are absent from train or test."""
+    """Warns of a single class, and of classes that are absent from a split."""
     classes: dict[str, set[str | None]] = {split: set() for split in contents.split_of.values()}
     for dialogue, split in contents.split_of.items():
         for label in contents.labels_of[dialogue]:
@@ -230,7 +230,7 @@ def _warn_of_classes(root: Path, contents: Contents, reader: LabelReader) -> Non
             with contextlib.suppress(KeyError):
                 classes[split].add(reader(label))
     problems = [f"there is only one class, {reader.names[0]}"] if len(reader.names) == 1 else []
-    for split in ("train", "test"):
+    for split in SPLITS:
         absent = [name for name in reader.names if split in classes and name not in classes[split]]
         if len(absent) == len(reader.names):
             problems.append(f"no utterance of {split} is labelled")
