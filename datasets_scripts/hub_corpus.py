@@ -73,7 +73,7 @@ def _download(data_dir: str, repo: str, revision: str | None, folder: str) -> Pa
     except RevisionNotFoundError as error:
         raise FileNotFoundError(f"{where}the dataset {repo} of the Hub has no revision {revision}") from error
     except OSError as error:
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].partition(". ")[0][:200]
         raise ConnectionError(
             f"{where}the dataset {repo} cannot be fetched from the Hub ({reason}): check the path or the connection"
         ) from error

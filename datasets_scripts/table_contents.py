@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -208,6 +209,12 @@ def make_label_reader(root: Path, contents: Contents, config: TableConfig) -> La
     if config.labels is None and set(names) <= set(stored):
         names = stored
     reader = LabelReader(names, config.label_map)
+    several = [name for name in names if config.labels is None and re.search(r"\S\s*[,;|]\s*\S", name)]
+    if several:
+        warn_once(
+            f"{root}, column {column}: {first_few(several)}: an utterance has one class; if these are several, choose "
+            "one by label_map"
+        )
     for note in label_notes(contents.labels, reader):
         warn_once(f"{root}, column {column}: {note}")
     _warn_of_classes(root, contents, reader)
@@ -215,7 +222,7 @@ def make_label_reader(root: Path, contents: Contents, config: TableConfig) -> La
 
 
 def _warn_of_classes(root: Path, contents: Contents, reader: LabelReader) -> None:
-    """Warns of a single class, and of classes that are absent from train or test."""
+    """Warns of a single class, and of classes that are absent from a split."""
     classes: dict[str, set[str | None]] = {split: set() for split in contents.split_of.values()}
     for dialogue, split in contents.split_of.items():
         for label in contents.labels_of[dialogue]:
@@ -223,7 +230,7 @@ def _warn_of_classes(root: Path, contents: Contents, reader: LabelReader) -> Non
             with contextlib.suppress(KeyError):
                 classes[split].add(reader(label))
     problems = [f"there is only one class, {reader.names[0]}"] if len(reader.names) == 1 else []
-    for split in ("train", "test"):
+    for split in SPLITS:
         absent = [name for name in reader.names if split in classes and name not in classes[split]]
         if len(absent) == len(reader.names):
             problems.append(f"no utterance of {split} is labelled")

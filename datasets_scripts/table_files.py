@@ -205,6 +205,8 @@ def read_parquet(path: Path) -> Iterator[Row]:
 def media_path(row: Row, column: str, folder: Path) -> str | None:
     """Returns the absolute path in a cell, relative paths below `folder`; the file need not exist."""
     text = text_of(row, column)
+    if text is not None and os.sep == "/" and "\\" in text and not (folder / text).exists():
+        text = text.replace("\\", "/")  # written on Windows
     return None if text is None else os.path.abspath(folder / text)
 
 

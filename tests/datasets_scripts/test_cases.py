@@ -144,6 +144,11 @@ CASES = {
         {"label": ["happy"] * 4 + ["Sad"]},
         ("HAPPY (1), Happy (1) as happy",),
     ),
+    "19 several classes in a cell": Case(
+        table("a,A,x,joy\na,B,y,anger|fear\n"),
+        {"label": ["joy", "anger|fear"]},
+        ("anger|fear: an utterance has one class",),
+    ),
     "19 spellings of MELD": Case(
         meld("1,Hi,Ann,Neutral,0,0\n2,Ho,Bob,joy ,0,1\n"), {"label": ["neutral", "joy"]}, name="meld"
     ),

@@ -294,7 +294,7 @@ def test_single_and_absent_classes_are_reported(tmp_path: Path, caplog: pytest.L
     with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
         load(write(tmp_path / "t.csv", rows), tmp_path)
         load(write(tmp_path / "u.csv", rows[:1]), tmp_path)
-    assert "t.csv: train has no utterance of calm; no utterance of test is labelled" in caplog.text
+    assert "t.csv: train has no utterance of calm; dev has no utterance of glad; no utterance of test is" in caplog.text
     assert "u.csv: there is only one class, glad" in caplog.text
 
 

@@ -155,3 +155,11 @@ def test_a_clip_that_is_added_to_a_class_is_noticed(tmp_path: Path) -> None:
     first = Table(tmp_path / "c", cache_dir=tmp_path / "cache").hash
     clips(tmp_path / "c", ["angry/y.wav"])
     assert Table(tmp_path / "c", cache_dir=tmp_path / "cache").hash != first
+
+
+def test_paths_written_on_windows_are_found(tmp_path: Path) -> None:
+    clips(tmp_path, ["c/x.wav"])
+    (tmp_path / "t.csv").write_text("dialogue_id,audio,label\na,c\\x.wav,joy\n")
+    builder = Table(tmp_path / "t.csv", cache_dir=tmp_path / "cache", split_by="none")
+    (row,) = builder.as_streaming_dataset()["train"]
+    assert row["utterances"][0]["audio_path"] == str(tmp_path / "c" / "x.wav")
