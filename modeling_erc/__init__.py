@@ -6,6 +6,7 @@ classes and `pipeline` load a checkpoint without `trust_remote_code`.
 
 from importlib import import_module
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers import (
@@ -35,7 +36,7 @@ def _read_file(path: str | PathLike[str]) -> list[dict[str, Any]]:
     """Reads a conversation file for the pipeline."""
     from .conversations import read_conversation
 
-    return read_conversation(path).utterances
+    return read_conversation(Path(path)).utterances
 
 
 EmotionRecognitionPipeline.read_file = staticmethod(_read_file)

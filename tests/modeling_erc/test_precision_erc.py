@@ -29,7 +29,10 @@ def test_a_backbone_stored_in_half_precision_is_trained_and_saved_in_float32(
     AutoModel.from_config(config.text_config, dtype=torch.bfloat16).save_pretrained(tmp_path / "bert")
     stored = AutoModel.from_pretrained(tmp_path / "bert")
     assert stored.dtype == torch.bfloat16
-    config.text_config, config.audio_config.dtype = stored.config, torch.float16
+    config.text_config = stored.config
+    whisper = config.backbone_config("audio")
+    assert whisper is not None
+    whisper.dtype = torch.float16
     model = ErcForSequenceClassification(config)
     model.load_backbones({"text": str(tmp_path / "bert")})
     assert dtypes_of(model) == {torch.float32}

@@ -82,7 +82,12 @@ def test_a_large_photograph_is_scaled_while_it_is_decoded(monkeypatch: pytest.Mo
     monkeypatch.setattr(media_erc, "SCALED_IMAGE", 24 * 32)
     read: list[tuple[int, int]] = []
     convert = Image.Image.convert
-    monkeypatch.setattr(Image.Image, "convert", lambda image, mode: read.append(image.size) or convert(image, mode))
+
+    def noted(image: Image.Image, mode: str) -> Image.Image:
+        read.append(image.size)
+        return convert(image, mode)
+
+    monkeypatch.setattr(Image.Image, "convert", noted)
     for kind in ("JPEG", "PNG"):
         assert load_frames(encoded(Image.fromarray(FACE), kind), 2).shape == (2, 24, 32, 3)
     assert read[-1] == (32, 24)
