@@ -30,7 +30,9 @@ def test_a_backbone_stored_in_half_precision_is_trained_and_saved_in_float32(
     stored = AutoModel.from_pretrained(tmp_path / "bert")
     assert stored.dtype == torch.bfloat16
     config.text_config = stored.config
-    config.backbone_config("audio").dtype = torch.float16  # type: ignore[union-attr]
+    whisper = config.backbone_config("audio")
+    assert whisper is not None
+    whisper.dtype = torch.float16
     model = ErcForSequenceClassification(config)
     model.load_backbones({"text": str(tmp_path / "bert")})
     assert dtypes_of(model) == {torch.float32}
