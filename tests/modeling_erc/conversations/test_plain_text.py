@@ -157,8 +157,11 @@ Dialogue: 0,0:00:01.00,0:00:02.50,Default,Ann,0,0,0,,{\\i1}We won!{\\i0}\\NYes
 Comment: 0,0:00:01.00,0:00:02.50,Default,Ann,0,0,0,,a comment
 Dialogue: 0,0:00:03.00,0:00:04.50,Default,Bo,0,0,0,,Oh no
 """
-SAMI = """<SAMI><HEAD><STYLE TYPE="text/css"><!-- .ENCC {Name:English; lang: en-US;} --></STYLE></HEAD><BODY>
-<SYNC Start=1000><P Class=ENCC>Ann: We won!<br>Yes
+SAMI = """<SAMI><HEAD><STYLE TYPE="text/css"><!--
+P {margin-left:1pt;}
+.ENCC {Name:English; lang: en-US;}
+--></STYLE></HEAD><BODY>
+<SYNC Start=1000><P Class=ENCC>Ann: We won! Yes
 <SYNC Start=2500><P Class=ENCC>&nbsp;
 <SYNC Start=3000><P Class=ENCC>Bo: Oh no
 <SYNC Start=4500><P Class=ENCC>&nbsp;
