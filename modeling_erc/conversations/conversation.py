@@ -43,7 +43,7 @@ Reader = Callable[[TextFile], list[dict[str, Any]]]
 READERS: Registry[Reader] = Registry("conversation format")
 READERS.update({".srt": read_srt, ".vtt": read_vtt, ".csv": read_csv, ".json": read_json, ".jsonl": read_jsonl})
 READERS.update({".tsv": read_csv, ".txt": read_text, ".json3": read_json, ".sbv": read_text, ".lrc": read_text})
-READERS.update(dict.fromkeys((".ass", ".ssa", ".sub", ".ttml", ".dfxp"), read_subtitles))
+READERS.update(dict.fromkeys((".ass", ".ssa", ".sub", ".ttml", ".dfxp", ".smi"), read_subtitles))
 READERS.update({".textgrid": read_textgrid, ".eaf": read_elan, ".cha": read_chat})
 
 # Tokens that Whisper, whisper.cpp and SenseVoice write between the words.

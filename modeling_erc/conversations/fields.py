@@ -15,8 +15,9 @@ FIELDS = {
     "speaker": "speaker speakername speakerlabel speakerid speakertag spk spkid author participant character sender "
     "user username realname from name role channeltag",
     "start": "start starttime begin begintime from tstart t0 ts startts onset xmin timestart starttimestamp "
-    "startoffset offset offsetinticks timestamp time timein in",
-    "end": "end endtime stop stoptime to tend t1 endts finish xmax timeend endtimestamp endoffset timeout out",
+    "startoffset offset offsetinticks timestamp time timein in timecodein timecodestart timecode",
+    "end": "end endtime stop stoptime to tend t1 endts finish xmax timeend endtimestamp endoffset timeout out "
+    "timecodeout timecodeend",
     "duration": "duration dduration dur durationinticks",
 }
 ALIASES = {field: names.split() for field, names in FIELDS.items()}

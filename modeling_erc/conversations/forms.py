@@ -26,6 +26,7 @@ SIGNATURES = (
     (re.compile(r'File type = "ooTextFile|"?ooTextFile'), ".textgrid", True),
     (re.compile(r"(?:<[?!][^>]*>\s*){0,4}<ANNOTATION_DOCUMENT\b"), ".eaf", True),
     (re.compile(r"(?:<[?!][^>]*>\s*){0,4}<(?:\w+:)?tt\b"), ".ttml", True),
+    (re.compile(r"<SAMI\b", re.IGNORECASE), ".smi", True),
     (re.compile(r"@(?:UTF8|Begin)\s"), ".cha", True),
     (re.compile(r"\{\d+\}\{\d*\}"), ".sub", False),
     (re.compile(r"\{\s*\"|\[\s*\{\s*\""), ".json", False),

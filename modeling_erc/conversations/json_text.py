@@ -57,6 +57,10 @@ def read_json(file: TextFile) -> list[dict[str, Any]]:
     if isinstance(own, list) and any(isinstance(row, Mapping) and "annotations" in row for row in own):
         content = {"segments": _label_studio(own)}
         own = None
+    if channels := _channels(content):
+        content = {"words": channels}
+    if isinstance(own, list) and (regions := [row for task in own for row in _label_studio_min(task)]):
+        content, own = {"segments": regions}, None
     key, found = _find_segments(content)
     if not found or found is own:
         if not isinstance(own, list):
@@ -167,6 +171,38 @@ def _add_word_speakers(content: Any, rows: Sequence[Row]) -> None:
     for row in rows if speakers else ():
         if row["speaker"] is None and "start" in row:
             row["speaker"] = speakers.get(str(row["start"][0]))
+
+
+def _channels(content: Any) -> list[Row]:
+    """Returns the words of a recording with a channel for each speaker, as Deepgram lists them, in spoken order."""
+    results = content.get("results") if isinstance(content, Mapping) else None
+    channels = results.get("channels") if isinstance(results, Mapping) else None
+    if not isinstance(channels, list) or len(channels) < 2:
+        return []
+    words = [
+        {**word, "speaker": f"channel {number}"}
+        for number, channel in enumerate(channels, start=1)
+        for word in _segment(channel).get("words", [])
+    ]
+    words = [{name: value[0] if name in ("start", "end") else value for name, value in word.items()} for word in words]
+    return sorted(words, key=lambda word: word.get("start", 0.0))
+
+
+def _label_studio_min(task: Any) -> list[Row]:
+    """Returns the regions of a task of Label Studio's JSON-MIN, whose texts are a list beside those of the labels."""
+    lists = list(task.values()) if isinstance(task, Mapping) else []
+    regions = next((rows for rows in lists if _is_list_of(rows, Mapping) and all("labels" in row for row in rows)), [])
+    texts = next((rows for rows in lists if _is_list_of(rows, str) and len(rows) == len(regions)), None)
+    if texts is None and len(regions) == 1 and isinstance(task.get("transcription"), str):
+        texts = [task["transcription"]]
+    return [
+        {"start": row.get("start"), "end": row.get("end"), "speaker": " ".join(map(str, row["labels"])), "text": text}
+        for row, text in zip(regions, texts or [], strict=False)
+    ]
+
+
+def _is_list_of(value: Any, kind: type) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(part, kind) for part in value)
 
 
 def _label_studio(tasks: Sequence[Any]) -> list[Row]:

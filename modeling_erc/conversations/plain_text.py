@@ -8,7 +8,7 @@ from .speakers import find_speakers, split_speaker
 from .text_file import TextFile
 
 Row = dict[str, Any]
-TIME = r"(?:\d{1,6}:)?\d{1,2}:\d{2}(?:[.,]\d{1,6})?"
+TIME = r"(?:\d{2}:\d{2}:\d{2}[:;]\d{2}|(?:\d{1,6}:)?\d{1,2}:\d{2}(?:[.,]\d{1,6})?)"
 ANY_TIME = rf"(?:{TIME}|\d{{1,9}}(?:[.,]\d{{1,6}})?)"
 DASH = r"\s*(?:-{1,3}>?|\u2013|\u2014|to|,)\s*"
 # Times in front of a line: `[0:01 - 0:02.5]`, `0:01.000,0:02.500`, `[00:00:01]`, `(0:01)`, `0:01`.
@@ -18,7 +18,11 @@ ONE_TIME = re.compile(rf"[\[(]\s*({TIME})\s*[\])]:?\s*|({TIME})(?:\s+|$)")
 HEADING = re.compile(rf"\[?([^\W\d_][^\n:\[\]()<>?!;]{{0,59}}?)\]?\s*[\s(\[]\s*({TIME})\s*[\])]?\s*:?\s*")
 # Marks of a new turn without a name.
 TURN_MARK = re.compile(r"\A\s*(?:>{2,3}|[-\u2013\u2014\u2022])\s+(?=\S)")
-FOOTER = re.compile(r"(?:transcribed|transcript|generated|created) (?:by|with) .{0,80}", re.IGNORECASE)
+FOOTER = re.compile(
+    r"(?:transcribed|transcript|generated|created) (?:by|with) .{0,80}|.{1,60} (?:started|stopped) transcription",
+    re.IGNORECASE,
+)
+NAME = re.compile(r"[^\W\d_][^.?!,:;\d]{0,39}")
 
 TIMES_OF_DAY = "the times are times of day, so they are left out"
 HOUR = 3600
@@ -107,17 +111,22 @@ def _below_times(file: TextFile, lines: list[str]) -> list[Row]:
     at = [place for place, line in enumerate(spoken) if ONE_TIME.fullmatch(line) or BOTH_TIMES.fullmatch(line)]
     above = [spoken[place - 1] if place else "" for place in at]
     name_above = all(0 < len(line) <= 60 and not re.search(r"[.?!,:]$", line) for line in above)
+    below = list(zip(at, [*at[1:], len(spoken)], strict=True))
+    name_below = not name_above and all(end - place > 2 and NAME.fullmatch(spoken[place + 1]) for place, end in below)
     names = find_speakers(line for place, line in enumerate(spoken) if place not in set(at))
     rows: list[Row] = []
-    for place, end in zip(at, [*at[1:], len(spoken)], strict=True):
+    for place, end in below:
         times, _ = _times(file, 0, spoken[place])
-        words = spoken[place + 1 : end - 1 if name_above and end < len(spoken) else end]
+        words = spoken[place + 1 + name_below : end - 1 if name_above and end < len(spoken) else end]
         first = len(rows)
         for line in words:
             if FOOTER.fullmatch(line):
                 continue
-            speaker, text = (spoken[place - 1], line) if name_above else split_speaker(line, names)
-            if len(rows) == first or (speaker and not name_above):
+            if name_above or name_below:
+                speaker, text = spoken[place - 1 if name_above else place + 1], line
+            else:
+                speaker, text = split_speaker(line, names)
+            if len(rows) == first or (speaker and not name_above and not name_below):
                 rows.append({"speaker": speaker, "text": text, **(times if len(rows) == first else {})})
             else:
                 rows[-1]["text"] += f" {text}"

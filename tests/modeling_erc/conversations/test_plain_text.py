@@ -76,6 +76,9 @@ def test_exported_chats(text: str, tmp_path: Path) -> None:
         "Anna Smith (00:03):\nHi Bob\n\nBob Smith (00:05):\nOh no\n",
         "[00:00:03] Anna Smith: Hi Bob\n[00:00:05] Bob Smith: Oh no\n",
         "0:00:03.000,0:00:05.000\nAnna Smith: Hi Bob\n\n0:00:05.000,0:00:06.000\nBob Smith: Oh no\n",
+        "Anna Smith started transcription\n\nAnna Smith   0:03\nHi Bob\n\nBob Smith   0:05\nOh no\n\n"
+        "Anna Smith stopped transcription\n",
+        "00:00:03:00 - 00:00:05:00\nAnna Smith\nHi Bob\n\n00:00:05:00 - 00:00:06:00\nBob Smith\nOh no\n",
         "[00:00:03.000 --> 00:00:05.000]   Anna Smith: Hi Bob\n[00:00:05.000 --> 00:00:06.000]   Bob Smith: Oh no\n",
     ],
 )
@@ -154,6 +157,16 @@ Dialogue: 0,0:00:01.00,0:00:02.50,Default,Ann,0,0,0,,{\\i1}We won!{\\i0}\\NYes
 Comment: 0,0:00:01.00,0:00:02.50,Default,Ann,0,0,0,,a comment
 Dialogue: 0,0:00:03.00,0:00:04.50,Default,Bo,0,0,0,,Oh no
 """
+SAMI = """<SAMI><HEAD><STYLE TYPE="text/css"><!--
+P {margin-left:1pt;}
+.ENCC {Name:English; lang: en-US;}
+--></STYLE></HEAD><BODY>
+<SYNC Start=1000><P Class=ENCC>Ann: We won! Yes
+<SYNC Start=2500><P Class=ENCC>&nbsp;
+<SYNC Start=3000><P Class=ENCC>Bo: Oh no
+<SYNC Start=4500><P Class=ENCC>&nbsp;
+</BODY></SAMI>
+"""
 
 
 @pytest.mark.parametrize("suffix", ["own", ".txt", ""])
@@ -164,6 +177,7 @@ Dialogue: 0,0:00:03.00,0:00:04.50,Default,Bo,0,0,0,,Oh no
         (".eaf", EAF, "pympi"),
         (".ttml", TTML, "pysubs2"),
         (".ass", ASS, "pysubs2"),
+        (".smi", SAMI, "pysubs2"),
     ],
 )
 def test_formats_of_libraries_by_suffix_and_by_content(

@@ -79,6 +79,25 @@ FORMS: dict[str, Any] = {
             for who, a, ticks, text in [("A", "PT0.5S", 5e6, "Hi Bob."), ("B", "PT1.5S", 15e6, "Oh no!")]
         ],
     },
+    "deepgram, a speaker a channel": {
+        "metadata": {"channels": 2},
+        "results": {
+            "channels": [
+                {"alternatives": [{"transcript": "x", "words": [word(t, a, b) for t, a, b in spans]}]}
+                for spans in ([("Hi", 0.5, 0.8), ("Bob.", 0.8, 1.0)], [("Oh", 1.5, 1.8), ("no!", 1.8, 2.0)])
+            ]
+        },
+    },
+    "label studio, JSON-MIN": [
+        {
+            "audio": "a.wav",
+            "labels": [
+                {"start": a, "end": b, "channel": 0, "labels": [who]}
+                for a, b, who in [(0.5, 1.0, "A"), (1.5, 2.0, "B")]
+            ],
+            "transcription": ["Hi Bob.", "Oh no!"],
+        }
+    ],
     "label studio": [
         {
             "data": {"audio": "a.wav"},
@@ -103,7 +122,9 @@ def read(path: Path, content: str) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_segments_have_words_speakers_and_seconds(form: str, tmp_path: Path) -> None:
-    assert read(tmp_path / "a.json", json.dumps(FORMS[form])) == [HI, NO]
+    turns = read(tmp_path / "a.json", json.dumps(FORMS[form]))
+    names = {"channel 1": "A", "channel 2": "B"}
+    assert [(start, end, names.get(who, who), text) for start, end, who, text in turns] == [HI, NO]
 
 
 def test_words_of_hugging_face_are_grouped_into_turns(tmp_path: Path) -> None:
@@ -173,6 +194,8 @@ def test_time_codes_and_decimal_commas(tmp_path: Path) -> None:
     premiere = 'Speaker Name,Start Time,End Time,Text\nAnn,00:00:00:12,00:01:04:20,"Hi, Bob"\n'
     assert read(tmp_path / "a.csv", premiere) == [(0.48, 64.8, "Ann", "Hi, Bob")]
     assert read_conversation(tmp_path / "a.csv").notes == ["time codes are read with 25 frames per second"]
+    descript = "#,Speaker name,Timecode in,Timecode out,Transcript\n1,Ann,00:00:00:12,00:01:04:20,Hi\n"
+    assert read(tmp_path / "a.csv", descript) == [(0.48, 64.8, "Ann", "Hi")]
     assert read(tmp_path / "b.csv", "Speaker;Start;End;Text\nAnn;0,5;4,153;Hi\n") == [(0.5, 4.153, "Ann", "Hi")]
 
 
@@ -183,7 +206,7 @@ def test_time_codes_and_decimal_commas(tmp_path: Path) -> None:
         ("a.txt", "SPEAKER m 1 0.5 3.6 <NA> <NA> A <NA> <NA>\n", "line 1: RTTM names speakers and times without words"),
         ("a.docx", "PK", "save it as plain text"),
         ("a.zip", "PK", "unpack it"),
-        ("a.wav", "RIFF", "a recording without words: give its transcript"),
+        ("a.wav", "RIFF", "a recording without words: transcribe it"),
         ("a.json", '{"segments": []}', "expected a list of utterances"),
         ("a.json", '{"segments": [{"start": "soon", "text": "Hi"}]}', "segments 0: start is 'soon': write seconds"),
     ],

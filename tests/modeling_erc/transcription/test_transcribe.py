@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,7 +124,7 @@ def test_a_recording_alone_becomes_a_timeline(
 def test_what_cannot_be_transcribed_is_refused(recogniser: Path, voices: Path, talk: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "noise.wav", 0.01 * np.random.default_rng(0).normal(size=2 * RATE), RATE)
     soundfile.write(tmp_path / "silence.wav", silence(2), RATE)
-    for path, model, options, message in (
+    cases: list[tuple[Path, Path, dict[str, Any], str]] = [
         (tmp_path / "none.wav", recogniser, {}, "no such file"),
         (tmp_path / "noise.wav", recogniser, {}, r"noise\.wav: no speech was found in its 2\.0 s"),
         (tmp_path / "silence.wav", recogniser, {}, "silent"),
@@ -131,7 +132,8 @@ def test_what_cannot_be_transcribed_is_refused(recogniser: Path, voices: Path, t
         (talk, tmp_path, {}, "not a speech recogniser"),
         (talk, recogniser, {"language": "klingon"}, "language 'klingon' is not one of Whisper's"),
         (talk, recogniser, {"speaker_model": str(tmp_path)}, "not a model of speakers"),
-    ):
+    ]
+    for path, model, options, message in cases:
         with pytest.raises((ValueError, FileNotFoundError), match=message):
             transcribe(path, str(model), **options)
 
