@@ -59,6 +59,9 @@ class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
     HOMEPAGE: ClassVar[str] = ""
     LICENSE: ClassVar[str] = "unknown"
     REDISTRIBUTABLE: ClassVar[bool] = False
+    # Code of the language, None where it is unknown, and whether a program wrote the dialogues.
+    LANGUAGE: ClassVar[str | None] = "en"
+    SYNTHETIC: ClassVar[bool] = False
     # Additional columns of an utterance.
     EXTRA_COLUMNS: ClassVar[Mapping[str, datasets.Value]] = {}
     # Columns whose nulls are worth a warning, and the word for what is missing.

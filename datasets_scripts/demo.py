@@ -32,6 +32,7 @@ class Demo(Meld):
     HOMEPAGE: ClassVar[str] = ""
     LICENSE: ClassVar[str] = "Apache-2.0, as this package, which writes it"
     REDISTRIBUTABLE: ClassVar[bool] = True
+    SYNTHETIC: ClassVar[bool] = True
 
     @classmethod
     def locate(cls, data_dir: str | Path | None, options: Mapping[str, Any]) -> Path:

@@ -55,6 +55,7 @@ class Table(ErcBuilder):
     BUILDER_CONFIG_CLASS = TableConfig
     MAY_BE_FILE: ClassVar[bool] = True
     LICENSE: ClassVar[str] = "the owner's"
+    LANGUAGE: ClassVar[str | None] = None
     REDISTRIBUTABLE: ClassVar[bool] = True
 
     def __init__(self, data_dir: str | Path | None = None, cache_dir: str | Path | None = None, **options: Any) -> None:

@@ -89,6 +89,8 @@ class ErcConfig(PreTrainedConfig):
         contrastive_size: width of the contrastive projection.
         contrastive_memory: number of embeddings of earlier batches that serve as extra negatives and positives.
         initializer_range: standard deviation of the initial weights.
+        training_corpus: what the model was trained on, as `{"name": "meld", "synthetic": False, "language": "en"}`, or
+            `None` where it is unknown.
 
     Example:
         >>> from modeling_erc import ErcConfig, ErcForSequenceClassification
@@ -147,6 +149,7 @@ class ErcConfig(PreTrainedConfig):
     contrastive_size: int = 64
     contrastive_memory: int = 0
     initializer_range: float = 0.05
+    training_corpus: dict[str, Any] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         if __name__ == "modeling_erc.configuration_erc":

@@ -13,6 +13,7 @@ from transformers import Pipeline
 from transformers.utils import logging
 
 from .configuration_erc import MODALITIES
+from .notes_erc import notes_about
 from .processing_erc import (
     MEDIA,
     ErcProcessor,
@@ -141,10 +142,22 @@ class EmotionRecognitionPipeline(Pipeline):
                 check_utterance(utterance, f"dialogue {number}, utterance {index}")
             if not any(self._has(utterance, m) for utterance in utterances for m in self.model.config.modalities):
                 raise ValueError(f"dialogue {number} has nothing that the model reads: give {self._expected_keys()}")
+            reported = set(self._reported)
+            for note in self.notes(utterances, modalities):
+                if note not in reported:
+                    logger.warning(note)
             dialogues.append([only(chosen, utterance) for utterance in utterances])
         for modality in chosen:
             self._check_one_form(modality, dialogues)
         return {"dialogues": dialogues}
+
+    def notes(
+        self, utterances: Sequence[Utterance], modalities: Sequence[str] | None = None, language: str | None = None
+    ) -> list[str]:
+        """Returns a sentence for each reason to doubt the results; see `notes_about`. They are not warned of again."""
+        found = notes_about(self.model.config, self.processor, utterances, language, modalities)
+        self._reported.update(found)
+        return found
 
     def _has(self, utterance: Utterance, modality: str) -> bool:
         names = MODALITIES[modality]

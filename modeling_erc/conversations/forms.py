@@ -7,15 +7,17 @@ from .fields import read_fields
 from .text_file import TextFile
 
 DOCUMENT = "a text document of an office program: save it as plain text (.txt), or export the transcript as .vtt"
-RECORDING = "a recording without words: give its transcript, and the recording with --media"
+RECORDING = (
+    "a recording without words: transcribe it (predict ... --transcribe openai/whisper-small), or give its transcript, "
+    "and the recording with --media"
+)
+RECORDINGS = (".wav", ".mp3", ".m4a", ".flac", ".ogg", ".opus", ".aac", ".wma", ".mp4", ".mkv", ".mov", ".avi", ".webm")
 RTTM = "RTTM names speakers and times without words: give a transcript, such as the .srt or .json of WhisperX"
 REFUSED = {
     ".rttm": RTTM,
     ".zip": "an archive: unpack it and give the file with the conversation",
     **dict.fromkeys((".docx", ".doc", ".odt", ".pdf", ".rtf"), DOCUMENT),
-    **dict.fromkeys(
-        (".wav", ".mp3", ".m4a", ".flac", ".ogg", ".opus", ".aac", ".mp4", ".mkv", ".mov", ".webm"), RECORDING
-    ),
+    **dict.fromkeys(RECORDINGS, RECORDING),
 }
 # The first format whose pattern matches the start of a text. Those marked True overrule a known suffix.
 SIGNATURES = (

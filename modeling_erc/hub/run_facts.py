@@ -96,8 +96,8 @@ class RunFacts:
 
     @property
     def language(self) -> str | None:
-        """Language code of the corpus: all corpora are English; that of a user's own table is unknown."""
-        return "en" if self.dataset in CORPORA and self.dataset != "table" else None
+        """Language code of the corpus; that of a user's own table is unknown."""
+        return CORPORA[self.dataset].LANGUAGE if self.dataset in CORPORA else None
 
     @property
     def hub_dataset(self) -> str | None:

@@ -3,6 +3,6 @@
 from .colours import emotion_colours
 from .picture import plot_timeline
 from .timeline import Turn, timeline
-from .writers import WRITERS, write_timeline
+from .writers import WRITERS, write_table, write_timeline
 
-__all__ = ["WRITERS", "Turn", "emotion_colours", "plot_timeline", "timeline", "write_timeline"]
+__all__ = ["WRITERS", "Turn", "emotion_colours", "plot_timeline", "timeline", "write_table", "write_timeline"]

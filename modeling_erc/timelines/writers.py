@@ -4,9 +4,10 @@ import csv
 import html
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ..registry_erc import Registry
 from .colours import emotion_colours, letter_colour
@@ -19,8 +20,13 @@ WRITERS: Registry[Writer] = Registry("timeline format")
 WRITERS[".png"] = plot_timeline
 
 
-def write_timeline(turns: Sequence[Turn], path: str | Path) -> None:
+def write_timeline(turns: Sequence[Turn], path: str | Path, title: str = "Emotion timeline") -> None:
     """Writes a timeline in the format of the file's suffix: `.csv`, `.json`, `.vtt` or `.png`.
+
+    Args:
+        turns: turns of one conversation.
+        path: file to write.
+        title: title of a figure.
 
     Raises:
         ValueError: the format is unknown, or it needs times and the turns have none.
@@ -31,20 +37,37 @@ def write_timeline(turns: Sequence[Turn], path: str | Path) -> None:
     path = Path(path)
     writer = WRITERS[path.suffix.lower()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer(turns, path)
+    if writer is plot_timeline:
+        plot_timeline(turns, path, title=title)
+    else:
+        writer(turns, path)
 
 
 @WRITERS.register(".csv")
 def write_csv(turns: Sequence[Turn], path: Path) -> None:
     """Writes a row per turn, with a column for the probability of each label."""
-    labels = list(turns[0].scores) if turns else []
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(_rows(turns))
+
+
+def write_table(timelines: Mapping[str, Sequence[Turn]], path: str | Path) -> None:
+    """Writes the turns of several conversations as one CSV table, with their names in the column `file`."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["start", "end", "speaker", "text", "label", "score", "modalities", *labels])
-        for turn in turns:
-            utterance = [turn.start, turn.end, turn.speaker, turn.text]
-            scores = [f"{turn.scores[label]:.6f}" for label in labels]
-            writer.writerow([*utterance, turn.label, f"{turn.score:.6f}", " ".join(turn.modalities), *scores])
+        for number, (name, turns) in enumerate(timelines.items()):
+            header, *rows = _rows(turns)
+            writer.writerows([["file", *header]] * (number == 0) + [[name, *row] for row in rows])
+
+
+def _rows(turns: Sequence[Turn]) -> Iterator[list[Any]]:
+    labels = list(turns[0].scores) if turns else []
+    yield ["start", "end", "speaker", "text", "label", "score", "modalities", *labels]
+    for turn in turns:
+        utterance = [turn.start, turn.end, turn.speaker, turn.text]
+        scores = [f"{turn.scores[label]:.6f}" for label in labels]
+        yield [*utterance, turn.label, f"{turn.score:.6f}", " ".join(turn.modalities), *scores]
 
 
 @WRITERS.register(".json")

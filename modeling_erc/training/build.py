@@ -8,7 +8,7 @@ import datasets
 import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, AutoTokenizer, PreTrainedConfig
 
-from datasets_scripts import DialogueRows
+from datasets_scripts import CORPORA, DialogueRows
 
 from ..configuration_erc import MODALITIES, ErcConfig
 from ..encoders_erc import unimodal_config
@@ -86,6 +86,7 @@ def build(
         feature_sizes=feature_sizes,
         id2label=dict(enumerate(label_names)),
         label2id={name: i for i, name in enumerate(label_names)},
+        training_corpus=_training_corpus(data_args.dataset),
     )
     # Training would be the first to look these up: a wrong name must stop here, with a list of the known names.
     for losses, name in ((CLASSIFICATION_LOSSES, config.classification_loss), (CONTRASTIVE_LOSSES, config.contrastive)):
@@ -114,6 +115,11 @@ def build(
         face_crop=data_args.face_crop,
     )
     return model, processor
+
+
+def _training_corpus(name: str) -> dict[str, Any]:
+    builder = CORPORA[name]
+    return {"name": name, "synthetic": builder.SYNTHETIC, "language": builder.LANGUAGE}
 
 
 def load_encoder_config(modality: str, source: str) -> tuple[PreTrainedConfig, Any]:

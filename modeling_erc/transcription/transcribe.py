@@ -86,7 +86,7 @@ def _recogniser(model: str, device: str | None) -> Any:
         return pipeline(
             "automatic-speech-recognition", model=model, device=device, model_kwargs={"use_safetensors": True}
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{model}: not a speech recogniser: {' '.join(str(error).split())}") from error
 
 

@@ -1,5 +1,6 @@
 """A file of a conversation and its recording become a timeline, with one command."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,24 @@ def test_invalid_inputs_are_refused_in_one_line_before_anything_is_written(
         ([checkpoint, tmp_path / "late.srt", "--media", film, "--out", out], "is it the file of another conversation"),
         ([checkpoint, tmp_path / "talk.jsonl", "--media", film, "--out", out], "has no times"),
         ([checkpoint, tmp_path / "talk.jsonl", "--out", tmp_path / "out.vtt"], "has no times, which WebVTT needs"),
+        ([checkpoint, film, "--out", out], r"long\.mp4: a recording without words: transcribe it"),
+        ([checkpoint, tmp_path / "talk.srt", "--speakers", "2", "--out", out], "add --transcribe MODEL"),
+        (
+            [
+                checkpoint,
+                tmp_path / "wrong.srt",
+                tmp_path / "none.srt",
+                tmp_path / "talk.srt",
+                "--out",
+                tmp_path / "all",
+            ],
+            r"2 files cannot be used:\n.*wrong\.srt, line 1: .*\n.*none\.srt: no such file",
+        ),
+        ([checkpoint, tmp_path / "talk.srt", tmp_path / "late.srt", "--out", out], "one folder, or one .csv table"),
+        (
+            [checkpoint, tmp_path / "talk.srt", tmp_path / "talk.jsonl", "--out", tmp_path / "all"],
+            "several files are named 'talk'",
+        ),
         (
             [checkpoint, tmp_path / "talk.srt", "--modalities", "smell", "--out", out],
             "the model has text, audio, vision",
@@ -89,6 +108,41 @@ def test_invalid_inputs_are_refused_in_one_line_before_anything_is_written(
         with pytest.raises(SystemExit, match=message):
             predict(*words)
     assert not list(tmp_path.glob("out.*"))
+
+
+def test_several_files_fill_a_folder_or_one_table(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "first.srt").write_text(SRT)
+    (tmp_path / "second.txt").write_text("Ann: we won\nBo: oh no\nAnn: oh\n")
+    files = [tmp_path / "first.srt", tmp_path / "second.txt"]
+    predict(checkpoint, *files, "--device", "cpu", "--out", tmp_path / "all")
+    names = {f"first{suffix}" for suffix in (".csv", ".json", ".png", ".vtt")}
+    assert {path.name for path in (tmp_path / "all").iterdir()} == names | {
+        f"second{s}" for s in (".csv", ".json", ".png")
+    }
+    predict(checkpoint, *files, "--device", "cpu", "--out", tmp_path / "all.csv")
+    rows = list(csv.DictReader((tmp_path / "all.csv").open(encoding="utf-8", newline="")))
+    assert [Path(row["file"]).name for row in rows] == ["first.srt"] * 2 + ["second.txt"] * 3
+    assert [row["text"] for row in rows] == ["we won", "oh no", "we won", "oh no", "oh"]
+    assert "note: the conversation has no audio or vision" in capsys.readouterr().out
+
+
+def test_answers_are_qualified(
+    raw_config: Callable[..., ErcConfig],
+    processor: ErcProcessor,
+    clips: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    corpus = {"name": "demo", "synthetic": True, "language": "en"}
+    ErcForSequenceClassification(raw_config("text", training_corpus=corpus)).save_pretrained(tmp_path / "checkpoint")
+    processor.save_pretrained(tmp_path / "checkpoint")
+    (tmp_path / "talk.srt").write_text(SRT)
+    predict(tmp_path / "checkpoint", tmp_path / "talk.srt", "--media", clips["long.mp4"], "--out", tmp_path / "a.png")
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 2 and "trained on the synthetic corpus 'demo'" in notes[0]
+    assert notes[1] == "note: the model reads text only: the conversation's audio and vision cannot be used"
 
 
 def test_help_lists_the_commands_in_the_order_of_use(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,90 @@
+"""Sentences that qualify a model's answers on a conversation: what it was trained on, and what it cannot read."""
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from .configuration_erc import MODALITIES, ErcConfig
+from .processing_erc import ErcProcessor
+
+# Shares of unknown tokens, of letters outside the Latin script, and of English function words.
+UNKNOWN, FOREIGN, FUNCTION_WORDS = 0.3, 0.3, 0.07
+FEWEST_WORDS = 12  # to judge the language by its function words
+MOST_TEXT = 20_000  # characters that are examined
+# Frequent English words that are rare in other languages of the Latin script.
+ENGLISH = re.compile(
+    r"\b(?:the|and|you|it|that|to|this|not|are|what|with|for|but|they|your|have|don|i['\u2019](?:m|ll|ve)|my|our|him|his|her|who|why|how|where|"
+    r"there|here|yes|yeah|okay|just|know|think|can|would|will|been)\b"
+)
+WORD = re.compile(r"[^\W\d_]+")
+
+
+def synthetic_note(config: ErcConfig) -> str | None:
+    """Returns the note about a model that was trained on a synthetic corpus, else None."""
+    corpus = config.training_corpus or {}
+    if not corpus.get("synthetic"):
+        return None
+    return (
+        f"the model was trained on the synthetic corpus {corpus['name']!r} and tells nothing about real conversations: "
+        "use a checkpoint that was trained on real ones"
+    )
+
+
+def notes_about(
+    config: ErcConfig,
+    processor: ErcProcessor,
+    utterances: Sequence[Mapping[str, Any]],
+    language: str | None = None,
+    modalities: Sequence[str] | None = None,
+) -> list[str]:
+    """Returns a sentence for each reason to doubt what a model answers on a conversation.
+
+    Args:
+        config: config of the model.
+        processor: its processor.
+        utterances: the conversation, in the form of the pipeline's input.
+        language: code of the language, such as `en`, where it is known.
+        modalities: modalities that are used, default: all of the model.
+    """
+    chosen = config.modalities if modalities is None else modalities
+    present = [
+        m for m, names in MODALITIES.items() if any(u.get(key) is not None for u in utterances for key in names.keys)
+    ]
+    notes = [note for note in [synthetic_note(config)] if note]
+    if unread := [m for m in present if m not in config.modalities]:
+        notes.append(
+            f"the model reads {_listed(config.modalities)} only: the conversation's {_listed(unread)} cannot be used"
+        )
+    if missing := [m for m in chosen if m not in present]:
+        notes.append(f"the conversation has no {_listed(missing, 'or')}, which the model was trained with")
+    text = "\n".join(itertools.islice((str(u["text"]) for u in utterances if u.get("text")), 500))[:MOST_TEXT]
+    if "text" in chosen and processor.tokenizer is not None and text:
+        notes += _text_notes(text, processor.tokenizer, (config.training_corpus or {}).get("language"), language)
+    return notes
+
+
+def _text_notes(text: str, tokenizer: PreTrainedTokenizerBase, trained: str | None, language: str | None) -> list[str]:
+    notes = []
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"] if tokenizer.unk_token_id is not None else []
+    if ids and ids.count(tokenizer.unk_token_id) > UNKNOWN * len(ids):
+        notes.append("many of the words are unknown to the model, which guesses from the others")
+    same = language == trained if language is not None else trained != "en" or _english(text)
+    if trained is not None and not same:
+        notes.append(f"the words do not seem to be in {trained!r}, the language that the model was trained on")
+    return notes
+
+
+def _english(text: str) -> bool:
+    """Guesses whether text is English, from its script and its function words."""
+    letters = [letter for letter in text if letter.isalpha()]
+    if sum(letter > "\u024f" for letter in letters) > FOREIGN * len(letters):
+        return False
+    words = len(WORD.findall(text))
+    return words < FEWEST_WORDS or len(ENGLISH.findall(text.lower())) >= FUNCTION_WORDS * words
+
+
+def _listed(names: Sequence[str], last: str = "and") -> str:
+    return f" {last} ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

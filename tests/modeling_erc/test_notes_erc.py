@@ -1,0 +1,58 @@
+"""What a model does not know, and cannot read, is said beside its answers."""
+
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from modeling_erc import EmotionRecognitionPipeline, ErcConfig, ErcForSequenceClassification
+from modeling_erc.notes_erc import notes_about
+from modeling_erc.processing_erc import ErcProcessor
+
+MELD = {"name": "meld", "synthetic": False, "language": "en"}
+ENGLISH = "But the server crashed last night, and we lost the backup. What are you going to do with it now, my friend?"
+GERMAN = "Aber der Server ist letzte Nacht abgestürzt, und die Sicherung ist weg. Was wollen wir jetzt damit machen?"
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "foreign"),
+    [
+        (ENGLISH, None, False),
+        (ENGLISH, "en", False),
+        (ENGLISH, "de", True),
+        (GERMAN, None, True),
+        ("我们赢了合同", None, True),
+        ("Привет", None, True),
+        ("Hola, Ann!", None, False),  # too short to judge
+    ],
+)
+def test_the_language_of_the_words(
+    text: str, language: str | None, foreign: bool, raw_config: Callable[..., ErcConfig], processor: ErcProcessor
+) -> None:
+    config = raw_config("text", training_corpus=MELD)
+    notes = notes_about(config, processor, [{"text": text}], language)
+    assert any("do not seem to be in 'en'" in note for note in notes) == foreign
+    assert any("unknown to the model" in note for note in notes)  # its tokenizer has 47 words
+    assert not notes_about(raw_config("text"), processor, [{"text": "we won , oh no"}])
+
+
+@pytest.fixture
+def warnings(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    logger = logging.getLogger("transformers")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+def test_the_pipeline_warns_once(
+    raw_config: Callable[..., ErcConfig], processor: ErcProcessor, warnings: pytest.LogCaptureFixture
+) -> None:
+    model = ErcForSequenceClassification(raw_config(training_corpus={**MELD, "synthetic": True}))
+    pipe = EmotionRecognitionPipeline(model=model.eval(), processor=processor, device="cpu")
+    for _ in range(2):
+        pipe([{"speaker": "Ann", "text": "we won"}])
+    messages = [record.message for record in warnings.records]
+    assert len(messages) == len(set(messages)) == 2
+    assert "synthetic corpus 'meld'" in messages[0] and "has no audio or vision" in messages[1]
+    assert len(pipe.notes([{"speaker": "Ann", "text": "we won"}])) == 2
+    assert len(pipe.notes([{"speaker": "Ann", "text": "we won"}], modalities=["text"])) == 1
