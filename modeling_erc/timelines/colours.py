@@ -36,7 +36,7 @@ def emotion_colours(labels: Sequence[str]) -> dict[str, str]:
     """
     unknown = sorted(label for label in labels if label.lower() not in BY_NAME)
     others = [*OTHERS, *(_generated(number) for number in range(len(unknown) - len(OTHERS)))]
-    colours = {}
+    colours: dict[str, str] = {}
     for label in unknown:
         first = zlib.crc32(label.lower().encode()) % len(OTHERS)
         colours[label] = next(c for c in [*others[first:], *others] if c not in colours.values())

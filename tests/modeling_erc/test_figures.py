@@ -65,5 +65,5 @@ def test_estimates_are_listed_in_order_and_a_missing_one_is_left_blank(tmp_path:
 
 def test_an_estimate_whose_interval_includes_the_baseline_is_hollow() -> None:
     axes = new_figure().subplots()
-    _draw_estimates(axes, ["a", "b", "c"], [0.5, 0.1, np.nan], [[0.2, 0.2]] * 3, [""] * 3, 0.0, str)
+    _draw_estimates(axes, ["a", "b", "c"], [0.5, 0.1, np.nan], np.full((3, 2), 0.2), [""] * 3, 0.0, str)
     assert [line.get_markerfacecolor() for line in axes.lines if line.get_marker() == "o"] == ["C0", "white", "C0"]
