@@ -49,7 +49,7 @@ def draw_differences(comparison: Comparison, path: Path) -> None:
     plot_estimates(
         [cell_name(cell[1:] if several else cell) for cell in found],
         [estimate.value for estimate in found.values()],
-        [[estimate.value - estimate.low, estimate.high - estimate.value] for estimate in found.values()],
+        np.array([[estimate.value - estimate.low, estimate.high - estimate.value] for estimate in found.values()]),
         path,
         title=f"Test {metric}: difference to {cell_name(comparison.baseline)} ({mean:.3f})",
         axis="mean difference over seeds with its 95 % interval; hollow where the interval includes 0",

@@ -124,7 +124,7 @@ def test_unknown_labels_get_other_colours() -> None:
 
 # Of linear RGB: normal vision, and Machado et al. (2009) for the complete lack of one kind of cone.
 VISION = {
-    "normal": np.eye(3),
+    "normal": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
     "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
     "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
     "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
@@ -147,7 +147,7 @@ AXES = [[0.210454, 0.793618, -0.004072], [1.977998, -2.428592, 0.450594], [0.025
 def test_the_emotions_of_a_corpus_differ_for_colour_blind_readers(labels: list[str], vision: str) -> None:
     colours = np.array([to_rgb(colour) for colour in emotion_colours(labels).values()])
     linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
-    seen = (linear @ np.transpose(VISION[vision])).clip(0, 1)
+    seen = (linear @ np.array(VISION[vision]).T).clip(0, 1)
     places = np.cbrt(seen @ np.transpose(CONES)) @ np.transpose(AXES)
     distances = np.linalg.norm(places[:, None] - places, axis=-1)
     assert distances[np.triu_indices(len(labels), 1)].min() > 0.1
