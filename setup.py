@@ -14,6 +14,7 @@ VERSION = re.findall(
 # The lower bounds are the versions that the tests run with, or slightly older ones.
 REQUIRED = [
     "accelerate>=1.15",
+    "anyascii>=0.3.3",
     "av>=16",
     "charset-normalizer>=3.4",
     "datasets>=5.2",

@@ -107,7 +107,7 @@ def address(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         )
     try:
         assert process.stdout is not None
-        ready, _, _ = select.select([process.stdout], [], [], 180)
+        ready, _, _ = select.select([process.stdout], [], [], 300)
         line = process.stdout.readline() if ready else ""
         found = re.search(r"answers at (http://127\.0\.0\.1:\d+)/", line)
         assert found, f"{line}{log.read_text()}"

@@ -2,25 +2,33 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.lines import Line2D
 
-from ..figures import DPI, INK, WIDTH, new_figure, plain
+from ..figures import DPI, INK, WIDTH, new_figure
+from ..lettering import lettering
+from ..timelines import emotion_colours
 from ..training.calibration import Reliability
 from .robustness import Curve
 
 # One for each of three strengths; they differ in greyscale and for colour-blind readers.
 COLOURS = ("#e0912f", "#b8336a", "#3b1f8c")
+MARKERS = "os^DvPX*"  # of the classes in the map
 STYLES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 COLUMNS = 3
 
 
 def plot_reliability(bins: Reliability, path: Path, *, title: str) -> None:
     """Draws a reliability diagram above the number of utterances in each bin."""
+    with lettering([title]) as spell:
+        _draw_reliability(bins, path, f"{spell(title)}: expected calibration error {bins.error:.3f}")
+
+
+def _draw_reliability(bins: Reliability, path: Path, title: str) -> None:
     figure = new_figure(height=8.4)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1))
     middles, width = (bins.edges[:-1] + bins.edges[1:]) / 2, np.diff(bins.edges) * 0.94
@@ -36,7 +44,7 @@ def plot_reliability(bins: Reliability, path: Path, *, title: str) -> None:
     upper.set_ylabel("accuracy", fontsize=12)
     upper.grid(alpha=0.25)
     upper.legend(loc="upper left", fontsize=11)
-    upper.set_title(plain(f"{title}: expected calibration error {bins.error:.3f}"), fontsize=14)
+    upper.set_title(title, fontsize=14)
     lower.bar(middles, bins.counts, width=width, color="#a9b4c0")
     lower.set_ylabel("utterances", fontsize=12)
     lower.set_xlabel("probability of the predicted class", fontsize=12)
@@ -46,14 +54,27 @@ def plot_reliability(bins: Reliability, path: Path, *, title: str) -> None:
 
 def plot_map(points: np.ndarray, labels: np.ndarray, names: Sequence[str], path: Path, *, title: str) -> None:
     """Draws utterances on a plane, coloured by class: `points` `(n, 2)`, `labels` `(n,)` class indices."""
+    with lettering([title, *names]) as spell:
+        _draw_map(points, labels, names, [spell(name) for name in names], path, spell(title))
+
+
+def _draw_map(
+    points: np.ndarray, labels: np.ndarray, names: Sequence[str], shown: Sequence[str], path: Path, title: str
+) -> None:
     figure = new_figure(height=8.4)
     axes = figure.subplots()
-    colours, counts = class_colours(len(names)), np.bincount(labels, minlength=len(names))
-    for label, (name, count) in enumerate(zip(names, counts, strict=True)):
+    colours, counts = emotion_colours(names), np.bincount(labels, minlength=len(names))
+    for label, (name, text, count) in enumerate(zip(names, shown, counts, strict=True)):
         x, y = points[labels == label].T
-        # Small classes are above the large ones, which would hide them.
-        text, above = plain(f"{name} ({count})"), 1 / (1 + count)
-        axes.scatter(x, y, 22, color=colours[label], alpha=0.75, linewidths=0, zorder=above, label=text)
+        axes.scatter(
+            *(x, y, 26),
+            color=colours[name],
+            marker=MARKERS[label % len(MARKERS)],
+            alpha=0.8,
+            linewidths=0,
+            zorder=1 / (1 + count),  # small classes are above the large ones, which would hide them
+            label=f"{text} ({count})",
+        )
     axes.legend(
         loc="center left",
         bbox_to_anchor=(1.01, 0.5),
@@ -64,15 +85,8 @@ def plot_map(points: np.ndarray, labels: np.ndarray, names: Sequence[str], path:
     )
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_title(plain(title), fontsize=14)
+    axes.set_title(title, fontsize=14)
     figure.savefig(path, dpi=DPI)
-
-
-def class_colours(count: int) -> list[tuple[float, ...]]:
-    """Returns `count` different colours."""
-    if count <= 20:
-        return [tuple(colour) for colour in colormaps["tab10" if count <= 10 else "tab20"](range(count))]
-    return [tuple(colour) for colour in colormaps["turbo"](np.linspace(0.02, 0.98, count))]
 
 
 def plot_joint_attention(
@@ -99,7 +113,7 @@ def plot_joint_attention(
         axes.set_title(f"layer {number + 1}", fontsize=13)
         axes.spines[:].set_visible(False)
     figure.colorbar(image, ax=panels.tolist(), label="more (blue) or less (red)\nthan uniform attention")
-    figure.suptitle(plain(title), fontsize=14)
+    figure.suptitle(title, fontsize=14)
     figure.savefig(path, dpi=DPI)
 
 
@@ -109,6 +123,11 @@ def plot_curves(curves: Sequence[Curve], path: Path, *, split: str) -> None:
     Colours are strengths, line styles are checkpoints, and bands are one standard deviation over the draws of corrupted
     utterances.
     """
+    with lettering(curve.checkpoint for curve in curves) as spell:
+        _draw_curves([replace(curve, checkpoint=spell(curve.checkpoint)) for curve in curves], path, split)
+
+
+def _draw_curves(curves: Sequence[Curve], path: Path, split: str) -> None:
     panels = list(dict.fromkeys(curve.panel for curve in curves))
     checkpoints = list(dict.fromkeys(curve.checkpoint for curve in curves))
     columns = min(COLUMNS, len(panels))
@@ -136,6 +155,7 @@ def plot_curves(curves: Sequence[Curve], path: Path, *, split: str) -> None:
         axes.set_visible(False)
     figure.supxlabel("share p of the utterances that are corrupted", fontsize=11)
     figure.supylabel(f"weighted F1, {split}", fontsize=11)
+    figure.suptitle("Robustness to missing and noisy modalities", fontsize=14)
     if len(checkpoints) > 1:
         lines = [
             Line2D([], [], color="#333333", linestyle=STYLES[i % len(STYLES)], label=name)

@@ -125,7 +125,8 @@ def frequency_section(result: Evaluated, scores: Scores, draws: Scores, folder: 
         scores.f1[present],
         np.stack([scores.f1 - low, high - scores.f1], axis=1)[present],
         folder / "f1_against_frequency.png",
-        axis=f"F1 on {result.name} with its 95 % interval; in brackets the training utterances of the class",
+        title=f"F1 of each class on {result.name}",
+        axis="F1 with its 95 % interval; in brackets the training utterances of the class",
     )
     text = (
         "The classes of this split by falling number of training utterances; lines are 95 % intervals of F1 over "

@@ -63,6 +63,7 @@ def build_page(reader: Reader, name: str, transcriber: Transcriber | None = None
             '<div class="erc-title"><h1>Emotions in a conversation</h1>'
             "<p>Paste a conversation, or open subtitles, a table or JSON; attach its recording if you have one. "
             f"<b>{escape(name)}</b> predicts the emotion of every turn.</p></div>"
+            + notes_view([reader.origin] if reader.origin else [])
         )
         state = gr.State(None, time_to_live=HOUR)
         with gr.Row(equal_height=False):
@@ -167,7 +168,8 @@ def build_page(reader: Reader, name: str, transcriber: Transcriber | None = None
                 return gr.skip()
             with tempfile.TemporaryDirectory() as written:
                 path = Path(written, "emotions.png")
-                write_timeline(reading.shown, path)
+                origin = " by a model of synthetic data" if reader.origin else ""
+                write_timeline(reading.shown, path, f"Emotion timeline{origin}")
                 kept = save_file_to_cache(path, cache_dir=picture.GRADIO_CACHE)
             return gr.update(value=kept, interactive=True)
 

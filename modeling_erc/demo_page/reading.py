@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..configuration_erc import MODALITIES
+from ..notes_erc import synthetic_note
 from ..pipeline_erc import EmotionRecognitionPipeline
 from ..timelines import Turn, timeline, write_timeline
 from .limits import LIMITS, Limits, PageError
@@ -53,6 +54,11 @@ class Reader:
         pipe: pipeline with the model.
         limits: maximum sizes of the input.
 
+    Attributes:
+        modalities: modalities that can be typed or uploaded.
+        labels: labels of the model, in its order.
+        origin: a sentence about a model of synthetic data, else None.
+
     Raises:
         ValueError: the model takes precomputed features only, which cannot be typed or uploaded.
     """
@@ -63,6 +69,7 @@ class Reader:
             raise ValueError("the checkpoint takes precomputed features: the page needs one with backbones")
         self.pipe, self.limits = pipe, limits
         self.modalities: list[str] = [m for m in pipe.model.config.modalities if m in raw]
+        self.origin: str | None = synthetic_note(pipe.model.config)
         self.labels: list[str] = [name for _, name in sorted(pipe.model.config.id2label.items())]
 
     def read(self, script: str, recording: Path | None, modalities: Sequence[str]) -> Reading:
@@ -82,7 +89,8 @@ class Reader:
         if recording is not None:
             conversation = with_recording(conversation, recording, self.limits)
         whole = self._turns(conversation.utterances, self.modalities)
-        notes = [*conversation.notes, *self._unusable(conversation.utterances, whole)]
+        doubts = [note for note in self.pipe.notes(conversation.utterances) if note != self.origin]
+        notes = [*conversation.notes, *doubts, *self._unusable(conversation.utterances, whole)]
         reading = Reading(conversation.utterances, whole, whole, notes, recording)
         return self.switch(reading, modalities)
 

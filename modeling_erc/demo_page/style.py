@@ -38,6 +38,7 @@ CSS = """
   border: 1px solid var(--block-border-color) !important; border-radius: var(--block-radius) !important;
   padding: .9rem 1rem !important; }
 .erc-title h1 { font-size: 1.6rem; font-weight: 650; letter-spacing: -.01em; margin: 0; }
+.erc-title + .erc-notes { margin-top: .7rem; }
 .erc-title p { margin-top: .25rem; color: var(--faint); max-width: 46rem; }
 .erc-hint, .erc-summary { color: var(--faint); margin-bottom: .7rem !important; }
 .erc-message, .erc-notes, .erc-change { border-radius: 8px; padding: .55rem .85rem !important;

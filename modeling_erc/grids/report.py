@@ -9,6 +9,7 @@ import numpy as np
 
 from datasets_scripts.publishing.markdown import markdown_table
 
+from ..analysis.intervals import Estimate
 from ..figures import plot_estimates
 from .comparison import Comparison, compare, read_predictions
 from .spec import Cell, cell_name
@@ -32,19 +33,29 @@ def report(
     missing = len(cells) * len(seeds) - len(rows)
     gaps = f"\n{missing} of {len(cells) * len(seeds)} runs are missing.\n" if missing else ""
     text = f"{markdown(comparison, facts)}{gaps}\n`{command}`\n"
-    summary = comparison.summary(metric)
-    several = len(baseline) > 1
-    plot_estimates(
-        [cell_name(cell[1:] if several else cell) for cell in cells],
-        [mean for _, mean, _ in summary],
-        [deviation for _, _, deviation in summary],
-        out / "picture.png",
-        axis=f"test {comparison.title(metric)}, mean ± standard deviation over seeds; the line is the baseline",
-        groups=[cell_name(cell[:1]) for cell in cells] if several else None,
-        baseline=list(cells).index(baseline),
-    )
+    draw_differences(comparison, out / "picture.png")
     (out / "table.md").write_text(f"{text}\n![cells](picture.png)\n", encoding="utf-8")
     return text
+
+
+def draw_differences(comparison: Comparison, path: Path) -> None:
+    """Draws the difference of each cell to the baseline with its 95 % interval."""
+    several = len(comparison.baseline) > 1
+    nothing = Estimate(np.nan, np.nan, np.nan, np.nan)
+    found = {cell: comparison.differences.get(cell, nothing) for cell in comparison.cells}
+    found[comparison.baseline] = Estimate(0.0, 0.0, 0.0, 0.0)
+    mean = comparison.summary(comparison.metric)[comparison.cells.index(comparison.baseline)][1]
+    metric = comparison.title(comparison.metric)
+    plot_estimates(
+        [cell_name(cell[1:] if several else cell) for cell in found],
+        [estimate.value for estimate in found.values()],
+        np.array([[estimate.value - estimate.low, estimate.high - estimate.value] for estimate in found.values()]),
+        path,
+        title=f"Test {metric}: difference to {cell_name(comparison.baseline)} ({mean:.3f})",
+        axis="mean difference over seeds with its 95 % interval; hollow where the interval includes 0",
+        groups=[cell_name(cell[:1]) for cell in found] if several else None,
+        baseline=0.0,
+    )
 
 
 def cell_facts(rows: Mapping[tuple[Cell, int], Mapping[str, Any]]) -> dict[Cell, dict[str, float]]:

@@ -3,8 +3,8 @@
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,17 +15,18 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MultipleLocator
 
 from ..figures import DPI, INK, WIDTH, new_figure
-from .colours import emotion_colours
+from ..lettering import lettering, text_width
+from .colours import emotion_colours, letter_colour
 from .timeline import Turn
 
-MARGIN, HEAD, GAP = 0.25, 0.95, 0.52  # inches: side margin, title and legend, time axis below each row
+MARGIN, GAP = 0.25, 0.52  # inches: side margin, time axis below each row
+TITLE, LINE, LEGEND = 15, 0.25, 10.5  # font size of the title, height of a line of the head in inches, font size
 # With more turns than `MOST_WORDS` the figure is an overview of blocks without text.
-MOST_WORDS, TURNS_A_ROW, BLOCKS_A_ROW, MOST_ROWS, MOST_LANES = 100, 10, 40, 20, 7
+MOST_WORDS, TURNS_A_ROW, BLOCKS_A_ROW, MOST_ROWS, MOST_LANES = 100, 10, 25, 20, 24
 SPANS = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 450, 600, 900, 1200, 1800, 3600)
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
 OTHERS = "others"
-FAINT = "#6b7683"
-LETTER, BOLD = 0.0078, 0.0088  # mean width of a letter in inches, per point of font size
+FAINT = "#566476"
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,26 @@ def plot_timeline(turns: Sequence[Turn], path: str | Path, *, title: str = "Emot
     """
     if not turns:
         raise ValueError("there is no turn to draw")
+    names = [name for turn in turns for name in (turn.speaker, turn.text, *turn.scores) if name]
+    with lettering([title, "\u2026", *names]) as spell:
+        _plot([_spelled(turn, spell) for turn in turns], Path(path), spell(title))
+
+
+def _spelled(turn: Turn, spell: Callable[[str], str]) -> Turn:
+    return replace(
+        turn,
+        speaker=spell(" ".join((turn.speaker or "?").split())),
+        text=spell(" ".join((turn.text or "").split())),
+        label=spell(turn.label),
+        scores={spell(label): score for label, score in turn.scores.items()},
+    )
+
+
+def _plot(turns: Sequence[Turn], path: Path, title: str) -> None:
     timed = all(turn.start is not None and turn.end is not None for turn in turns)
     blocks = _blocks(turns, timed)
     rows = _rows(blocks)
-    left = MARGIN + 0.12 + 0.082 * max(len(block.lane) for block in blocks)
+    left = MARGIN + 0.12 + max(text_width(lane, 10.5) for lane in {block.lane for block in blocks})
     scale = (WIDTH - left - MARGIN) / (rows[0][1] - rows[0][0])  # inches per second
     roomy = len(blocks) <= MOST_WORDS and median(scale * (block.end - block.start) for block in blocks) > 0.42
     style = ROOMY if roomy else DENSE
@@ -78,12 +95,15 @@ def plot_timeline(turns: Sequence[Turn], path: str | Path, *, title: str = "Emot
     drawn = [(row, _within(blocks, row)) for row in rows]
     drawn = [(row, inside) for row, inside in drawn if inside]  # long silences are left out
     heights = [style.lane * len({block.lane for block in inside}) for _, inside in drawn]
-    total = HEAD + sum(heights) + GAP * len(heights)
+    colours = emotion_colours(list(turns[0].scores))
+    title_rows, columns = _wrapped(title, WIDTH - 2 * MARGIN, TITLE, 2, "bold"), _legend_columns(turns, colours)
+    legend_rows = math.ceil(len({turn.label for turn in turns}) / columns)
+    head = LINE * (1.2 * len(title_rows) + 1 + legend_rows) + 0.35
+    total = head + sum(heights) + GAP * len(heights)
     figure = new_figure(height=total)
     figure.set_layout_engine("none")  # everything is placed in inches
-    colours = emotion_colours(list(turns[0].scores))
-    _draw_head(figure, turns, colours, title, total)
-    top = total - HEAD
+    _draw_head(figure, turns, colours, title_rows, columns)
+    top = total - head
     for (row, inside), height in zip(drawn, heights, strict=True):
         box = (left / WIDTH, (top - height) / total, (WIDTH - left - MARGIN) / WIDTH, height / total)
         axes = figure.add_axes(box, xlim=row, ylim=(0, height))
@@ -98,14 +118,39 @@ def plot_timeline(turns: Sequence[Turn], path: str | Path, *, title: str = "Emot
 
 def _blocks(turns: Sequence[Turn], timed: bool) -> list[Block]:
     names = Counter(turn.speaker or "?" for turn in turns)
-    kept = {name for name, _ in names.most_common(MOST_LANES - (len(names) > MOST_LANES))}
+    kept = [name for name, _ in names.most_common(MOST_LANES - (len(names) > MOST_LANES))]
+    # Two long names may begin alike.
+    lanes = {name: f"{name[:17]}…" if len(name) > 18 else name for name in kept}
+    shown = Counter(lanes.values())
+    lanes = {name: lane if shown[lane] == 1 else f"{name[:8]}…{name[-9:]}" for name, lane in lanes.items()}
     blocks = []
     for index, turn in enumerate(turns):
-        name = turn.speaker or "?"
         start, end = (turn.start or 0.0, turn.end or 0.0) if timed else (index + 1, index + 1.94)
-        lane = textwrap.shorten(name, 18, placeholder="…") or name[:17] + "…"
-        blocks.append(Block(start, end, lane if name in kept else OTHERS, turn))
+        blocks.append(Block(start, end, lanes.get(turn.speaker or "?", OTHERS), turn))
     return blocks
+
+
+def _wrapped(text: str, room: float, size: float, lines: int, weight: str = "normal") -> list[str]:
+    """Breaks a text into lines of at most `room` inches; empty where not even a few letters have room."""
+    count = int(room / text_width(text, size, weight) * len(text)) + 1 if text else 0
+    while count >= 6:
+        rows = textwrap.wrap(text, count, max_lines=lines, placeholder=" …")
+        if all(text_width(row, size, weight) <= room for row in rows):
+            return rows
+        count = min(count - 1, int(0.95 * count))
+    return []
+
+
+def _legend_columns(turns: Sequence[Turn], colours: dict[str, str]) -> int:
+    """Returns the number of entries of the legend in a row."""
+    texts = _legend_texts(turns, colours).values()
+    widest = 0.65 + max(text_width(text, LEGEND) for text in texts)
+    return max(1, min(len(texts), int((WIDTH - 2 * MARGIN) / widest)))
+
+
+def _legend_texts(turns: Sequence[Turn], colours: dict[str, str]) -> dict[str, str]:
+    counts = Counter(turn.label for turn in turns)
+    return {label: f"{label}  {counts[label] / len(turns):.0%}" for label in colours if counts[label]}
 
 
 def _rows(blocks: Sequence[Block]) -> list[tuple[float, float]]:
@@ -132,37 +177,35 @@ def _within(blocks: Sequence[Block], row: tuple[float, float]) -> list[Block]:
     return [Block(max(b.start, row[0]), min(b.end, row[1]), b.lane, b.turn) for b in inside]
 
 
-def _draw_head(figure: Figure, turns: Sequence[Turn], colours: dict[str, str], title: str, total: float) -> None:
-    counts = Counter(turn.label for turn in turns)
-    handles = [
-        Patch(color=colour, label=f"{label}  {counts[label] / len(turns):.0%}")
-        for label, colour in colours.items()
-        if counts[label]
-    ]
-    x = MARGIN / WIDTH
-    figure.text(x, 1 - 0.32 / total, title, fontsize=15, fontweight="bold", color=INK, va="center", parse_math=False)
-    legend = figure.legend(
+def _draw_head(
+    figure: Figure, turns: Sequence[Turn], colours: dict[str, str], title: Sequence[str], columns: int
+) -> None:
+    """Draws the title, a line about the turns, and the legend below each other."""
+    x, total = MARGIN / WIDTH, figure.get_figheight()
+    y = 0.2
+    figure.text(x, 1 - y / total, "\n".join(title), fontsize=TITLE, fontweight="bold", color=INK, va="top")
+    y += 1.2 * LINE * len(title)
+    mean = sum(turn.score for turn in turns) / len(turns)
+    summary = f"{len(turns):,} turns; the height of the strong colour is the probability (mean {mean:.2f})"
+    figure.text(x, 1 - y / total, summary, fontsize=10, color=FAINT, va="top")
+    handles = [Patch(color=colours[label], label=text) for label, text in _legend_texts(turns, colours).items()]
+    figure.legend(
         handles=handles,
         loc="upper left",
-        bbox_to_anchor=(x, 1 - 0.52 / total),
-        ncols=len(handles) if len(handles) <= 8 else math.ceil(len(handles) / 2),
-        fontsize=10.5,
+        bbox_to_anchor=(x, 1 - (y + LINE) / total),
+        ncols=columns,
+        fontsize=LEGEND,
         frameon=False,
         borderpad=0,
         borderaxespad=0,
         labelcolor=INK,
     )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
-    mean = sum(turn.score for turn in turns) / len(turns)
-    summary = f"{len(turns):,} turns · height of the strong colour: probability (mean {mean:.2f})"
-    figure.text(1 - x, 1 - 0.32 / total, summary, fontsize=10, color=FAINT, ha="right", va="center")
 
 
 def _draw_lanes(axes: Axes, lanes: Sequence[str], style: Style) -> None:
     height = style.lane * len(lanes)
     middles = [height - style.lane * index - style.block / 2 - 0.03 for index in range(len(lanes))]
-    axes.set_yticks(middles, lanes, fontsize=10.5, color=INK, parse_math=False)
+    axes.set_yticks(middles, lanes, fontsize=10.5, color=INK)
     axes.tick_params(axis="y", length=0, pad=6)
     for middle in middles:
         axes.axhline(middle - style.block / 2, color="#dfe3e8", linewidth=0.8, zorder=0)
@@ -197,18 +240,18 @@ def _draw_blocks(
     axes.bar(starts, style.block, widths, bottom, color=strong, alpha=0.25, **edge)
     axes.bar(starts, [style.block * b.turn.score for b in blocks], widths, bottom, color=strong, **edge)
     ends = [*starts[1:], axes.get_xlim()[1]]
+    size = 9 if style.words else 7.5
     for block, width, following in zip(blocks, widths, ends, strict=True):
         label, inches, height = block.turn.label, width * scale, style.block * block.turn.score
-        fitting = (text for text in (f"{label} {block.turn.score:.0%}", label) if BOLD * 9 * len(text) < inches - 0.1)
-        if tag := next(fitting, None):
-            # White on the strong colour, or in that colour above it where it is too low.
-            spot = (block.start + 0.05 / scale, bottom + (0.025 if height > 0.15 else height + 0.02))
-            colour = "white" if height > 0.15 else colours[label]
-            axes.text(
-                *spot, tag, fontsize=9, fontweight="bold", color=colour, va="bottom", clip_on=True, parse_math=False
-            )
+        texts = [f"{label} {block.turn.score:.0%}", label, f"{label[:3]}."]
+        if tag := next((text for text in texts if text_width(text, size, "bold") < inches - 0.07), None):
+            # On the strong colour, or above it where it is too low.
+            low = height < 0.15
+            spot = (block.start + 0.04 / scale, bottom + (height + 0.02 if low else 0.025))
+            colour = INK if low else letter_colour(colours[label])
+            axes.text(*spot, tag, fontsize=size, fontweight="bold", color=colour, va="bottom")
         if style.words and block.turn.text:
-            room = int(max(inches, (following - block.start) * scale - 0.1) / (LETTER * 8))
-            words = textwrap.wrap(block.turn.text, room, max_lines=3, placeholder=" …") if room >= 6 else []
+            room = max(inches, (following - block.start) * scale - 0.1) - 0.02
             spot = (block.start + 0.02 / scale, bottom - 0.04)
-            axes.text(*spot, "\n".join(words), fontsize=8, color=INK, va="top", linespacing=1.05, parse_math=False)
+            words = "\n".join(_wrapped(block.turn.text, room, 8, 3))
+            axes.text(*spot, words, fontsize=8, color=INK, va="top", linespacing=1.05)

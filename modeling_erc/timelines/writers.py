@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..registry_erc import Registry
-from .colours import emotion_colours
+from .colours import emotion_colours, letter_colour
 from .picture import plot_timeline
 from .timeline import Turn
 
@@ -82,7 +82,10 @@ def write_vtt(turns: Sequence[Turn], path: Path) -> None:
     if any(turn.start is None or turn.end is None for turn in turns):
         raise ValueError(f"{path}: WebVTT needs start and end of every utterance, and some have none")
     colours = emotion_colours(list(turns[0].scores) if turns else [])
-    styles = [f"::cue(.{css_class(label)}) {{ color: {colour}; }}" for label, colour in colours.items()]
+    styles = [
+        f"::cue(.{css_class(label)}) {{ color: {letter_colour(colour)}; background-color: {colour}; }}"
+        for label, colour in colours.items()
+    ]
     blocks = ["WEBVTT", "\n".join(["STYLE", *styles])]
     for number, turn in enumerate(turns, start=1):
         times = f"{clock(turn.start or 0.0)} --> {clock(turn.end or 0.0)}"

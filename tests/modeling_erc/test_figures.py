@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from modeling_erc.figures import plot_confusion, plot_estimates
+from modeling_erc.figures import _draw_estimates, new_figure, plot_confusion, plot_estimates
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -55,9 +55,15 @@ def test_more_classes_give_a_larger_picture(tmp_path: Path) -> None:
 
 def test_estimates_are_listed_in_order_and_a_missing_one_is_left_blank(tmp_path: Path) -> None:
     names, bars = ["$joy", "fear$", "none"], np.array([[0.1, 0.2], [0.1, 0.2], [np.nan, np.nan]])
-    plot_estimates(names, [0.9, 0.1, np.nan], bars, tmp_path / "e.png", axis="F1")
+    plot_estimates(names, [0.9, 0.1, np.nan], bars, tmp_path / "e.png", title="$", axis="F1")
     image = pixels(tmp_path / "e.png")
     assert image.shape[1] == 1280
     rows, columns = np.nonzero(np.abs(image - (31, 119, 180)).max(axis=-1) < 12)
     # The first and largest one is above on the right, the second below on the left.
     assert np.corrcoef(rows, columns)[0, 1] < -0.8
+
+
+def test_an_estimate_whose_interval_includes_the_baseline_is_hollow() -> None:
+    axes = new_figure().subplots()
+    _draw_estimates(axes, ["a", "b", "c"], [0.5, 0.1, np.nan], np.full((3, 2), 0.2), [""] * 3, 0.0, str)
+    assert [line.get_markerfacecolor() for line in axes.lines if line.get_marker() == "o"] == ["C0", "white", "C0"]

@@ -10,7 +10,6 @@ from PIL import Image
 from modeling_erc.analysis import figures as module
 from modeling_erc.analysis.figures import (
     COLOURS,
-    class_colours,
     plot_curves,
     plot_joint_attention,
     plot_map,
@@ -66,11 +65,6 @@ def test_the_map_names_every_class_in_its_colour(tmp_path: Path, figures: list[F
     counts = np.bincount(labels, minlength=classes)
     assert [text.get_text() for text in legend.get_texts()] == [f"class {i} ({n})" for i, n in enumerate(counts)]
     assert pixels(tmp_path / "m.png").shape[1] == 1280
-
-
-@pytest.mark.parametrize("count", [3, 10, 20, 50])
-def test_colours_differ(count: int) -> None:
-    assert len(set(class_colours(count))) == count
 
 
 def test_attention_above_uniform_is_blue_and_below_it_red(tmp_path: Path, figures: list[Figure]) -> None:

@@ -2,15 +2,20 @@
 
 import csv
 import json
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 
 from modeling_erc.conversations import read_conversation
-from modeling_erc.timelines import Turn, emotion_colours, plot_timeline, timeline, write_timeline
+from modeling_erc.figures import new_figure
+from modeling_erc.timelines import Turn, emotion_colours, picture, plot_timeline, timeline, write_timeline
+from modeling_erc.timelines.colours import letter_colour
 
 LABELS = ["neutral", "joy", "happy/excited"]
 
@@ -43,7 +48,10 @@ def test_webvtt_is_valid_and_can_be_read_again(tmp_path: Path) -> None:
     write_timeline(TURNS, tmp_path / "t.vtt")
     content = (tmp_path / "t.vtt").read_text(encoding="utf-8")
     header, style, *cues = content.rstrip("\n").split("\n\n")
-    assert header == "WEBVTT" and "::cue(.happy-excited) { color: #d99a00; }" in style.splitlines()
+    assert (
+        header == "WEBVTT"
+        and "::cue(.happy-excited) { color: #1f2d3d; background-color: #ebc909; }" in style.splitlines()
+    )
     assert cues == [
         "1\n00:00:00.500 --> 00:00:01.750\n<v Ann &amp; co><c.joy>[joy 70%] 1 &lt; 2 --&gt; yes really</c></v>",
         "2\n01:02:05.000 --> 01:02:06.500\n<c.happy-excited>[happy/excited 60%] $x_1$ costs $5</c>",
@@ -110,3 +118,80 @@ def test_results_of_another_dialogue_are_refused() -> None:
 def test_unknown_labels_get_other_colours() -> None:
     colours = emotion_colours(["boredom", "Anger", "pride"])
     assert len(set(colours.values())) == 3 and colours["Anger"] == emotion_colours(["anger"])["anger"]
+    assert emotion_colours(["pride", "boredom", "Anger"]) == colours == {**colours, **emotion_colours(["boredom"])}
+    assert len(set(emotion_colours([f"label {i}" for i in range(50)]).values())) == 50
+
+
+# Of linear RGB: normal vision, and Machado et al. (2009) for the complete lack of one kind of cone.
+VISION = {
+    "normal": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+# Of OKLab (Ottosson 2020): cones of linear RGB, and lightness and two colour axes of their cube roots.
+CONES = [[0.412221, 0.536333, 0.051446], [0.211903, 0.680700, 0.107397], [0.088302, 0.281719, 0.629979]]
+AXES = [[0.210454, 0.793618, -0.004072], [1.977998, -2.428592, 0.450594], [0.025904, 0.782772, -0.808676]]
+
+
+@pytest.mark.parametrize("vision", VISION)
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger"],
+        ["happy", "sad", "neutral", "angry", "excited", "frustrated"],
+        ["Joyful", "Mad", "Peaceful", "Neutral", "Sad", "Powerful", "Scared"],
+        ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"],
+    ],
+)
+def test_the_emotions_of_a_corpus_differ_for_colour_blind_readers(labels: list[str], vision: str) -> None:
+    colours = np.array([to_rgb(colour) for colour in emotion_colours(labels).values()])
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    seen = (linear @ np.array(VISION[vision]).T).clip(0, 1)
+    places = np.cbrt(seen @ np.transpose(CONES)) @ np.transpose(AXES)
+    distances = np.linalg.norm(places[:, None] - places, axis=-1)
+    assert distances[np.triu_indices(len(labels), 1)].min() > 0.1
+
+
+def test_letters_have_enough_contrast() -> None:
+    assert letter_colour("#54285e") == "#ffffff" and letter_colour("#ebc909") != "#ffffff"
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that were drawn."""
+    drawn: list[Figure] = []
+
+    def record(height: float) -> Figure:
+        drawn.append(new_figure(height=height))
+        return drawn[-1]
+
+    monkeypatch.setattr(picture, "new_figure", record)
+    return drawn
+
+
+WORDS = [
+    "我们赢了合同太好了我真不敢相信这是真的今天晚上一起庆祝吧",
+    "😀👍🏽 \ue000 great",
+    "שלום, we won",
+    "हिन्दी 한국어",
+]
+
+
+@pytest.mark.parametrize(("count", "speakers"), [(40, 9), (130, 3)])
+def test_all_text_is_inside_the_figure_without_warnings(
+    count: int, speakers: int, tmp_path: Path, figures: list[Figure], caplog: pytest.LogCaptureFixture
+) -> None:
+    turns = [replace(t, text=WORDS[i % len(WORDS)]) for i, t in enumerate(conversation(count, speakers))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plot_timeline(turns, tmp_path / "t.png", title="会议 🎉 " + "a long title that does not fit in a line " * 4)
+    assert not caplog.records
+    (figure,) = figures
+    labels = [label for axes in figure.axes for label in axes.get_yticklabels()]
+    boxes = [text.get_window_extent() for text in [*figure.texts, *figure.legends[0].get_texts(), *labels]]
+    assert min(box.x0 for box in boxes) > 0 and max(box.x1 for box in boxes) < 1280
+    for axes in figure.axes:
+        for text in axes.texts:
+            assert text.get_window_extent().x1 <= axes.get_window_extent().x1 + 1
+    assert {label.get_text() for label in labels} == {f"speaker {number} $" for number in range(speakers)}
