@@ -336,7 +336,7 @@ def test_resume_continues_where_the_run_stopped(train: Train, finished: Finished
     shutil.copytree(finished[0], tmp_path / "run")
     first = last_state(tmp_path / "run")
     assert first["global_step"] == 6
-    train("--output_dir", "run", "--save_total_limit", "3", "--resume", "--num_train_epochs", "3")
+    train("--output_dir", "run", "--save_total_limit", "3", "--resume_anyway", "--num_train_epochs", "3")
     state = last_state(tmp_path / "run")
     assert state["global_step"] == 18
     evaluated = [entry["step"] for entry in state["log_history"] if "eval_loss" in entry]

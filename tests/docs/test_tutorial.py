@@ -18,5 +18,5 @@ def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert any("image/png" in output.get("data", {}) for output in outputs)
-    # Warnings and progress bars do not belong into the stored outputs either.
-    assert not [output for output in outputs if output.get("name") == "stderr"]
+    # Of the warnings and progress bars only the notes about the demo model belong into the stored outputs.
+    assert all(output.text.startswith("the model ") for output in outputs if output.get("name") == "stderr")

@@ -149,4 +149,4 @@ def test_help_lists_the_commands_in_the_order_of_use(capsys: pytest.CaptureFixtu
     modeling_erc(["--help"])
     lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
     names = [name for name, summary in lines if summary]
-    assert names[:7] == ["train", "predict", "extract", "ablate", "robustness", "cross", "analyse"]
+    assert names[:8] == ["train", "predict", "extract", "ablate", "cv", "robustness", "cross", "analyse"]

@@ -16,7 +16,7 @@ from modeling_erc.training.arguments import GROUPS, DataArguments, changed_setti
 from modeling_erc.training.model_arguments import ModelArguments
 
 NOT_PLAIN = {"text_config", "audio_config", "vision_config", "feature_sizes"}
-NOT_PLAIN |= {"class_weights", "class_priors", "calibration_temperature"}
+NOT_PLAIN |= {"class_weights", "class_priors", "calibration_temperature", "training_corpus"}
 Parse = Callable[..., tuple[Any, ...]]
 
 
