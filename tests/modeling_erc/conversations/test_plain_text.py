@@ -177,7 +177,6 @@ P {margin-left:1pt;}
         (".eaf", EAF, "pympi"),
         (".ttml", TTML, "pysubs2"),
         (".ass", ASS, "pysubs2"),
-        (".smi", SAMI, "pysubs2"),
     ],
 )
 def test_formats_of_libraries_by_suffix_and_by_content(
@@ -185,6 +184,12 @@ def test_formats_of_libraries_by_suffix_and_by_content(
 ) -> None:
     pytest.importorskip(library)
     assert read(tmp_path / f"a{own if suffix == 'own' else suffix}", content) == [ANN, BO]
+
+
+def test_sami_has_starts_alone(tmp_path: Path) -> None:
+    pytest.importorskip("pysubs2")
+    turns = [(start, *words) for start, _, *words in read(tmp_path / "a.smi", SAMI)]
+    assert turns == [(1.0, "Ann", "We won! Yes"), (3.0, "Bo", "Oh no")]
 
 
 def test_chat_transcripts_lose_their_codes(tmp_path: Path) -> None:
