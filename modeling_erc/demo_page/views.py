@@ -57,7 +57,7 @@ def message_view(message: str) -> str:
 def notes_view(notes: Iterable[str]) -> str:
     """Returns the list of guesses and omissions."""
     items = "".join(f'<li dir="auto">{escape(note[:1].upper() + note[1:])}</li>' for note in notes)
-    return f'<ul class="erc-notes" role="status">{items}</ul>' if items else ""
+    return f'<div class="erc-notes" role="status"><ul>{items}</ul></div>' if items else ""
 
 
 def empty_view(labels: Sequence[str]) -> str:
