@@ -191,7 +191,9 @@ def _channels(content: Any) -> list[Row]:
 def _label_studio_min(task: Any) -> list[Row]:
     """Returns the regions of a task of Label Studio's JSON-MIN, whose texts are a list beside those of the labels."""
     lists = list(task.values()) if isinstance(task, Mapping) else []
-    regions = next((rows for rows in lists if _is_list_of(rows, Mapping) and all("labels" in row for row in rows)), [])
+    regions: list[Any] = next(
+        (rows for rows in lists if _is_list_of(rows, Mapping) and all("labels" in row for row in rows)), []
+    )
     texts = next((rows for rows in lists if _is_list_of(rows, str) and len(rows) == len(regions)), None)
     if texts is None and len(regions) == 1 and isinstance(task.get("transcription"), str):
         texts = [task["transcription"]]
