@@ -123,7 +123,6 @@ def _below_times(file: TextFile, lines: list[str]) -> list[Row]:
         for line in words:
             if FOOTER.fullmatch(line):
                 continue
-            speaker: str | None
             if name_above or name_below:
                 speaker, text = spoken[place - 1 if name_above else place + 1], line
             else:
