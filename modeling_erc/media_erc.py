@@ -63,7 +63,7 @@ SMALLEST_FACE = 0.1
 
 # A larger image or frame is more likely a bomb than a face (pixels).
 LARGEST_IMAGE = 50_000_000
-# Larger ones are scaled down to this (pixels): no encoder reads so many, and a clip holds several.
+# Larger ones are scaled down to this (pixels): no encoder reads that many, and a clip holds several.
 SCALED_IMAGE = 2048 * 2048
 # Longer shapes are no pictures; image processors that scale the shorter side to 224 pixels would fill the memory.
 LARGEST_ASPECT = 50

@@ -119,7 +119,7 @@ def _plot(turns: Sequence[Turn], path: Path, title: str) -> None:
 def _blocks(turns: Sequence[Turn], timed: bool) -> list[Block]:
     names = Counter(turn.speaker or "?" for turn in turns)
     kept = [name for name, _ in names.most_common(MOST_LANES - (len(names) > MOST_LANES))]
-    # Two long names may begin alike.
+    # Two long names may have the same beginning.
     lanes = {name: f"{name[:17]}…" if len(name) > 18 else name for name in kept}
     shown = Counter(lanes.values())
     lanes = {name: lane if shown[lane] == 1 else f"{name[:8]}…{name[-9:]}" for name, lane in lanes.items()}

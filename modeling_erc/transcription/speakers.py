@@ -89,7 +89,7 @@ def _cepstra(piece: np.ndarray) -> np.ndarray:
 
 
 def cluster_spectra(frames: list[np.ndarray], count: int) -> list[int]:
-    """Merges the two most alike groups until `count` remain.
+    """Merges the two most similar groups until `count` remain.
 
     A group is a Gaussian with full covariance, and the distance of two is what their likelihood loses where one
     Gaussian replaces both (Gish et al. 1991; Chen and Gopalakrishnan 1998).

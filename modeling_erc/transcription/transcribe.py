@@ -33,7 +33,7 @@ def transcribe(
     """Makes a conversation from a recording.
 
     Only speech is transcribed. The times of the words make the turns: a turn ends after a pause, after a sentence and,
-    if speakers are told apart, where the speaker changes.
+    if speakers are distinguished, where the speaker changes.
 
     Args:
         path: audio or video file.
@@ -74,7 +74,7 @@ def transcribe(
     conversation.utterances = list(_joined(group_words(words)))
     if speaker_model is None:
         conversation.notes.append(
-            f"the {speakers} speakers are told apart by the sound of their voices alone: name a model of speakers "
+            f"the {speakers} speakers are distinguished by the sound of their voices alone: name a model of speakers "
             "for fewer mistakes"
         )
     return conversation

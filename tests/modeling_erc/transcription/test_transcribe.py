@@ -118,7 +118,7 @@ def test_a_recording_alone_becomes_a_timeline(
         assert all(1 <= round(turn["start"], 1) < turn["end"] <= 6.1 and turn["text"] for turn in turns)
         assert {tuple(turn["modalities"]) for turn in turns} == {("text", "audio")}
         assert not [1 for before, after in pairwise(turns) if after["start"] < before["end"]]
-    assert "told apart by the sound of their voices" in capsys.readouterr().out
+    assert "distinguished by the sound of their voices" in capsys.readouterr().out
 
 
 def test_what_cannot_be_transcribed_is_refused(recogniser: Path, voices: Path, talk: Path, tmp_path: Path) -> None:
