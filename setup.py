@@ -51,6 +51,7 @@ DOCS = ["mkdocs>=1.6", "mkdocs-jupyter>=0.26", "mkdocs-material>=9.8", "mkdocstr
 CHECKS = [
     "axe-playwright-python>=0.1.8",
     "build>=1.3",
+    "hypothesis>=6.150",
     "import-linter>=2.17",
     "ipykernel>=7",
     "mypy>=2",

@@ -1,8 +1,15 @@
 """The command line: `modeling-erc COMMAND ...`, or `python -m modeling_erc COMMAND ...`."""
 
+import contextlib
+import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import version
+
+from tqdm import tqdm
 
 # Each is a module of `modeling_erc.commands` with a function `main(argv)`, imported only when it is called.
 COMMANDS = {
@@ -19,6 +26,30 @@ COMMANDS = {
 }
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as an exception that lets a run end as Ctrl-C does."""
+
+
+@contextlib.contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Raises `Terminated` on SIGTERM inside the block, in this process and not in those that it forks."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
+        yield
+        return
+    owner = os.getpid()
+
+    def stop(number: int, _: object) -> None:
+        if os.getpid() != owner:
+            os._exit(128 + number)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(argv: list[str]) -> None:
     """Runs one command; an error that the user can mend is printed without a traceback."""
     if not argv or argv[0] in ("-h", "--help"):
@@ -33,14 +64,23 @@ def main(argv: list[str]) -> None:
     if argv[0] not in COMMANDS:
         sys.exit(f"unknown command {argv[0]!r}: choose one of {', '.join(COMMANDS)}")
     try:
-        import_module(f"modeling_erc.commands.{argv[0]}").main(argv[1:])
-    except (ValueError, ImportError, FileNotFoundError, FileExistsError, ConnectionError) as error:
+        with sigterm_as_interrupt():
+            import_module(f"modeling_erc.commands.{argv[0]}").main(argv[1:])
+    except KeyboardInterrupt as stop:
+        name, code = ("SIGTERM", 128 + signal.SIGTERM) if isinstance(stop, Terminated) else ("Ctrl-C", 130)
+        # An open progress bar would be drawn once more after the message.
+        for bar in sorted(tqdm._instances, key=lambda bar: bar.pos):
+            bar.close()
+        print(": ".join(["stopped by " + name, *map(str, stop.args)]), file=sys.stderr)
+        sys.exit(code)
+    except (ValueError, ImportError, ConnectionError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except OSError as error:
         # Imported here, since `--help` and a mistyped command should not wait for the imports of training.
         from .training.checkpoints import CheckpointError
 
-        if not isinstance(error, CheckpointError):
+        # An error of a path is the user's to mend.
+        if error.filename is None and not isinstance(error, CheckpointError):
             raise
         sys.exit(f"{type(error).__name__}: {error}")
 

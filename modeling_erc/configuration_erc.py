@@ -211,6 +211,17 @@ class ErcConfig(PreTrainedConfig):
             if not all(math.isfinite(value) and value >= 0 for value in values) or not any(values):
                 raise ValueError(f"{setting} {values}: each must be 0 or larger, and one larger than 0")
 
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Makes a config; where `kwargs` change the number of classes, the weights and priors of the old ones go."""
+        labels = kwargs.get("num_labels") or len(kwargs.get("id2label") or ())
+        dropped = {
+            setting: kwargs.pop(setting, None)
+            for setting in ("class_weights", "class_priors")
+            if labels and len(config_dict.get(setting) or ()) not in (0, labels)
+        }
+        return super().from_dict({**config_dict, **dropped}, **kwargs)
+
     def _check_ranges(self) -> None:
         for names, allowed, rule in _RANGES:
             for name in names.split():

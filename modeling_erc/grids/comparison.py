@@ -9,6 +9,7 @@ import numpy as np
 
 from ..analysis.intervals import Estimate, bootstrap_weights, estimate_over_seeds
 from ..analysis.scores import Scores, confusion_by_dialogue, scores_of
+from ..csv_cells import plain_cell
 from ..hub.run_facts import METRIC_TITLES
 from .spec import Cell, cell_name
 
@@ -37,7 +38,7 @@ class Predictions:
 def read_predictions(path: Path, split: str = "test") -> Predictions:
     """Reads the labelled utterances of a split from a run's `predictions.csv`."""
     with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.reader(file)
+        reader = ([plain_cell(cell) for cell in row] for row in csv.reader(file))
         header = next(reader)
         label, prediction = header.index("label"), header.index("prediction")
         classes = header[prediction + 1 :]

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from datasets_scripts import erc_builder
 
-from ..configs import GRIDS, find_config
+from .. import __version__
+from ..configs import GRIDS, find_config, read_yaml
+from ..configuration_erc import MODALITIES
 from ..training.arguments import ErcArgumentParser, changed_settings
 
 # A combination of values of the varied fields, as pairs of field and value.
@@ -82,7 +82,7 @@ def grid_of(name: str | None, vary: Sequence[str], given_seeds: str | None) -> t
 
 def _read_grid(name: str) -> dict[str, Any]:
     path = find_config(name, GRIDS)
-    grid = yaml.safe_load(path.read_text(encoding="utf-8"))
+    grid = read_yaml(path)
     if not (
         isinstance(grid, dict)
         and set(grid) <= {"vary", "seeds"}
@@ -124,7 +124,8 @@ class Run:
         cell: the values of the varied fields.
         seed: its seed.
         words: its command line for `train_hf.py`, without recipe and output folder.
-        key: hash of all settings and of the corpus files; runs with equal keys are equal.
+        key: hash of all settings, the files of the corpus and of the checkpoints, and the package's version; runs with
+            equal keys are equal.
         caches: whether it stores features of frozen backbones that other runs can reuse.
     """
 
@@ -172,8 +173,10 @@ def plan(config: Path, varied: Mapping[str, Sequence[str]], seeds: Sequence[int]
         settings = changed_settings(model, data, training)
         settings.pop("data_dir", None)
         files = _files(data.dataset, data.data_dir, json.dumps(data.corpus_options, sort_keys=True))
+        encoders = (getattr(model, f"{modality}_encoder") for modality in MODALITIES)
+        sources = [_stamps(source) for source in (model.start_from, *encoders)]
         for seed in seeds:
-            content = json.dumps([{**settings, "seed": seed}, files], sort_keys=True, default=str)
+            content = json.dumps([{**settings, "seed": seed}, files, sources, __version__], sort_keys=True, default=str)
             key = hashlib.sha256(content.encode()).hexdigest()[:16]
             runs.append(Run(cell, seed, (*words, "--seed", str(seed)), key, bool(model.frozen_modalities)))
     return runs
@@ -185,3 +188,12 @@ def _files(dataset: str, data_dir: str | None, options: str) -> str:
     builder = erc_builder(dataset, data_dir, **json.loads(options))
     stats = sorted((str(path.name), path.stat().st_size, path.stat().st_mtime_ns) for path in builder.files_behind())
     return hashlib.sha256(repr(stats).encode(errors="surrogateescape")).hexdigest()
+
+
+def _stamps(source: str | None) -> list[tuple[str, int, int]]:
+    """Returns names, sizes and times of the files of a checkpoint in a local folder; a Hub id has none."""
+    folder = Path(source) if source else None
+    if folder is None or not folder.is_dir():
+        return []
+    stats = ((path.relative_to(folder), path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
+    return [(str(name), stat.st_size, stat.st_mtime_ns) for name, stat in stats]

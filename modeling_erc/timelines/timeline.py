@@ -46,8 +46,8 @@ def timeline(utterances: Sequence[Mapping[str, Any]], results: Sequence[Mapping[
         Turn(
             start=utterance.get("start"),
             end=utterance.get("end"),
-            speaker=utterance.get("speaker"),
-            text=utterance.get("text"),
+            speaker=_writable(utterance.get("speaker")),
+            text=_writable(utterance.get("text")),
             label=result["label"],
             score=result["score"],
             scores=dict(result["scores"]),
@@ -55,3 +55,8 @@ def timeline(utterances: Sequence[Mapping[str, Any]], results: Sequence[Mapping[
         )
         for utterance, result in zip(utterances, results, strict=True)
     ]
+
+
+def _writable(text: str | None) -> str | None:
+    """Returns text with `?` for half of an emoji, which JSON may hold and UTF-8 cannot."""
+    return None if text is None else text.encode("utf-8", "replace").decode()

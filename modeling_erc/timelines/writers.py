@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..csv_cells import safe_cell
 from ..registry_erc import Registry
 from .colours import emotion_colours, letter_colour
 from .picture import plot_timeline
@@ -45,7 +46,7 @@ def write_timeline(turns: Sequence[Turn], path: str | Path, title: str = "Emotio
 
 @WRITERS.register(".csv")
 def write_csv(turns: Sequence[Turn], path: Path) -> None:
-    """Writes a row per turn, with a column for the probability of each label."""
+    """Writes a row per turn, with a column for the probability of each label; see `csv_cells` for texts like `=1`."""
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(_rows(turns))
 
@@ -58,16 +59,16 @@ def write_table(timelines: Mapping[str, Sequence[Turn]], path: str | Path) -> No
         writer = csv.writer(file)
         for number, (name, turns) in enumerate(timelines.items()):
             header, *rows = _rows(turns)
-            writer.writerows([["file", *header]] * (number == 0) + [[name, *row] for row in rows])
+            writer.writerows([["file", *header]] * (number == 0) + [[safe_cell(name), *row] for row in rows])
 
 
 def _rows(turns: Sequence[Turn]) -> Iterator[list[Any]]:
     labels = list(turns[0].scores) if turns else []
-    yield ["start", "end", "speaker", "text", "label", "score", "modalities", *labels]
+    yield ["start", "end", "speaker", "text", "label", "score", "modalities", *map(safe_cell, labels)]
     for turn in turns:
-        utterance = [turn.start, turn.end, turn.speaker, turn.text]
+        utterance = [turn.start, turn.end, safe_cell(turn.speaker), safe_cell(turn.text)]
         scores = [f"{turn.scores[label]:.6f}" for label in labels]
-        yield [*utterance, turn.label, f"{turn.score:.6f}", " ".join(turn.modalities), *scores]
+        yield [*utterance, safe_cell(turn.label), f"{turn.score:.6f}", " ".join(turn.modalities), *scores]
 
 
 @WRITERS.register(".json")

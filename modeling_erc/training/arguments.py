@@ -12,11 +12,10 @@ from typing import Any, NoReturn
 
 import datasets
 import torch
-import yaml
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.trainer_utils import HubStrategy
 
-from ..configs import find_config
+from ..configs import find_config, read_yaml
 from ..hub.redaction import public
 from ..program import program_name
 from .command_help import grouped_help
@@ -273,9 +272,9 @@ class ErcArgumentParser(HfArgumentParser):
 
     def _read(self, config: Path) -> dict[str, Any]:
         try:
-            values = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
-        except yaml.YAMLError as error:
-            self.error(f"{config}: not YAML: {error}")
+            values = read_yaml(config) or {}
+        except ValueError as error:
+            self.error(str(error))
         if not isinstance(values, dict):
             self.error(f"{config}: expected lines of 'field: value', found a {type(values).__name__}")
         options = self.options
@@ -307,8 +306,14 @@ def _check_augmentation(model: ModelArguments, training: ErcTrainingArguments) -
             )
 
 
+# How the names of the options end that take a mapping.
+_MAPPINGS = ("_options", "_kwargs", "_config", "_args")
+
+
 def _as_typed(action: argparse.Action, value: Any) -> Any:
     """Converts a value of the YAML file as on the command line: YAML reads 1e-3 as text and layer 6 as a number."""
+    if isinstance(value, dict) and not action.dest.endswith(_MAPPINGS):
+        raise ValueError("it takes no mapping")
     if value is None or isinstance(value, dict) or not callable(action.type):
         return value
     if isinstance(value, list):

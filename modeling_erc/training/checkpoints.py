@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,8 +154,33 @@ def prepare_run_folder(args: ErcTrainingArguments, stem: str) -> str | None:
                     f"{folder} is not empty: add --resume to continue that run, --overwrite to delete it, "
                     "or name another --output_dir"
                 )
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_writable(folder)
     return _last_complete(folder) if args.resume else None
+
+
+def _make_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # A read-only disk shows itself only to those who write.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RunFolderError(f"{folder} cannot be written ({error.strerror}): name another --output_dir") from error
+
+
+@contextlib.contextmanager
+def naming_resume(args: ErcTrainingArguments) -> Iterator[None]:
+    """Adds to an interruption (Ctrl-C or SIGTERM) how the run is continued: the argument of the exception."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        folder = Path(str(args.output_dir))
+        complete = complete_checkpoints(folder)
+        if complete:
+            stop.args = (f"{complete[0]} is complete: continue with --resume --output_dir {folder}",)
+        else:
+            stop.args = ("there is no complete checkpoint for --resume yet: start again with --overwrite",)
+        raise
 
 
 def write_identity(args: ErcTrainingArguments, settings: dict[str, Any], corpus: str) -> None:

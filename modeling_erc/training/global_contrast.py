@@ -1,9 +1,12 @@
 """The contrastive loss over a whole optimizer step: gathered over processes, cached over accumulated parts."""
 
-from collections.abc import Sequence
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -92,6 +95,19 @@ class CachedContrast:
         return self.value + carrier - carrier.detach()
 
 
+@contextmanager
+def _restored_generators(device: torch.device) -> Iterator[None]:
+    """Restores the generators of PyTorch, NumPy (wav2vec2's SpecAugment draws from it) and Python (layer drop)."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    try:
+        # fork_rng always restores the CPU's generator.
+        with torch.random.fork_rng([] if device.type == "cpu" else [device]):
+            yield
+    finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)
+
+
 def cache_contrast(model: nn.Module, parts: Sequence[dict[str, Tensor]], loss: ErcLoss) -> list[CachedContrast]:
     """Computes the contrastive loss over all parts of an optimizer step, as if they were one batch.
 
@@ -100,8 +116,8 @@ def cache_contrast(model: nn.Module, parts: Sequence[dict[str, Tensor]], loss: E
     is differentiated with respect to them, and each part's own forward pass then continues from those gradients. The
     cost is one more forward pass.
 
-    The state of the random number generators is restored, so that the next pass over the parts, in the same order,
-    draws the same dropout.
+    The state of all random number generators is restored, so that the next pass over the parts, in the same order,
+    draws the same dropout and the same masks of SpecAugment.
 
     Args:
         model: in training mode, wrapped as it is trained.
@@ -113,8 +129,7 @@ def cache_contrast(model: nn.Module, parts: Sequence[dict[str, Tensor]], loss: E
     """
     device = parts[0]["labels"].device
     embeddings, labels = [], []
-    # fork_rng always restores the CPU's generator.
-    with torch.random.fork_rng([] if device.type == "cpu" else [device]):
+    with _restored_generators(device):
         for part in parts:
             scored = part["labels"] != IGNORE_INDEX
             with torch.no_grad():

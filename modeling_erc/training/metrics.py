@@ -19,7 +19,10 @@ _DESCRIPTION = "Accuracy, weighted F1, macro F1 and per-class F1 of utterances, 
 class ErcMetric(evaluate.Metric):
     """Accuracy, weighted F1, macro F1, and precision, recall, F1 and support of each class.
 
-    The F1 of a class that is never predicted is zero. Macro F1 is the mean over all classes, present or not.
+    The F1 of a class that is never predicted is zero. Macro F1 is the mean over all classes of the label set, present
+    or not, as scikit-learn's `f1_score(..., labels=range(classes), average="macro", zero_division=0)`. By its default,
+    without `labels`, scikit-learn averages over the classes that occur in the labels or the predictions, which gives a
+    higher macro F1 where a class is absent.
 
     Args:
         label_names: classes in the order of their indices.

@@ -11,6 +11,7 @@ import yaml
 
 from datasets_scripts import CORPORA
 
+from ..csv_cells import safe_cell
 from ..hub.model_card import write_model_card
 from ..hub.run_facts import RunFacts
 from ..losses_erc import IGNORE_INDEX
@@ -71,9 +72,8 @@ def write_report(
     from ..figures import plot_confusion
 
     with (folder / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["split", "dialogue_id", "utterance_id", "speaker", "text", "label", "prediction", *names])
-        writer.writerows(rows)
+        header = ["split", "dialogue_id", "utterance_id", "speaker", "text", "label", "prediction", *names]
+        csv.writer(file).writerows(map(safe_cell, row) for row in [header, *rows])
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     (folder / "run_config.yaml").write_text(yaml.safe_dump(settings, sort_keys=True), encoding="utf-8")
     last = list(splits)[-1]

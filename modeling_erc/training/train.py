@@ -2,6 +2,7 @@
 
 import time
 from functools import partial
+from pathlib import Path
 
 import torch
 from transformers import set_seed
@@ -13,11 +14,12 @@ from ..features.feature_cache import cache_frozen_features
 from ..hub.cost import CostMeter
 from ..hub.repository import HubRepository
 from ..hub.run_facts import METRIC_TITLES, RunFacts, score_rows
-from .arguments import ErcArgumentParser, changed_settings, shown_command
+from .arguments import DataArguments, ErcArgumentParser, ErcTrainingArguments, changed_settings, shown_command
 from .augmentation import FrameAugmentation, SpeedPerturbation
 from .build import build, class_counts, class_weights
-from .checkpoints import check_resumed, delete_old_run, prepare_run_folder, write_identity
+from .checkpoints import check_resumed, delete_old_run, naming_resume, prepare_run_folder, write_identity
 from .data import ErcCollator, check_media, check_splits, corpus_fingerprint, load_corpus
+from .model_arguments import ModelArguments
 from .report import write_report
 from .trainer import ErcTrainer
 from .warm_start import interpolate, trained_weights
@@ -34,6 +36,17 @@ def main(argv: list[str]) -> dict[str, dict[str, float]]:
     """
     # 1. Parse the arguments.
     model_args, data_args, args, config_path = ErcArgumentParser().parse(argv, default_config="demo")
+    with naming_resume(args):
+        return _train(argv, model_args, data_args, args, config_path)
+
+
+def _train(
+    argv: list[str],
+    model_args: ModelArguments,
+    data_args: DataArguments,
+    args: ErcTrainingArguments,
+    config_path: Path,
+) -> dict[str, dict[str, float]]:
     settings = changed_settings(model_args, data_args, args)
     set_seed(args.seed)
     on_gpu = args.device.type == "cuda"

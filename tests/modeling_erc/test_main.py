@@ -53,9 +53,17 @@ def test_a_full_disk_is_reported_without_a_traceback(home: Path, little_room: No
     assert "\n" not in message
 
 
-def test_another_error_of_a_path_keeps_its_traceback(home: Path) -> None:
-    with pytest.raises(NotADirectoryError):
-        main(["train", "small.yaml", "--data_dir", "meld", "--output_dir", "small.yaml/run"])
+@pytest.mark.parametrize("folder", ["small.yaml/run", "/proc/run", "n" * 300], ids=["file", "read-only", "long"])
+@pytest.mark.parametrize("command", ["train small.yaml --data_dir meld --output_dir", "cross --train small.yaml --out"])
+def test_a_folder_that_cannot_be_written_is_named_in_one_line(home: Path, command: str, folder: str) -> None:
+    words = [*command.split(), folder]
+    if command.startswith("cross"):
+        words += ["--train_dir", "meld", "--test", "meld", "--test_dir", "meld"]
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    message = str(stopped.value.code)
+    assert folder in message
+    assert "\n" not in message
 
 
 def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -159,3 +159,27 @@ def test_a_pickled_checkpoint_is_refused_unopened(
         with pytest.raises(OSError, match=r"model\.safetensors"):
             loader.from_pretrained(tmp_path, **asked)
     assert not (tmp_path / "opened").exists()
+
+
+def test_the_weights_have_the_mode_of_all_files(feature_config: MakeConfig, tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        fresh(feature_config()).save_pretrained(tmp_path)
+    finally:
+        os.umask(before)
+    assert oct((tmp_path / "model.safetensors").stat().st_mode & 0o777) == oct(0o640)
+
+
+def test_another_number_of_classes_drops_weights_and_priors_of_the_old_ones(
+    feature_config: MakeConfig, tmp_path: Path
+) -> None:
+    of_classes = {"class_weights": [1.0, 2.0, 3.0], "class_priors": [0.2, 0.3, 0.5], "logit_adjustment": 1.0}
+    fresh(feature_config(**of_classes)).save_pretrained(tmp_path)
+    same = ErcForSequenceClassification.from_pretrained(tmp_path)
+    assert (same.config.class_weights, same.config.class_priors) == ([1.0, 2.0, 3.0], [0.2, 0.3, 0.5])
+    for changed in ({"num_labels": 4}, {"id2label": dict(enumerate("abcd"))}):
+        other = ErcForSequenceClassification.from_pretrained(tmp_path, ignore_mismatched_sizes=True, **changed)
+        assert (other.config.num_labels, other.config.class_weights, other.config.class_priors) == (4, None, None)
+    weights = [1.0, 2.0, 3.0, 4.0]
+    given = ErcConfig.from_pretrained(tmp_path, num_labels=4, class_weights=weights)
+    assert given.class_weights == weights

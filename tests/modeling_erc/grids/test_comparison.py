@@ -181,3 +181,15 @@ def test_an_ensemble_predicts_by_the_mean_probability() -> None:
     first, second, third = runs.values()
     first.probabilities[0], second.probabilities[0], third.probabilities[0] = (0.6, 0.4, 0), (0.6, 0.4, 0), (0, 1, 0)
     assert averaged([first, second, third]).predicted[0] == 1
+
+
+def test_cells_that_a_spreadsheet_would_run_are_read_as_they_were(tmp_path: Path) -> None:
+    rows = [
+        ["split", "dialogue_id", "utterance_id", "speaker", "text", "label", "prediction", "'-1", "joy"],
+        ["test", "'=a", "''-0", "", "", "'-1", "joy", "0.25", "0.75"],
+    ]
+    with (tmp_path / "predictions.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    result = read_predictions(tmp_path / "predictions.csv")
+    assert (result.classes, result.places) == (["-1", "joy"], [("=a", "'-0", "-1")])
+    assert (result.true.tolist(), result.predicted.tolist()) == ([0], [1])

@@ -90,3 +90,20 @@ def test_an_unknown_field_and_one_that_the_grid_sets_are_refused(config: Path) -
         plan(config, {"fusion": ["concat"]}, [0], ["--output_dir=here"])
     with pytest.raises(SystemExit, match=r"learning_rate.*'high'"):
         plan(config, {"learning_rate": ["high"]}, [0], [])
+
+
+@pytest.mark.parametrize("option", ["start_from", "text_encoder"])
+def test_another_content_of_a_local_checkpoint_gives_new_keys(config: Path, tmp_path: Path, option: str) -> None:
+    source = tmp_path / "run"
+    source.mkdir()
+    (source / "model.safetensors").write_bytes(b"weights")
+    before = keys(config, f"--{option}", str(source))
+    assert keys(config, f"--{option}", str(source)) == before
+    (source / "model.safetensors").write_bytes(b"other weights")
+    assert not set(keys(config, f"--{option}", str(source))) & set(before)
+
+
+def test_another_version_of_the_package_gives_new_keys(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = keys(config)
+    monkeypatch.setattr(spec, "__version__", "9.9")
+    assert not set(keys(config)) & set(before)

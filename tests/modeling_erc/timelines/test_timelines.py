@@ -13,9 +13,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from modeling_erc.conversations import read_conversation
+from modeling_erc.csv_cells import plain_cell
 from modeling_erc.figures import new_figure
 from modeling_erc.timelines import Turn, emotion_colours, picture, plot_timeline, timeline, write_timeline
 from modeling_erc.timelines.colours import letter_colour
+from modeling_erc.timelines.writers import write_table
 
 LABELS = ["neutral", "joy", "happy/excited"]
 
@@ -195,3 +197,23 @@ def test_all_text_is_inside_the_figure_without_warnings(
         for text in axes.texts:
             assert text.get_window_extent().x1 <= axes.get_window_extent().x1 + 1
     assert {label.get_text() for label in labels} == {f"speaker {number} $" for number in range(speakers)}
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@A1", "\t=1", "'=1"])
+def test_no_cell_runs_in_a_spreadsheet(tmp_path: Path, text: str) -> None:
+    turns = [replace(TURNS[0], speaker=text, text=text)]
+    write_timeline(turns, tmp_path / "t.csv")
+    write_table({text: turns}, tmp_path / "table.csv")
+    for name, columns in {"t.csv": ("speaker", "text"), "table.csv": ("file", "speaker", "text")}.items():
+        with (tmp_path / name).open(newline="", encoding="utf-8") as file:
+            (row,) = csv.DictReader(file)
+        assert [row[column] for column in columns] == [f"'{text}"] * len(columns)
+        assert {plain_cell(row[column]) for column in columns} == {text}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".vtt", ".png"])
+def test_half_an_emoji_stops_no_writer(tmp_path: Path, suffix: str) -> None:
+    said = {"speaker": "\ud83d", "text": "oh \ud83d", "start": 0.0, "end": 1.0}
+    turns = timeline([said], [{"label": "joy", "score": 1.0, "scores": {"joy": 1.0}}])
+    write_timeline(turns, tmp_path / f"t{suffix}")
+    assert turns[0].text == "oh ?"

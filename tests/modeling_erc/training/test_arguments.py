@@ -106,6 +106,10 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         ("- hidden_size\n- 64\n", "list"),
         ("just words", "str"),
         ("a: [1, 2", "not YAML"),
+        ("a: " + "[" * 5000, "nested too deeply or contains itself"),
+        ("dataset_options: &all {again: *all}", "nested too deeply or contains itself"),
+        ("modalities: &all [text, *all]", "nested too deeply or contains itself"),
+        ("dataset: {name: meld}", "it takes no mapping"),
         ("hidden_size: wide\n", "hidden_size: 'wide'"),
         ("hidden_size: [1, 2]\n", "hidden_size"),
         ("dataloader_drop_last: perhaps\n", "dataloader_drop_last: 'perhaps'"),
@@ -312,3 +316,10 @@ def test_an_option_without_effect_is_refused_with_a_remedy(words: list[str], rem
 
 def test_a_loss_that_is_no_number_is_logged_as_such() -> None:
     assert ErcTrainingArguments(output_dir="x").logging_nan_inf_filter is False
+
+
+@pytest.mark.parametrize("recipe", ready_names())
+def test_no_ready_recipe_chooses_by_the_loss(recipe: str) -> None:
+    """The loss has a contrastive term in some cells of a grid only."""
+    _, _, training, _ = ErcArgumentParser().parse([recipe], default_config="demo")
+    assert not training.load_best_model_at_end or "loss" not in str(training.metric_for_best_model)

@@ -1,13 +1,16 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from transformers import Wav2Vec2Config
 
 from modeling_erc import ErcConfig, ErcForSequenceClassification
 from modeling_erc.losses_erc import ErcLoss
 from modeling_erc.training.global_contrast import cache_contrast
+from tests.conftest import SMALL, TRANSFORMER
 
 MakeConfig = Callable[..., ErcConfig]
 
@@ -83,3 +86,34 @@ def test_the_first_pass_leaves_no_graph(config: ErcConfig) -> None:
     assert not any(x.requires_grad for c in cached for x in (c.value, c.embeddings, c.prototypes))
     assert all(parameter.grad is None for parameter in model.parameters())
     assert [len(c.embeddings) for c in cached] == [5, 0, 3]
+
+
+def test_both_passes_mask_the_same_sound() -> None:
+    """SpecAugment of wav2vec 2.0 draws from the generator of NumPy."""
+    waves = Wav2Vec2Config(
+        **TRANSFORMER,
+        conv_dim=(8,),
+        conv_kernel=(10,),
+        conv_stride=(10,),
+        num_feat_extract_layers=1,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=2,
+        mask_time_prob=0.5,
+        mask_time_length=4,
+    )
+    torch.manual_seed(0)
+    model = ErcForSequenceClassification(ErcConfig(**SMALL, audio_config=waves)).train()
+    of = {
+        "utterance_mask": torch.ones(1, 2).bool(),
+        "audio_values": torch.randn(2, 800),
+        "labels": torch.tensor([[0, 1]]),
+    }
+    np.random.seed(0)  # noqa: NPY002
+    torch.manual_seed(1)
+    expected = model(**inputs(of)).embeddings
+    drawn_after = np.random.rand()  # noqa: NPY002
+    np.random.seed(0)  # noqa: NPY002
+    torch.manual_seed(1)
+    cache_contrast(model, [of], ErcLoss(model.config))
+    torch.testing.assert_close(model(**inputs(of)).embeddings, expected)
+    assert np.random.rand() == drawn_after, "the generator continues as without a first pass"  # noqa: NPY002
