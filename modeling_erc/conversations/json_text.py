@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeGuard
 
 from .fields import Placed, Row, build_utterances, check_utterance, read_fields, resolve_times
 from .text_file import TextFile
@@ -251,7 +251,7 @@ def _label_studio_min(task: Any) -> list[Row]:
     ]
 
 
-def _is_list_of(value: Any, kind: type) -> bool:
+def _is_list_of(value: Any, kind: type) -> TypeGuard[list[Any]]:
     return isinstance(value, list) and bool(value) and all(isinstance(part, kind) for part in value)
 
 

@@ -133,9 +133,10 @@ def test_two_lines_of_words_have_no_speaker(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("head", ["**{}:** ", "\\[{time}\\] **{}:** ", "**{}:** [{time}] ", "**{} ({time}):** "])
-def test_markdown_of_descript(head: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".md", ".txt"])
+def test_markdown_of_descript(head: str, suffix: str, tmp_path: Path) -> None:
     a, b = head.format("Anna Smith", time="00:00:03"), head.format("Bob Smith", time="00:00:05")
-    turns = read(tmp_path / "a.md", f"# An episode\r\n\r\n{a}Hi *Bob*\r\n\r\nCome.\r\n\r\n{b}Oh no\r\n")
+    turns = read(tmp_path / f"a{suffix}", f"# An episode\r\n\r\n{a}Hi *Bob*\r\n\r\nCome.\r\n\r\n{b}Oh no\r\n")
     assert [turn[2] for turn in turns] == ["Anna Smith"] * (len(turns) - 1) + ["Bob Smith"]
     assert " ".join(turn[3] for turn in turns) == "Hi Bob Come. Oh no"
     assert [turns[0][0], turns[-1][0]] == ([3.0, 5.0] if "time" in head else [None, None])

@@ -238,6 +238,8 @@ def test_broken_annotations_are_refused(name: str, content: str, message: str, t
         "a (b ",
         "Ann" + " " * 999,
         "a 0.5 0.5 b ",
+        ";; ",
+        "# a  \n",
     ],
 )
 def test_long_runs_of_any_text_take_linear_time(text: str, tmp_path: Path) -> None:
