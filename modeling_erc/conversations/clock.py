@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 NUMBER = re.compile(r"(\d{1,15}(?:[.,]\d{1,12})?)\s*(ms|msec|s|secs?|seconds?)?", re.IGNORECASE)
@@ -10,13 +11,20 @@ CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,6}):(\d{1,2})(?:[.,](\d{1,9}))?")
 TIME_CODE = re.compile(r"(\d{1,6}):(\d{1,2}):(\d{1,2})[:;](\d{1,3})")
 ISO = re.compile(r"PT(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9}(?:\.\d{1,9})?)S)?")
 
+# As Teams reads times aloud: `1 hour 2 minutes 3 seconds`.
+SPOKEN = re.compile(
+    r"(?:(\d{1,6}) (?:hours?|stunden?|heures?|horas?),? )?(?:(\d{1,2}) (?:minut(?:e|es|en|o|os)),? )?"
+    r"(\d{1,2}) (?:seconds?|sekunden?|secondes?|segundos?)",
+    re.IGNORECASE,
+)
+
 
 def parse_time(value: Any, frame_rate: float = 25.0) -> tuple[float, bool] | None:
     """Parses a time.
 
     Args:
-        value: a number or a string such as `62.5`, `62,5`, `1:02.5`, `0:01:02,500`, `62.5s`, `62500 ms`, `PT1M2.5S` or
-            the time code `00:01:02:12`.
+        value: a number or a string such as `62.5`, `62,5`, `1:02.5`, `0:01:02,500`, `62.5s`, `62500 ms`, `PT1M2.5S`,
+            `1 minute 2 seconds`, the time code `00:01:02:12`, or Google's `{"seconds": 62, "nanos": 500000000}`.
         frame_rate: frames per second of a time code.
 
     Returns:
@@ -34,6 +42,10 @@ def parse_time(value: Any, frame_rate: float = 25.0) -> tuple[float, bool] | Non
         except OverflowError:
             return None
         return (number, False) if math.isfinite(number) and number >= 0 else None
+    if isinstance(value, Mapping):
+        counts = [str(value.get(name, 0)) for name in ("seconds", "nanos")]
+        digits = all(re.fullmatch(r"[0-9]{1,15}", count) for count in counts)
+        return (int(counts[0]) + int(counts[1]) * 1e-9, True) if digits else None
     if not isinstance(value, str):
         return None
     text = value.strip()
@@ -47,7 +59,8 @@ def parse_time(value: Any, frame_rate: float = 25.0) -> tuple[float, bool] | Non
     if match := TIME_CODE.fullmatch(text):
         hours, minutes, seconds, frames = (int(part) for part in match.groups())
         return hours * 3600 + minutes * 60 + seconds + frames / frame_rate, True
-    if (match := ISO.fullmatch(text)) and any(match.groups()):
+    match = SPOKEN.fullmatch(text) or ISO.fullmatch(text)
+    if match and any(match.groups()):
         hours, minutes, rest = match.groups()
         return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(rest or 0), True
     return None

@@ -10,7 +10,8 @@ from ..registry_erc import Registry
 from .annotations import read_chat, read_elan, read_subtitles, read_textgrid
 from .forms import REFUSED, detect_form
 from .json_text import read_json, read_jsonl
-from .plain_text import read_text
+from .nist import read_ctm, read_stm
+from .plain_text import read_markdown, read_text
 from .speakers import LABEL, find_prefix, find_speakers, split_speaker
 from .subtitles import read_srt, read_vtt
 from .tables import read_csv
@@ -45,6 +46,7 @@ READERS.update({".srt": read_srt, ".vtt": read_vtt, ".csv": read_csv, ".json": r
 READERS.update({".tsv": read_csv, ".txt": read_text, ".json3": read_json, ".sbv": read_text, ".lrc": read_text})
 READERS.update(dict.fromkeys((".ass", ".ssa", ".sub", ".ttml", ".dfxp", ".smi"), read_subtitles))
 READERS.update({".textgrid": read_textgrid, ".eaf": read_elan, ".cha": read_chat})
+READERS.update({".stm": read_stm, ".ctm": read_ctm, ".md": read_markdown})
 
 # Tokens that Whisper, whisper.cpp and SenseVoice write between the words.
 TOKEN = re.compile(r"\[(?:BLANK_AUDIO|SPEAKER_TURN|_[A-Z]{2,5}_\d*)\]|<\|[^<>|]{0,20}\|>")

@@ -12,10 +12,10 @@ from .text_file import TextFile
 FIELDS = {
     "text": "text transcript transcription sentence utterance content message caption subtitle punctuatedword word "
     "displaytext display body utf8 value",
-    "speaker": "speaker speakername speakerlabel speakerid speakertag spk spkid author participant character sender "
-    "user username realname from name role channeltag",
+    "speaker": "speaker speakername speakerlabel speakerid speakertag spk spkid author participant participantrole "
+    "character sender user username realname from name role channeltag",
     "start": "start starttime begin begintime from tstart t0 ts startts onset xmin timestart starttimestamp "
-    "startoffset offset offsetinticks timestamp time timein in timecodein timecodestart timecode",
+    "startoffset beginoffset offset offsetinticks timestamp time timein in timecodein timecodestart timecode",
     "end": "end endtime stop stoptime to tend t1 endts finish xmax timeend endtimestamp endoffset timeout out "
     "timecodeout timecodeend",
     "duration": "duration dduration dur durationinticks",

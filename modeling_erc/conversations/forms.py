@@ -29,8 +29,11 @@ SIGNATURES = (
     (re.compile(r"<SAMI\b", re.IGNORECASE), ".smi", True),
     (re.compile(r"@(?:UTF8|Begin)\s"), ".cha", True),
     (re.compile(r"\{\d+\}\{\d*\}"), ".sub", False),
+    (re.compile(r"(?:#{1,6}[ \t][^\n]*\n\s*)*(?:\\\[[^\n\]]{1,20}\]\s*)?\*\*[^*\n]{1,60}\*\*"), ".md", False),
     (re.compile(r"\{\s*\"|\[\s*\{\s*\""), ".json", False),
-    (re.compile(r"(?:\d+[ \t]*\n)?\s*(?:\d+:)?\d+:\d+[.,]\d+\s*-->\s*\d"), ".srt", False),
+    (re.compile(r"(?:\d+[ \t]*\n)?\s*(?:\d+:)?\d+:\d{2}(?:[.,]\d+)?\s*-->\s*\d"), ".srt", False),
+    (re.compile(r"(?:;;[^\n]*\n\s*)*(?:\S+[ \t]+){3}\d+\.\d+[ \t]+\d+\.\d+[ \t]+<\S"), ".stm", False),
+    (re.compile(r"(?:;;[^\n]*\n\s*)*(?:\S+[ \t]+){2}\d+\.\d+[ \t]+\d+\.\d+[ \t]+\S"), ".ctm", False),
 )
 RTTM_LINE = re.compile(r"SPEAKER \S+ \d+ [\d.]+ [\d.]+ <NA>")
 

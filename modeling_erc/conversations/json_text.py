@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeGuard
 
 from .fields import Placed, Row, build_utterances, check_utterance, read_fields, resolve_times
 from .text_file import TextFile
@@ -53,10 +53,14 @@ def read_json(file: TextFile) -> list[dict[str, Any]]:
     except ValueError as error:
         number = TOO_LONG.search(file.text)
         raise file.error(1 + file.text.count("\n", 0, number.start() if number else 0), ENDLESS) from error
+    if isinstance(content, Mapping) and isinstance(content.get("data"), Mapping) and "annotations" in content:
+        content = [content]  # a single task of Label Studio
     own = content.get("utterances") if isinstance(content, Mapping) else content
     if isinstance(own, list) and any(isinstance(row, Mapping) and "annotations" in row for row in own):
         content = {"segments": _label_studio(own)}
         own = None
+    if results := _google(content):
+        content, own = {"results": results}, None
     if channels := _channels(content):
         content = {"words": channels}
     if isinstance(own, list) and (regions := [row for task in own for row in _label_studio_min(task)]):
@@ -89,7 +93,8 @@ def _split_or_group(file: TextFile, key: str, placed: Sequence[Placed]) -> list[
         rows = [row for row in rows if "start" in row]
         for row, after in pairwise(rows):
             row["end"] = min(row.get("end", after["start"]), after["start"])
-        placed = [(1, "", row) for row in merge_captions([row for row in rows if "end" in row])]
+        rows = merge_captions([row for row in rows if "end" in row])
+        placed = [(1, "", {**row, "text": row["text"].removeprefix(">>")}) for row in rows]
     return [
         check_utterance(file, line, place, piece)
         for line, place, row in placed
@@ -161,13 +166,16 @@ def _find_segments(content: Any) -> tuple[str, Any]:
 def _add_word_speakers(content: Any, rows: Sequence[Row]) -> None:
     """Gives words their speakers where these are listed apart, by start time, as AWS Transcribe does."""
     results = content.get("results") if isinstance(content, Mapping) else None
-    labels = results.get("speaker_labels") if isinstance(results, Mapping) else None
-    segments = labels.get("segments") if isinstance(labels, Mapping) else None
+    segments: Any = None
+    for name, parts in (("speaker_labels", "segments"), ("channel_labels", "channels")):
+        labels = results.get(name) if isinstance(results, Mapping) else None
+        segments = segments or (labels.get(parts) if isinstance(labels, Mapping) else None)
     speakers: dict[Any, Any] = {}
     for segment in segments if isinstance(segments, list) else ():
+        own = segment.get("speaker_label", segment.get("channel_label")) if isinstance(segment, Mapping) else None
         for item in segment.get("items") or () if isinstance(segment, Mapping) else ():
             if isinstance(item, Mapping):
-                speakers[str(item.get("start_time"))] = item.get("speaker_label", segment.get("speaker_label"))
+                speakers[str(item.get("start_time"))] = item.get("speaker_label", own)
     for row in rows if speakers else ():
         if row["speaker"] is None and "start" in row:
             row["speaker"] = speakers.get(str(row["start"][0]))
@@ -188,6 +196,46 @@ def _channels(content: Any) -> list[Row]:
     return sorted(words, key=lambda word: word.get("start", 0.0))
 
 
+def _google(content: Any) -> list[Row]:
+    """Returns the results of Google's recognisers: the final ones, and those that the last one holds again but once.
+
+    With speakers, the words of the last result are those of the whole recording:
+    https://cloud.google.com/speech-to-text/docs/multiple-voices
+    """
+    results = _google_results(content)
+    results = [result for result in results if result.get("isFinal", result.get("is_final"))] or results
+    words = [_google_words(result) for result in results]
+    if words and any(speaker not in (None, "0") for speaker in words[-1].values()):
+        again = [not own.keys() - words[-1].keys() for own in words[:-1]]
+        results = [result for result, known in zip(results, [*again, False], strict=True) if not known]
+    return results
+
+
+def _google_words(result: Row) -> dict[tuple[str, str], Any]:
+    """Returns the speaker of each word and its end; a start of zero, which Google leaves out, is put in."""
+    alternatives = result.get("alternatives")
+    words = alternatives[0].get("words") if _is_list_of(alternatives, Mapping) else None
+    speakers = {}
+    for word in words if _is_list_of(words, Mapping) else ():
+        fields = read_fields(word)
+        if "end" in fields and "start" not in fields:
+            word["startTime"] = "0s"
+        speakers[str(fields["text"]), str(fields.get("end"))] = fields["speaker"]
+    return speakers
+
+
+def _google_results(node: Any, depth: int = 0) -> list[Row]:
+    """Returns the results of all responses in order; a file holds one, or a list, or one for each recording."""
+    if isinstance(node, Mapping):
+        results = node.get("results")
+        if _is_list_of(results, Mapping) and any(_is_list_of(row.get("alternatives"), Mapping) for row in results):
+            return list(results)
+        node = list(node.values())
+    if not isinstance(node, list) or depth > 4:
+        return []
+    return [result for value in node for result in _google_results(value, depth + 1)]
+
+
 def _label_studio_min(task: Any) -> list[Row]:
     """Returns the regions of a task of Label Studio's JSON-MIN, whose texts are a list beside those of the labels."""
     lists = list(task.values()) if isinstance(task, Mapping) else []
@@ -203,7 +251,7 @@ def _label_studio_min(task: Any) -> list[Row]:
     ]
 
 
-def _is_list_of(value: Any, kind: type) -> bool:
+def _is_list_of(value: Any, kind: type) -> TypeGuard[list[Any]]:
     return isinstance(value, list) and bool(value) and all(isinstance(part, kind) for part in value)
 
 
@@ -217,10 +265,10 @@ def _label_studio(tasks: Sequence[Any]) -> list[Row]:
         if found:
             segments += found
             continue
-        annotations = task.get("annotations") or ()
-        results = annotations[0].get("result") if annotations and isinstance(annotations[0], Mapping) else None
+        annotations = [row for row in task.get("annotations") or () if isinstance(row, Mapping)]
+        results = next((row["result"] for row in annotations if row.get("result") and not row.get("was_cancelled")), ())
         regions: dict[Any, Row] = {}
-        for place, result in enumerate(results or ()):
+        for place, result in enumerate(results):
             value = result.get("value") if isinstance(result, Mapping) else None
             if isinstance(value, Mapping):
                 region = regions.setdefault(str(result.get("id", place)), {})
@@ -230,5 +278,6 @@ def _label_studio(tasks: Sequence[Any]) -> list[Row]:
                     region["speaker"] = labels[0]
                 if text:
                     region["text"] = " ".join(map(str, text)) if isinstance(text, list) else text
-        segments += regions.values()
+        timed = all(isinstance(region.get("start"), int | float) for region in regions.values())
+        segments += sorted(regions.values(), key=lambda region: region["start"] if timed else 0)
     return segments

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 # Names that diarization gives: SPEAKER_00, Speaker 1, speaker ?, spk0, S1.
@@ -19,6 +19,8 @@ SOUND = re.compile(
     r"sing|song|foreign|speak|unintelligible|ring|knock|beep|bell|breath|clears?)\w*.*)",
     re.IGNORECASE,
 )
+NAME_LINE = re.compile(r"(?:[^\W_]|\+\d)[^:\uff1a\[\]<>{}?!;\"|/\n]{0,59}(?<![.,])")
+PARTICLES = {"von", "van", "der", "den", "de", "da", "di", "du", "la", "le", "bin", "al", "and", "und"}
 UNKNOWN = re.compile(r"(?:\?|[\[(]\s*speaker \?\s*[\])])\s*[:\uff1a]?\s*", re.IGNORECASE)
 
 
@@ -92,3 +94,22 @@ def split_speaker(line: str, names: set[str]) -> tuple[str | None, str]:
     if prefix is None or prefix.name not in names:
         return None, line
     return prefix.name or None, prefix.text
+
+
+def are_names(lines: Sequence[str]) -> bool:
+    """Returns whether lines of their own are names: each is capitalised as one, or a label, or they repeat each other.
+
+    Example:
+        >>> are_names(["Anna Smith", "Smith, Bob (External)"]), are_names(["We went to the", "Good morning"])
+        (True, False)
+    """
+    repeated = 2 * len(set(lines)) <= len(lines)
+    return bool(lines) and all(
+        NAME_LINE.fullmatch(line) and (LABEL.fullmatch(line) or _capitalised(line) or repeated) for line in lines
+    )
+
+
+def _capitalised(line: str) -> bool:
+    """Returns whether each word has a capital; lines of capitals alone are no evidence."""
+    words = re.findall(r"[^\W\d_]+", line)
+    return line != line.upper() and all(word[0].isupper() or word in PARTICLES for word in words)

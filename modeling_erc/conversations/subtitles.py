@@ -7,22 +7,23 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from .speakers import find_speakers, split_speaker
+from .clock import parse_time
+from .speakers import are_names, find_speakers, split_speaker
 from .text_file import TextFile
 from .words import merge_captions
 
 Voices = list[tuple[str | None, list[str]]]
 
 # The number of digits is limited, since `int` and `float` fail on very long numbers.
-CLOCK = r"(?:(\d{1,6}):)?(\d{1,2}):(\d{2})[,.](\d{1,3})"
+CLOCK = r"((?:\d{1,6}:)?\d{1,2}:\d{1,2}(?:[,.]\d{1,9})?)"
 TIMES = re.compile(rf"\s*{CLOCK}\s*-->\s*{CLOCK}(?:\s.*)?")
 REMEDY = "write times as 00:01:02,500 --> 00:01:04,000"
 
 # No part of these patterns matches past the start of the next tag or what the part before it matches: otherwise a line
 # of unclosed tags would take quadratic time.
 VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^\s<>][^<>]*)>")
-# Tags of HTML and WebVTT, its inline times, and the {\an8} of Advanced SubStation.
-TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<[\d:.]+>|\{\\[^{}]*\}")
+# Tags of HTML and WebVTT, the readings of its ruby text, its inline times, and the {\an8} of Advanced SubStation.
+TAG = re.compile(r"<rt>[^<>]*</rt>|</?[a-zA-Z][^<>]*>|<[\d:.]+>|\{\\[^{}]*\}")
 # Only at the beginning of a line: "Jean-Luc" has none.
 DASH = re.compile(r"\A\s*(?:[-\u2013]|>>)\s*(?=\S)")
 INLINE_TIME = re.compile(r"<[\d:.]{5,16}>")
@@ -59,8 +60,8 @@ def read_vtt(file: TextFile) -> list[dict[str, Any]]:
     """Reads the utterances of WebVTT subtitles."""
     if not re.match(r"WEBVTT(?:[ \t\n]|$)", file.text):
         raise file.error(1, "a WebVTT file begins with the line WEBVTT: add it, or name the file .srt if it is SubRip")
-    # The header ends at the first empty line.
-    header = file.text.split("\n\n", 1)[0].count("\n") + 1
+    # The header ends at the first empty line, or at the first times where that line lacks.
+    header = next((n for n, line in enumerate(file.lines) if not line.strip() or "-->" in line), len(file.lines))
     return utterances(file, cues(file, first=header + 1))
 
 
@@ -97,9 +98,10 @@ def _cue(file: TextFile, block: list[tuple[int, str]]) -> Cue | None:
         )
     number, line = block[timing]
     match = TIMES.fullmatch(line)
-    if not match:
+    times = [time for text in match.groups() if (time := parse_time(text))] if match else []
+    if len(times) < 2:
         raise file.error(number, f"{line.strip()[:60]!r} is not a pair of times: {REMEDY}")
-    start, end = _seconds(match.groups()[:4]), _seconds(match.groups()[4:])
+    start, end = (round(time, 3) for time, _ in times)
     if end < start:
         raise file.error(number, f"the cue ends at {end:g} s, before it begins at {start:g} s: correct its times")
     inner = next((n for n, text in block[timing + 1 :] if "-->" in text), None)
@@ -108,22 +110,17 @@ def _cue(file: TextFile, block: list[tuple[int, str]]) -> Cue | None:
     return Cue(start, end, number, [text for _, text in block[timing + 1 :]])
 
 
-def _seconds(parts: tuple[str | None, ...]) -> float:
-    hours, minutes, seconds, fraction = parts
-    assert minutes and seconds and fraction
-    return round(int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + int(fraction.ljust(3, "0")) / 1000, 3)
-
-
 def utterances(file: TextFile, cues: Iterable[Cue]) -> list[dict[str, Any]]:
     """Returns the utterances of cues, ordered by start: tags are removed, a cue of several speakers is split.
 
-    A speaker is a `<v Ann>` voice, or a name that `find_speakers` finds in front of a line.
+    A speaker is a `<v Ann>` voice, a name that `find_speakers` finds in front of a line, or the first line of each cue
+    if all are names.
     """
     ordered = sorted(cues, key=lambda cue: cue.start)
     # A cue has inline times where captions roll up word by word, as those of YouTube do.
     rolling = sum(bool(INLINE_TIME.search(line)) for cue in ordered for line in cue.lines) > 1
     voices = [(cue, _voices(cue)) for cue in ordered]
-    voices = _without_repeats(voices, rolling)
+    voices = _named_above(_without_repeats(voices, rolling))
     names = find_speakers(line for _, parts in voices for voice, lines in parts if voice is None for line in lines)
     spoken: list[dict[str, Any]] = []
     silent = 0
@@ -135,6 +132,15 @@ def utterances(file: TextFile, cues: Iterable[Cue]) -> list[dict[str, Any]]:
     if silent:
         file.notes.append(f"{silent} cue(s) without speech, such as [music] or a song, are left out")
     return merge_captions(spoken) if rolling else spoken
+
+
+def _named_above(voices: list[tuple[Cue, Voices]]) -> list[tuple[Cue, Voices]]:
+    """Makes the first line of each cue its speaker where all of them are names, as in old transcripts of Teams."""
+    said = [(cue, parts[0]) for cue, parts in voices if parts]
+    named = len(said) > 1 and all(voice is None and len(lines) > 1 for _, (voice, lines) in said)
+    if not named or any(len(parts) > 1 for _, parts in voices) or not are_names(list({p[1][0] for _, p in said})):
+        return voices
+    return [(cue, [(lines[0], lines[1:])]) for cue, (_, lines) in said]
 
 
 def _without_repeats(voices: list[tuple[Cue, Voices]], rolling: bool) -> list[tuple[Cue, Voices]]:

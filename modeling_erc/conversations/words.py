@@ -27,7 +27,7 @@ def join_words(texts: Sequence[str]) -> str:
         if joined and not (ATTACHED.match(text) or (CJK.match(text) and CJK.match(joined[-1][-1:]))):
             joined.append(" ")
         joined.append(text)
-    return "".join(joined)
+    return " ".join("".join(joined).split())
 
 
 def split_at_speakers(row: Row, words: Sequence[Row]) -> list[Row]:
@@ -120,6 +120,7 @@ def merge_captions(rows: Sequence[Row]) -> list[Row]:
             last is not None
             and last.get("speaker") == row.get("speaker")
             and not SENTENCE_END.search(last["text"] or "")
+            and not row["text"].startswith(">>")  # the mark of another speaker
             and row["start"] - last["end"] <= SENTENCE_PAUSE
             and row["end"] - last["start"] <= LONGEST
         ):

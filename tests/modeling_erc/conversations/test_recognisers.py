@@ -219,6 +219,6 @@ def test_other_forms_are_refused_with_a_remedy(name: str, content: str, message:
 @pytest.mark.parametrize(
     "text", ['{"a":', '[{"text":"a"},', '{"words":[', "[[", '{"text":"a","words":[{"word":"a"}]},']
 )
-def test_a_megabyte_of_json_is_read_or_refused_in_seconds(text: str, tmp_path: Path) -> None:
-    with cpu_seconds(20), pytest.raises(ConversationError):
-        read(tmp_path / "a.json", "[" + text * (1_000_000 // len(text)))
+def test_long_json_is_read_or_refused_in_linear_time(text: str, tmp_path: Path) -> None:
+    with cpu_seconds(4), pytest.raises(ConversationError):
+        read(tmp_path / "a.json", "[" + text * (200_000 // len(text)))

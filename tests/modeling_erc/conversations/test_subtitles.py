@@ -97,13 +97,13 @@ def test_a_speaker_with_a_hyphen_is_recognised(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["<v", "<v ", "<v.a", "<a", "<1", "{\\", "-", "a ", ">>", "a\n", "[]", "(", "\u266a ", "&#"]
+    "said", ["<v", "<v ", "<v.a", "<rt>", "<1", "{\\", "-", "a ", ">>", "a\n", "[]", "(", "\u266a ", "&#"]
 )
-@pytest.mark.parametrize("gap", ["", " ", "\t"])
-def test_a_megabyte_of_unclosed_tags_is_read_in_seconds(said: str, gap: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("gap", ["", " "])
+def test_long_runs_of_unclosed_tags_take_linear_time(said: str, gap: str, tmp_path: Path) -> None:
     """The text repeats it, or has it once with a long gap behind it."""
-    text = said + gap * 1_000_000 if gap else said * (1_000_000 // len(said))
-    with cpu_seconds(5):
+    text = said + gap * 200_000 if gap else said * (200_000 // len(said))
+    with cpu_seconds(2):
         turns, _ = read(tmp_path / "a.srt", f"{CLEAN}\n3\n01:00:04,000 --> 01:00:05,000\n{text}b\n")
     assert turns[:2] == WANTED
 
