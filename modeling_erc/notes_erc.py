@@ -61,6 +61,7 @@ def notes_about(
     if missing := [m for m in chosen if m not in present]:
         notes.append(f"the conversation has no {_listed(missing, 'or')}, which the model was trained with")
     text = "\n".join(itertools.islice((str(u["text"]) for u in utterances if u.get("text")), 500))[:MOST_TEXT]
+    text = text.encode("utf-8", "replace").decode()  # tokenizers refuse half of an emoji
     if "text" in chosen and processor.tokenizer is not None and text:
         notes += _text_notes(text, processor.tokenizer, (config.training_corpus or {}).get("language"), language)
     return notes

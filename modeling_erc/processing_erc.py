@@ -404,6 +404,8 @@ def encode_in_context(
     stop = _first_known(tokenizer.sep_token_id, tokenizer.eos_token_id)
     named = past or future
     turns = [f"{s}: {t}" if named else str(t) for s, t in zip(speakers, texts, strict=True)]
+    # JSON may hold half of an emoji, which tokenizers refuse.
+    turns = [turn.encode("utf-8", "replace").decode() for turn in turns]
     room = max_length - len(start) - (3 if named else 1) * len(stop)
     ids: list[list[int]] = tokenizer(turns, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
     # Some texts, such as a zero-width space, have no tokens.

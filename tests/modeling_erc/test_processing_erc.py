@@ -308,3 +308,9 @@ def test_a_clip_of_which_the_extractor_makes_no_numbers_is_masked(
     assert len(inputs["audio_values"]) == 1 and inputs["audio_values"].isfinite().all()
     (problem,) = problems
     assert "the feature extractor gives NaN or infinite values (largest sample 5e+19; expected -1 to 1)" in problem
+
+
+def test_half_an_emoji_is_read_as_a_question_mark(processor: ErcProcessor) -> None:
+    processor.text_past = 1
+    half, whole = (processor([[{"speaker": name, "text": f"oh {name}"}] * 2]) for name in ("\ud83d", "?"))
+    assert half["input_ids"].tolist() == whole["input_ids"].tolist()

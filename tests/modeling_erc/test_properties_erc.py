@@ -99,4 +99,4 @@ def test_padding_absence_and_order_change_no_logit(
     }
     for what, logits in found.items():
         for one, other in zip(logits, expected, strict=True):
-            torch.testing.assert_close(one, other, rtol=0, atol=1e-5, msg=lambda text, what=what: f"{what}: {text}")
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-5, msg=what)
