@@ -162,6 +162,7 @@ def _below_times(file: TextFile, spoken: list[str]) -> list[Row]:
         times, _ = _times(file, 0, spoken[place])
         words = spoken[place + 1 + name_below : end - 1 if name_above and end < len(spoken) else end]
         first = len(rows)
+        speaker: str | None
         for line in words:
             if FOOTER.fullmatch(line):
                 continue
