@@ -1,6 +1,5 @@
 """Sentences that qualify a model's answers on a conversation: what it was trained on, and what it cannot read."""
 
-import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from .processing_erc import ErcProcessor
 # Shares of unknown tokens, of letters outside the Latin script, and of English function words.
 UNKNOWN, FOREIGN, FUNCTION_WORDS = 0.3, 0.3, 0.07
 FEWEST_WORDS = 12  # to judge the language by its function words
-MOST_TEXT = 20_000  # characters that are examined
+MOST_TEXTS, LONGEST = 500, 1_000  # utterances that are examined, and characters of each
 # Frequent English words that are rare in other languages of the Latin script.
 ENGLISH = re.compile(
     r"\b(?:the|and|you|it|that|to|this|not|are|what|with|for|but|they|your|have|don|i['\u2019](?:m|ll|ve)|my|our|him|his|her|who|why|how|where|"
@@ -60,19 +59,26 @@ def notes_about(
         )
     if missing := [m for m in chosen if m not in present]:
         notes.append(f"the conversation has no {_listed(missing, 'or')}, which the model was trained with")
-    text = "\n".join(itertools.islice((str(u["text"]) for u in utterances if u.get("text")), 500))[:MOST_TEXT]
-    text = text.encode("utf-8", "replace").decode()  # tokenizers refuse half of an emoji
-    if "text" in chosen and processor.tokenizer is not None and text:
-        notes += _text_notes(text, processor.tokenizer, (config.training_corpus or {}).get("language"), language)
+    texts = [str(u["text"]) for u in utterances if u.get("text")][:MOST_TEXTS]
+    texts = [text[:LONGEST].encode("utf-8", "replace").decode() for text in texts]  # tokenizers refuse half an emoji
+    if "text" in chosen and processor.tokenizer is not None and texts:
+        notes += _text_notes(texts, processor.tokenizer, (config.training_corpus or {}).get("language"), language)
     return notes
 
 
-def _text_notes(text: str, tokenizer: PreTrainedTokenizerBase, trained: str | None, language: str | None) -> list[str]:
+def _text_notes(
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, trained: str | None, language: str | None
+) -> list[str]:
     notes = []
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"] if tokenizer.unk_token_id is not None else []
-    if ids and ids.count(tokenizer.unk_token_id) > UNKNOWN * len(ids):
-        notes.append("many of the words are unknown to the model, which guesses from the others")
-    same = language == trained if language is not None else trained != "en" or _english(text)
+    unknown = tokenizer.unk_token
+    words = [[t for t in tokenizer.tokenize(text) if t == unknown or any(map(str.isalpha, t))] for text in texts]
+    without = sum(bool(tokens) and all(t == unknown for t in tokens) for tokens in words)
+    share = sum(t == unknown for tokens in words for t in tokens) / max(1, sum(map(len, words)))
+    if without:
+        notes.append(f"{without} of {len(texts)} utterances have no word that the model knows: their text says nothing")
+    elif share > UNKNOWN:
+        notes.append(f"{share:.0%} of the words are unknown to the model, which guesses from the others")
+    same = language == trained if language is not None else trained != "en" or _english("\n".join(texts))
     if trained is not None and not same:
         notes.append(f"the words do not seem to be in {trained!r}, the language that the model was trained on")
     return notes

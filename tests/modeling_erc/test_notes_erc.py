@@ -32,8 +32,16 @@ def test_the_language_of_the_words(
     config = raw_config("text", training_corpus=MELD)
     notes = notes_about(config, processor, [{"text": text}], language)
     assert any("do not seem to be in 'en'" in note for note in notes) == foreign
-    assert any("unknown to the model" in note for note in notes)  # its tokenizer has 47 words
+    assert any("unknown to the model" in note or "no word that" in note for note in notes)  # its tokenizer has 47 words
     assert not notes_about(raw_config("text"), processor, [{"text": "we won , oh no"}])
+
+
+def test_utterances_without_a_known_word_are_counted(
+    raw_config: Callable[..., ErcConfig], processor: ErcProcessor
+) -> None:
+    turns = [{"text": "梯子在哪里?"}, {"text": "we won"}, {"text": "那是谁 ?"}]
+    (note,) = notes_about(raw_config("text"), processor, turns)
+    assert note == "2 of 3 utterances have no word that the model knows: their text says nothing"
 
 
 @pytest.fixture
