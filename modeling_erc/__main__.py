@@ -79,8 +79,8 @@ def main(argv: list[str]) -> None:
         # Imported here, since `--help` and a mistyped command should not wait for the imports of training.
         from .training.checkpoints import CheckpointError
 
-        # An error of a path is the user's to mend.
-        if error.filename is None and not isinstance(error, CheckpointError):
+        # An error of a path, or one with a message of this package, is the user's to mend.
+        if error.filename is None and error.errno is not None and not isinstance(error, CheckpointError):
             raise
         sys.exit(f"{type(error).__name__}: {error}")
 

@@ -12,6 +12,10 @@ from modeling_erc.training.checkpoints import complete_checkpoints, naming_resum
 from tests.small_run import SMALL_RECIPE, write_meld
 
 
+def heed_sigint() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     ("number", "code", "name"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")], ids=["int", "term"]
 )
@@ -25,7 +29,8 @@ def test_a_stopped_training_names_resume_in_one_line(
     command += ["--data_dir", str(tmp_path / "meld"), "--output_dir", str(tmp_path / "run")]
     with (
         (tmp_path / "err").open("w+") as err,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, text=True) as process,
+        # A job in the background ignores SIGINT, and its children with it.
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, text=True, preexec_fn=heed_sigint) as process,
     ):
         assert process.stdout is not None
         for _ in range(3):

@@ -183,7 +183,7 @@ def _joined(rows: list[Row]) -> list[Row]:
 
 
 def _lines(file: TextFile, lines: list[str]) -> list[Row]:
-    """Reads a turn per line, each with optional times and speaker; one without either continues a turn with both."""
+    """Reads a turn per line, each with optional times and speaker; one without either continues a turn with a start."""
     plain = ((number, line.translate(MARKS).strip()) for number, line in enumerate(lines, start=1))
     parsed = [(number, *_times(file, number, line)) for number, line in plain if line]
     names = find_speakers([line for *_, line in parsed], lines=True)
@@ -191,11 +191,13 @@ def _lines(file: TextFile, lines: list[str]) -> list[Row]:
     for _, times, line in parsed:
         speaker, text = split_speaker(line, names)
         text = TURN_MARK.sub("", text)
-        if not (speaker or times) and rows and rows[-1]["speaker"] and "start" in rows[-1]:
+        # Whoever writes both times of a turn, as the page does, writes it in one line.
+        wrapped = rows and rows[-1]["speaker"] and "start" in rows[-1] and "end" not in rows[-1]
+        if wrapped and not (speaker or times):
             rows[-1]["text"].append(text)
         elif not (FOOTER.fullmatch(text) and not speaker):
             rows.append({"speaker": speaker, "text": [text.strip()], **times})
-    return [row for row in _joined(rows) if row["text"]]
+    return [{**row, "text": " ".join(row["text"]) or None} for row in rows]
 
 
 def _times(file: TextFile, number: int, line: str) -> tuple[dict[str, float], str]:
