@@ -266,10 +266,11 @@ def test_the_page_has_no_accessibility_violations(page: Any) -> None:
     page.wait_for_selector("video#erc-player")
     page.get_by_label("voice").uncheck()
     page.wait_for_selector(".erc-change")
+    page.wait_for_selector("#erc-get-png:not([disabled])")  # its colours fade in once the picture is drawn
     for width, scheme in ((1280, "light"), (390, "dark")):
         page.set_viewport_size({"width": width, "height": 844})
         page.emulate_media(color_scheme=scheme)
-        page.wait_for_timeout(300)  # colours fade into each other
+        page.wait_for_timeout(600)  # colours fade into each other
         found = axe.run(page).response["violations"]
         assert [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in found] == [], (width, scheme)
 
