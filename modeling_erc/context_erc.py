@@ -1,8 +1,8 @@
 """Conversation context: layers that connect the utterances of a dialogue. One registry: `CONTEXTS`."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -104,20 +104,37 @@ def visible_utterances(mask: Tensor, *, causal: bool, window: int | None) -> Ten
 
 
 @dataclass(frozen=True)
-class AttentionState:
-    """State of a causal self-attention: the earlier utterances that are visible to later ones.
+class PastState:
+    """State of a causal context: what it keeps of the earlier utterances that are visible to later ones.
 
     Args:
         length: number of utterances so far, visible or not.
         positions: `(kept,)`, position of each kept utterance in the dialogue.
         speaker_ids: `(kept,)`.
-        past: keys and values of each layer, `(1, heads, kept, width)`.
+        past: tensors of each layer, `(..., kept, width)`.
     """
 
     length: int
     positions: Tensor
     speaker_ids: Tensor
-    past: list[tuple[Tensor, Tensor]]
+    past: list[tuple[Tensor, ...]]
+
+    def after(self, speaker: Tensor, visible: Tensor, window: int | None, past: list[tuple[Tensor, ...]]) -> Self:
+        """Returns the state after the next utterance.
+
+        Args:
+            speaker: `(1,)`, its speaker.
+            visible: boolean `(1,)`, False where it is hidden from later ones.
+            window: largest visible distance in utterances.
+            past: tensors of each layer with this utterance as the last one, `(..., kept + 1, width)`.
+        """
+        positions = torch.cat([self.positions, speaker.new_tensor([self.length])])
+        seen = torch.cat([torch.ones_like(self.positions, dtype=torch.bool), visible])
+        if window is not None:
+            seen &= positions > self.length - window  # as seen from the next utterance
+        kept = [tuple(tensor[..., seen, :] for tensor in layer) for layer in past]
+        speakers = torch.cat([self.speaker_ids, speaker])[seen]
+        return replace(self, length=self.length + 1, positions=positions[seen], speaker_ids=speakers, past=kept)
 
 
 @CONTEXTS.register("transformer")
@@ -165,36 +182,31 @@ class TransformerContext(Context):
         return self.norm(hidden_states)
 
     def step(
-        self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor, state: AttentionState | None
-    ) -> tuple[Tensor, AttentionState]:
+        self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor, state: PastState | None
+    ) -> tuple[Tensor, PastState]:
         """See [`Context.step`]; the state grows with the dialogue, up to the window."""
         speaker = speaker_ids[0]
         if state is None:
-            state = AttentionState(0, speaker.new_zeros(0), speaker.new_zeros(0), [])
-        positions = torch.cat([state.positions, speaker.new_tensor([state.length])])
-        speakers = torch.cat([state.speaker_ids, speaker])
-        distance = (positions - state.length).clamp(min=-self.max_distance) + self.max_distance
-        bias = self.bias[(speakers == speaker).long() * (2 * self.max_distance + 1) + distance].T[None, :, None]
+            state = PastState(0, speaker[:0], speaker[:0], [])
+        same = nn.functional.pad((state.speaker_ids == speaker).long(), (0, 1), value=1)  # itself is the last source
+        distance = nn.functional.pad(state.positions - state.length, (0, 1)).clamp(min=-self.max_distance)
+        bias = self.bias[same * (2 * self.max_distance + 1) + distance + self.max_distance].T[None, :, None]
         past = []
         for index, layer in enumerate(self.layers):
             before = state.past[index] if state.past else None
             hidden_states, after = layer.step(hidden_states, bias, before)  # type: ignore[operator]
             past.append(after)
-        # A masked utterance sees itself and is hidden from later ones.
-        seen = torch.cat([torch.ones_like(state.positions, dtype=torch.bool), mask[0]])
-        if self.window is not None:
-            seen &= positions > state.length - self.window  # as seen from the next utterance
-        kept = [(key[:, :, seen], value[:, :, seen]) for key, value in past]
-        return self.norm(hidden_states), AttentionState(state.length + 1, positions[seen], speakers[seen], kept)
+        return self.norm(hidden_states), state.after(speaker, mask[0], self.window, past)
 
 
 class RelationalLayer(nn.Module):
     """Pre-norm layer that adds to each utterance a mix of itself and of the mean utterance of each relation."""
 
-    def __init__(self, config: ErcConfig, relations: int) -> None:
+    def __init__(self, config: ErcConfig) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(config.hidden_size)
-        self.mix = nn.Linear((1 + relations) * config.hidden_size, config.hidden_size)
+        parts = 3 if config.context_causal else 5  # the utterance itself and its relations
+        self.mix = nn.Linear(parts * config.hidden_size, config.hidden_size)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden_states: Tensor, source: Tensor, weights: Tensor) -> Tensor:
@@ -213,23 +225,6 @@ class RelationalLayer(nn.Module):
         return hidden_states + self.dropout(nn.functional.gelu(self.mix(mixed)))
 
 
-@dataclass(frozen=True)
-class RelationalState:
-    """State of a causal relational context: the earlier utterances that are visible to later ones.
-
-    Args:
-        length: number of utterances so far, visible or not.
-        positions: `(kept,)`, position of each kept utterance in the dialogue.
-        speaker_ids: `(kept,)`.
-        past: inputs of each layer, `(1, kept, hidden)`.
-    """
-
-    length: int
-    positions: Tensor
-    speaker_ids: Tensor
-    past: list[Tensor]
-
-
 @CONTEXTS.register("relational")
 class RelationalContext(Context):
     """Relational graph over the dialogue, after DialogueGCN (Ghosal et al. 2019, arXiv 1908.11540), as dense products.
@@ -245,8 +240,7 @@ class RelationalContext(Context):
     def __init__(self, config: ErcConfig) -> None:
         super().__init__(config)
         self.causal, self.window = config.context_causal, config.context_window
-        relations = 2 if self.causal else 4
-        self.layers = nn.ModuleList(RelationalLayer(config, relations) for _ in range(config.num_context_layers))
+        self.layers = nn.ModuleList(RelationalLayer(config) for _ in range(config.num_context_layers))
         self.norm = nn.LayerNorm(config.hidden_size)
 
     def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:
@@ -259,8 +253,8 @@ class RelationalContext(Context):
         return self.norm(hidden_states)
 
     def step(
-        self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor, state: RelationalState | None
-    ) -> tuple[Tensor, RelationalState]:
+        self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor, state: PastState | None
+    ) -> tuple[Tensor, PastState]:
         """See [`Context.step`]; the state grows with the dialogue, up to the window.
 
         Raises:
@@ -270,23 +264,15 @@ class RelationalContext(Context):
             raise ValueError("context 'relational' reads later utterances: it steps only with context_causal")
         speaker = speaker_ids[0]
         if state is None:
-            nothing = [hidden_states[:, :0]] * len(self.layers)
-            state = RelationalState(0, speaker.new_zeros(0), speaker.new_zeros(0), nothing)
+            state = PastState(0, speaker[:0], speaker[:0], [(hidden_states[:, :0],)] * len(self.layers))
         distance = (state.positions - state.length)[None]
         same = (state.speaker_ids == speaker)[None, None]
         weights = self._weights(distance, same, torch.ones_like(same)).to(hidden_states.dtype)
-        past = []
-        for layer, earlier in zip(self.layers, state.past, strict=True):
-            past.append(torch.cat([earlier, hidden_states], dim=1))
+        past: list[tuple[Tensor, ...]] = []
+        for layer, (earlier,) in zip(self.layers, state.past, strict=True):
+            past.append((torch.cat([earlier, hidden_states], dim=1),))
             hidden_states = layer(hidden_states, earlier, weights)
-        positions = torch.cat([state.positions, speaker.new_tensor([state.length])])
-        # A masked utterance is hidden from later ones.
-        seen = torch.cat([torch.ones_like(state.positions, dtype=torch.bool), mask[0]])
-        if self.window is not None:
-            seen &= positions > state.length - self.window  # as seen from the next utterance
-        kept = [states[:, seen] for states in past]
-        speakers = torch.cat([state.speaker_ids, speaker])[seen]
-        return self.norm(hidden_states), RelationalState(state.length + 1, positions[seen], speakers, kept)
+        return self.norm(hidden_states), state.after(speaker, mask[0], self.window, past)
 
     def _weights(self, distance: Tensor, same: Tensor, visible: Tensor) -> Tensor:
         """Returns the weights of the relations, `(batch, relations, utterances, sources)`.
@@ -335,9 +321,8 @@ def run_gru(gru: nn.GRU, rows: Tensor, lengths: Tensor) -> Tensor:
     # A GRU with eight-bit weights has another class and can only be called.
     if rows.device.type != "cpu" or not isinstance(gru, nn.GRU):
         packed = nn.utils.rnn.pack_padded_sequence(rows, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        output: Tensor = nn.utils.rnn.pad_packed_sequence(gru(packed)[0], batch_first=True, total_length=rows.shape[1])[
-            0
-        ]
+        output: Tensor
+        output, _ = nn.utils.rnn.pad_packed_sequence(gru(packed)[0], batch_first=True, total_length=rows.shape[1])
         return output
     position = torch.arange(rows.shape[1])
     inside = position < lengths[:, None]

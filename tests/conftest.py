@@ -23,7 +23,7 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
-from modeling_erc import MODALITIES, ErcConfig
+from modeling_erc import MODALITIES, ErcConfig, ErcForSequenceClassification
 from modeling_erc.processing_erc import ErcProcessor
 from tests.hub_server import HubServer
 from tests.small_run import offline_home
@@ -95,6 +95,15 @@ def raw_config() -> Callable[..., ErcConfig]:
         return ErcConfig(**{**SMALL, **chosen, **settings})
 
     return make
+
+
+def perturbed(config: ErcConfig) -> ErcForSequenceClassification:
+    """Makes a model in which no parameter has its initial value, such as zero."""
+    torch.manual_seed(0)
+    model = ErcForSequenceClassification(config).eval()
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return model
 
 
 @pytest.fixture

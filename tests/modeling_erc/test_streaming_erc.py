@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from modeling_erc import ErcConfig, ErcForSequenceClassification
 from modeling_erc.configuration_erc import MODALITIES
-from modeling_erc.context_erc import AttentionState, GruState, TransformerContext
+from modeling_erc.context_erc import GruState, PastState, TransformerContext
 from modeling_erc.processing_erc import ErcProcessor
 from modeling_erc.streaming_erc import ErcStream
 
@@ -112,8 +112,8 @@ def test_what_is_kept_grows_with_the_window_or_the_speakers_alone(feature_config
             stream.add({"speaker": number % 2, "text_features": np.ones(6)})
         kept[context, window] = stream._states["text"]
     windowed, whole, recurrent = kept.values()
-    assert isinstance(windowed, AttentionState) and len(windowed.positions) == windowed.past[0][0].shape[2] == 3
-    assert isinstance(whole, AttentionState) and len(whole.positions) == whole.past[0][0].shape[2] == 20
+    assert isinstance(windowed, PastState) and len(windowed.positions) == windowed.past[0][0].shape[2] == 3
+    assert isinstance(whole, PastState) and len(whole.positions) == whole.past[0][0].shape[2] == 20
     assert isinstance(recurrent, GruState) and len(recurrent.speakers) == 2
 
 

@@ -19,7 +19,7 @@ from modeling_erc import MODALITIES, ErcConfig, ErcForSequenceClassification
 from modeling_erc.fusion_erc import FUSIONS
 from modeling_erc.processing_erc import ErcProcessor
 from modeling_erc.serving.one_dialogue import OneDialogue
-from tests.conftest import FEATURE_SIZES, PIXELS, TRANSFORMER
+from tests.conftest import FEATURE_SIZES, PIXELS, TRANSFORMER, perturbed
 
 MakeConfig = Callable[..., ErcConfig]
 Dialogues = list[list[dict[str, Any]]]
@@ -27,14 +27,6 @@ Dialogues = list[list[dict[str, Any]]]
 # Speech models on samples, with a first norm over time (`group`) or over channels (`layer`).
 WAVES = {**TRANSFORMER, "conv_dim": (8, 8), "conv_kernel": (10, 8), "conv_stride": (5, 4), "num_feat_extract_layers": 2}
 WAVES |= {"num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}
-
-
-def fresh(config: ErcConfig) -> ErcForSequenceClassification:
-    torch.manual_seed(0)
-    model = ErcForSequenceClassification(config).eval()
-    for parameter in model.parameters():
-        parameter.data += 0.1 * torch.randn_like(parameter)
-    return model
 
 
 @torch.inference_mode()
@@ -58,7 +50,7 @@ def test_logits_equal_those_of_the_model_on_features(
 ) -> None:
     config = feature_config(fusion=fusion, context=context, context_position=position)
     without_vision = [{k: v for k, v in u.items() if k != "visual_features"} for u in feature_dialogues[2]]
-    check(fresh(config), ErcProcessor(modalities=config.modalities), feature_dialogues[0], without_vision)
+    check(perturbed(config), ErcProcessor(modalities=config.modalities), feature_dialogues[0], without_vision)
 
 
 @pytest.mark.parametrize("settings", [{}, {"text_layer": "mix", "audio_token_stride": 3}], ids=str)
@@ -66,7 +58,7 @@ def test_logits_equal_those_of_the_model_on_raw_input(
     settings: dict[str, Any], raw_config: MakeConfig, processor: ErcProcessor, dialogues: Dialogues
 ) -> None:
     processor.text_past = processor.text_future = 1
-    check(fresh(raw_config(**settings)), processor, [*dialogues[0], *dialogues[1], *dialogues[2]], *dialogues)
+    check(perturbed(raw_config(**settings)), processor, [*dialogues[0], *dialogues[1], *dialogues[2]], *dialogues)
 
 
 @pytest.mark.parametrize(
@@ -90,5 +82,7 @@ def test_logits_equal_those_of_the_model_for_other_backbones(
         processor.feature_extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
     features = {MODALITIES[m].features: torch.ones(width) for m, width in sizes.items()}
     check(
-        fresh(config), processor, *([{**features, **u, "text": None} for u in dialogue] for dialogue in dialogues[:2])
+        perturbed(config),
+        processor,
+        *([{**features, **u, "text": None} for u in dialogue] for dialogue in dialogues[:2]),
     )

@@ -9,28 +9,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from transformers import HubertConfig, Wav2Vec2FeatureExtractor
 
-from modeling_erc import ErcConfig, ErcForSequenceClassification
+from modeling_erc import ErcConfig
 from modeling_erc.commands import export as command
 from modeling_erc.processing_erc import ErcProcessor
 from modeling_erc.serving import onnx_export
 from modeling_erc.serving.onnx_export import TOLERANCE, OnnxExport
+from tests.conftest import perturbed
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 MakeConfig = Callable[..., ErcConfig]
 Dialogue = list[dict[str, Any]]
-
-
-def fresh(config: ErcConfig) -> ErcForSequenceClassification:
-    torch.manual_seed(0)
-    model = ErcForSequenceClassification(config).eval()
-    for parameter in model.parameters():
-        parameter.data += 0.1 * torch.randn_like(parameter)
-    return model
 
 
 def run_script(folder: Path, dialogue: Dialogue) -> list[dict[str, Any]]:
@@ -51,7 +43,7 @@ def test_the_exported_script_gives_the_logits_of_pytorch(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     labels = {0: "joy", 1: "anger", 2: "fear"}
-    model = fresh(raw_config(num_fusion_layers=1, context_position="after", id2label=labels))
+    model = perturbed(raw_config(num_fusion_layers=1, context_position="after", id2label=labels))
     model.save_pretrained(tmp_path / "run")
     processor.save_pretrained(tmp_path / "run")
     command.main([str(tmp_path / "run"), "--onnx", "--int8", "--out", str(tmp_path / "onnx")])
@@ -72,7 +64,7 @@ def test_the_exported_script_gives_the_logits_of_pytorch(
         np.testing.assert_allclose([row["logits"] for row in found], expected, atol=TOLERANCE, rtol=0)
         assert [row["label"] for row in found] == [labels[index] for index in expected.argmax(axis=1)]
     # The comparison detects the file of another model.
-    other = fresh(raw_config(num_fusion_layers=1, context_position="after", num_joint_vectors=3))
+    other = perturbed(raw_config(num_fusion_layers=1, context_position="after", num_joint_vectors=3))
     assert OnnxExport(other, processor).compare(tmp_path / "onnx" / "model.onnx").difference > TOLERANCE
 
 
@@ -84,7 +76,7 @@ def test_fusions_and_a_recurrence_over_features_are_exported(
     config = feature_config(
         "text", "audio", fusion=fusion, context="gru", context_position="before", num_fusion_layers=1
     )
-    export = OnnxExport(fresh(config), ErcProcessor(modalities=config.modalities))
+    export = OnnxExport(perturbed(config), ErcProcessor(modalities=config.modalities))
     export.write(tmp_path / "model.onnx")
     found = export.compare(tmp_path / "model.onnx")
     assert found.difference <= TOLERANCE and found.agreement == 1.0
@@ -97,7 +89,7 @@ def test_a_speech_backbone_that_norms_over_time_is_exported(tmp_path: Path) -> N
     backbone = HubertConfig(**small, **wave, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2)
     config = ErcConfig(audio_config=backbone, hidden_size=16, num_labels=3, context="none", num_fusion_layers=1)
     extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
-    export = OnnxExport(fresh(config), ErcProcessor(feature_extractor=extractor, modalities=["audio"]))
+    export = OnnxExport(perturbed(config), ErcProcessor(feature_extractor=extractor, modalities=["audio"]))
     export.write(tmp_path / "model.onnx")
     assert export.compare(tmp_path / "model.onnx").difference <= TOLERANCE
 
