@@ -58,7 +58,8 @@ _RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     ("hidden_dropout_prob label_smoothing", lambda value: 0 <= value < 1, "must be at least 0 and below 1"),
     ("audio_masking modality_dropout", lambda value: 0 <= value <= 1, "must be from 0 to 1"),
     (
-        "contrastive_memory contrastive_weight focal_gamma logit_adjustment modality_loss_weight",
+        "contrastive_memory contrastive_weight focal_gamma logit_adjustment modality_loss_weight "
+        "modality_logit_weight",
         lambda value: value >= 0,
         "cannot be negative",
     ),
@@ -109,6 +110,9 @@ class ErcConfig(PreTrainedConfig):
             none (see [`ErcLoss`]).
         class_priors: frequency of each class in the training labels, for `logit_adjustment`, or `None`.
         label_smoothing: label smoothing of the classification loss.
+        modality_logit_weight: weight of the logits of each modality head in the average with those of the joint head,
+            whose weight is 1; with 0 the modality heads only serve training. With `context_position` `"after"` the
+            modality heads do not see the dialogue.
         modality_loss_weight: weight of the classification loss of the modality heads (mean over modalities).
         contrastive: name in the registry of contrastive losses, `"inter_class"`, `"supcon"` or `"none"`.
         contrastive_weight: weight of the contrastive loss.
@@ -172,6 +176,7 @@ class ErcConfig(PreTrainedConfig):
     logit_adjustment: float = 0.0
     class_priors: list[float] | None = None
     label_smoothing: float = 0.0
+    modality_logit_weight: float = 1.0
     modality_loss_weight: float = 0.2
     contrastive: str = "inter_class"
     contrastive_weight: float = 0.1

@@ -460,15 +460,17 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
             modality_mask: boolean `(batch, utterances, modalities)`.
 
         Returns:
-            logits averaged over the joint head and the heads of the modalities present and divided by
-            `calibration_temperature`, `(batch, utterances, classes)`, and logits of each modality head,
-            `(batch, utterances, modalities, classes)`.
+            logits averaged over the joint head and the heads of the modalities present, each weighted with
+            `modality_logit_weight`, and divided by `calibration_temperature`, `(batch, utterances, classes)`, and
+            logits of each modality head, `(batch, utterances, modalities, classes)`.
         """
         joint_logits = self.classifier(self.dropout(hidden_states))
         states = self.dropout(modality_states)
         own = [self.modality_classifiers[m](states[..., i, :]) for i, m in enumerate(self.config.modalities)]
         modality_logits = torch.stack(own, dim=2) * modality_mask[..., None]
-        logits = (joint_logits + modality_logits.sum(dim=2)) / (1 + modality_mask.sum(dim=2, keepdim=True))
+        weight = self.config.modality_logit_weight
+        total = 1 + weight * modality_mask.sum(dim=2, keepdim=True)
+        logits = (joint_logits + weight * modality_logits.sum(dim=2)) / total
         return logits / self.config.calibration_temperature, modality_logits
 
     def stream(self, processor: "ErcProcessor") -> ErcStream:

@@ -77,6 +77,9 @@ class LossArguments:
         default=0.0, metadata={"help": "tau of the logit adjustment, which raises rare classes; 0 for none"}
     )
     label_smoothing: float = field(default=0.0, metadata={"help": "label smoothing of the classification loss"})
+    modality_logit_weight: float = field(
+        default=1.0, metadata={"help": "weight of each modality head in the logits, beside 1 for the joint head"}
+    )
     modality_loss_weight: float = field(default=0.2, metadata={"help": "weight of the mean loss of the modality heads"})
     contrastive: str = field(default="inter_class", metadata={"help": "inter_class, supcon or none"})
     contrastive_weight: float = field(default=0.1, metadata={"help": "weight of the contrastive loss"})

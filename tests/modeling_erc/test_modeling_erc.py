@@ -170,22 +170,24 @@ def test_utterances_without_any_modality_are_finite_forth_and_back(
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
 
+@pytest.mark.parametrize("weight", [1.0, 0.5, 0.0])
 @every_subset
-def test_logits_are_the_mean_of_the_joint_head_and_those_of_what_is_present(
-    modalities: tuple[str, ...], feature_config: MakeConfig, feature_dialogues: Dialogues
+def test_logits_are_the_weighted_mean_of_the_joint_head_and_those_of_what_is_present(
+    modalities: tuple[str, ...], weight: float, feature_config: MakeConfig, feature_dialogues: Dialogues
 ) -> None:
-    config = feature_config(*modalities)
+    config = feature_config(*modalities, modality_logit_weight=weight)
     model, inputs = fresh(config), pack(config, feature_dialogues)
     output, encoded = model(**inputs), model.erc(**inputs)
     for row, size in enumerate(SIZES):
         for column in range(size):
-            scores = [model.classifier(encoded.last_hidden_state[row, column])]
+            total, weights = model.classifier(encoded.last_hidden_state[row, column]), 1.0
             for index, m in enumerate(modalities):
                 own = model.modality_classifiers[m](encoded.modality_states[row, column, index])
                 here = inputs["modality_mask"][row, column, index]
                 assert torch.allclose(output.modality_logits[row, column, index], own * here, atol=1e-6)
-                scores += [own] if here else []
-            assert torch.allclose(output.logits[row, column], torch.stack(scores).mean(dim=0), atol=1e-5)
+                if here:
+                    total, weights = total + weight * own, weights + weight
+            assert torch.allclose(output.logits[row, column], total / weights, atol=1e-5)
 
 
 def test_a_long_dialogue_goes_through(feature_config: MakeConfig) -> None:
