@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.lines import Line2D
@@ -155,11 +155,15 @@ def _draw_curves(curves: Sequence[Curve], path: Path, split: str) -> None:
         axes.set_visible(False)
     figure.supxlabel("share p of the utterances that are corrupted", fontsize=11)
     figure.supylabel(f"weighted F1, {split}", fontsize=11)
-    figure.suptitle("Robustness to missing and noisy modalities", fontsize=14)
+    title = "Robustness to missing and noisy modalities"
     if len(checkpoints) > 1:
         lines = [
             Line2D([], [], color="#333333", linestyle=STYLES[i % len(STYLES)], label=name)
             for i, name in enumerate(checkpoints)
         ]
-        figure.legend(handles=lines, loc="outside upper center", ncols=min(4, len(lines)), fontsize=11, frameon=False)
+        # As the legend's title: the layout would place a title of the figure over the legend.
+        top: dict[str, Any] = {"loc": "outside upper center", "title": title, "title_fontsize": 14}
+        figure.legend(handles=lines, ncols=min(4, len(lines)), fontsize=11, frameon=False, **top)
+    else:
+        figure.suptitle(title, fontsize=14)
     figure.savefig(path, dpi=DPI)

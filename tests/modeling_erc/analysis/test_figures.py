@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.text import Text
 from PIL import Image
 
 from modeling_erc.analysis import figures as module
@@ -133,3 +135,13 @@ def test_panels_fill_rows_of_three(tmp_path: Path) -> None:
     three, four = (Image.open(tmp_path / f"{count}.png").size for count in (3, 4))
     assert three[0] == four[0] == 1280
     assert four[1] > three[1] + 200
+
+
+@pytest.mark.parametrize("checkpoints", ["a", "ab"])
+def test_no_two_texts_of_a_figure_overlap(checkpoints: str, tmp_path: Path, figures: list[Figure]) -> None:
+    plot_curves([curve(name, "drop", "", [[0.8, 0.5]]) for name in checkpoints], tmp_path / "curves.png", split="test")
+    shown = [text for text in figures[0].findobj(Text) if text.get_text() and text.get_visible()]
+    boxes = {text.get_text(): text.get_window_extent() for text in shown if "missing" in text.get_text()}
+    boxes |= {text.get_text(): text.get_window_extent() for text in shown if text.get_text() in checkpoints}
+    assert len(boxes) == 2 + (len(checkpoints) if len(checkpoints) > 1 else 0)
+    assert not [pair for pair in itertools.combinations(boxes, 2) if boxes[pair[0]].overlaps(boxes[pair[1]])]
