@@ -44,7 +44,7 @@ MODALITIES = {
 
 
 _COUNTS = (
-    "hidden_size num_attention_heads intermediate_size num_joint_vectors num_fusion_layers num_context_layers "
+    "hidden_size num_attention_heads intermediate_size num_joint_vectors num_context_layers "
     "contrastive_size audio_token_stride lora_rank"
 )
 # Settings, the values allowed, and the rule in words.
@@ -58,7 +58,7 @@ _RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     ("hidden_dropout_prob label_smoothing", lambda value: 0 <= value < 1, "must be at least 0 and below 1"),
     ("audio_masking modality_dropout", lambda value: 0 <= value <= 1, "must be from 0 to 1"),
     (
-        "contrastive_memory contrastive_weight focal_gamma logit_adjustment modality_loss_weight "
+        "num_fusion_layers contrastive_memory contrastive_weight focal_gamma logit_adjustment modality_loss_weight "
         "modality_logit_weight",
         lambda value: value >= 0,
         "cannot be negative",
@@ -95,7 +95,8 @@ class ErcConfig(PreTrainedConfig):
         hidden_dropout_prob: dropout in projections, fusion, context and heads.
         fusion: name in the fusion registry, `"joint_vector"`, `"concat"`, `"cross_attention"`, `"tensor"` or `"gated"`.
         num_joint_vectors: number J of trainable joint vectors of `joint_vector`.
-        num_fusion_layers: number of fusion layers.
+        num_fusion_layers: number of fusion layers. `"concat"`, `"tensor"` and `"gated"` also work without any, where an
+            utterance has one token per modality.
         context: name in the context registry, `"transformer"`, `"gru"`, `"relational"` or `"none"`.
         context_position: `"before"` fusion (the context vector is added to each modality's tokens), `"after"` it (on
             the joint feature), or `"both"`.

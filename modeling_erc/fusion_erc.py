@@ -106,6 +106,8 @@ class JointVectorFusion(Fusion):
 
     def __init__(self, config: ErcConfig) -> None:
         super().__init__(config)
+        if not config.num_fusion_layers:
+            raise ValueError("fusion 'joint_vector' needs num_fusion_layers of at least 1: its layers do the fusion")
         self.joint_vectors = nn.Parameter(torch.empty(config.num_joint_vectors, config.hidden_size))
         self.layers = nn.ModuleList(
             nn.ModuleDict({m: TransformerLayer(config) for m in self.modalities})
@@ -167,7 +169,7 @@ class MatchedFusion(Fusion):
 
     All hidden layers of the fusion (in its feed-forward networks and its merge) have the same inner width instead of
     `intermediate_size`. The width is chosen so that the parameter count is nearest to that of `joint_vector` for the
-    same config.
+    same config. Without fusion layers there is nothing to match, and the width is `intermediate_size`.
 
     Args:
         config: config of the model.
@@ -176,7 +178,9 @@ class MatchedFusion(Fusion):
 
     def __init__(self, config: ErcConfig, width: int | None = None) -> None:
         super().__init__(config)
-        if width is None:
+        if width is None and not config.num_fusion_layers:
+            width = config.intermediate_size
+        elif width is None:
             with torch.device("meta"):
                 target = num_parameters(JointVectorFusion(config))
                 width = matched_width(lambda width: num_parameters(type(self)(config, width)), target)
@@ -302,6 +306,8 @@ class CrossAttentionFusion(MatchedFusion):
 
     def __init__(self, config: ErcConfig, width: int | None = None) -> None:
         super().__init__(config, width)
+        if not config.num_fusion_layers:
+            raise ValueError("fusion 'cross_attention' needs num_fusion_layers of at least 1: they do the fusion")
         heads = config.num_attention_heads
         attention_size = max(config.hidden_size // len(self.modalities) // heads, 1) * heads
 

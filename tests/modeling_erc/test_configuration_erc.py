@@ -17,7 +17,6 @@ COUNTS = [
     "num_attention_heads",
     "intermediate_size",
     "num_joint_vectors",
-    "num_fusion_layers",
     "num_context_layers",
     "contrastive_size",
     "audio_token_stride",

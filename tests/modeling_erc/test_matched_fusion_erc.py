@@ -1,11 +1,11 @@
 import itertools
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
 
-from modeling_erc import ErcConfig
+from modeling_erc import ErcConfig, ErcModel, ErcProcessor
 from modeling_erc.fusion_erc import FUSIONS, JointVectorFusion, MatchedFusion, matched_width, num_parameters
 
 MakeConfig = Callable[..., ErcConfig]
@@ -24,6 +24,22 @@ def test_every_fusion_is_as_large_as_joint_vectors(
         with torch.device("meta"):
             count, expected = num_parameters(FUSIONS[name](config)), num_parameters(JointVectorFusion(config))
         assert count == pytest.approx(expected, rel=0.01), sizes
+
+
+@pytest.mark.parametrize("name", ["concat", "gated", "tensor"])
+def test_late_fusions_work_without_layers_of_their_own(
+    name: str, feature_config: MakeConfig, feature_dialogues: list[list[dict[str, Any]]]
+) -> None:
+    config = feature_config(fusion=name, num_fusion_layers=0)
+    model = ErcModel(config).eval()
+    assert isinstance(model.fusion, MatchedFusion) and model.fusion.width == config.intermediate_size
+    assert model(**ErcProcessor(modalities=config.modalities)(feature_dialogues)).last_hidden_state.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["joint_vector", "cross_attention"])
+def test_a_fusion_whose_layers_fuse_needs_one(name: str, feature_config: MakeConfig) -> None:
+    with pytest.raises(ValueError, match=f"'{name}' needs num_fusion_layers of at least 1"):
+        ErcModel(feature_config(fusion=name, num_fusion_layers=0))
 
 
 @pytest.mark.parametrize("target", [0, 110, 129, 131, 5000, 5011])
