@@ -107,7 +107,7 @@ class JointVectorFusion(Fusion):
     def __init__(self, config: ErcConfig) -> None:
         super().__init__(config)
         if not config.num_fusion_layers:
-            raise ValueError("fusion 'joint_vector' needs num_fusion_layers of at least 1: its layers do the fusion")
+            raise ValueError("fusion 'joint_vector' needs num_fusion_layers of at least 1 (--num_fusion_layers 1)")
         self.joint_vectors = nn.Parameter(torch.empty(config.num_joint_vectors, config.hidden_size))
         self.layers = nn.ModuleList(
             nn.ModuleDict({m: TransformerLayer(config) for m in self.modalities})
@@ -307,7 +307,7 @@ class CrossAttentionFusion(MatchedFusion):
     def __init__(self, config: ErcConfig, width: int | None = None) -> None:
         super().__init__(config, width)
         if not config.num_fusion_layers:
-            raise ValueError("fusion 'cross_attention' needs num_fusion_layers of at least 1: they do the fusion")
+            raise ValueError("fusion 'cross_attention' needs num_fusion_layers of at least 1 (--num_fusion_layers 1)")
         heads = config.num_attention_heads
         attention_size = max(config.hidden_size // len(self.modalities) // heads, 1) * heads
 
