@@ -1,4 +1,4 @@
-"""Layers and tensor functions shared by encoders, fusion and context."""
+"""Layers and tensor functions of encoders, fusion, context and heads."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -135,9 +135,7 @@ class BlockLayer(TransformerLayer):
         return self._add(hidden_states, mixed), (key, value)
 
 
-def in_blocks(
-    function: Callable[[slice, slice], Tensor], blocks: Sequence[tuple[slice, slice]], dim: int
-) -> Tensor:
+def in_blocks(function: Callable[[slice, slice], Tensor], blocks: Sequence[tuple[slice, slice]], dim: int) -> Tensor:
     """Computes a sequence block by block, in memory that is linear in its length.
 
     The backward pass computes each of several blocks again, with the same random numbers.
@@ -207,6 +205,24 @@ class AttentionPool(nn.Module):
         return pooled * mask.any(dim=1, keepdim=True)
 
 
+class ContrastiveHead(nn.Module):
+    """Projection of the joint feature to unit-norm embeddings, and one learned prototype per class."""
+
+    def __init__(self, config: ErcConfig) -> None:
+        super().__init__()
+        self.projection = nn.Sequential(
+            nn.Linear(config.hidden_size, config.hidden_size),
+            nn.GELU(),
+            nn.Linear(config.hidden_size, config.contrastive_size),
+        )
+        self.prototypes = nn.Parameter(torch.empty(config.num_labels, config.contrastive_size))
+
+    def forward(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps `(..., hidden)` to embeddings `(..., contrastive_size)`; returns them and the prototypes, unit norm."""
+        embeddings = nn.functional.normalize(self.projection(hidden_states).float(), dim=-1)
+        return embeddings, nn.functional.normalize(self.prototypes.float(), dim=-1)
+
+
 def masked_mean(values: Tensor, mask: Tensor, dim: int) -> Tensor:
     """Returns the mean of `values` along `dim` over the positions where `mask` is True; zero if there are none.
 
@@ -217,6 +233,16 @@ def masked_mean(values: Tensor, mask: Tensor, dim: int) -> Tensor:
     """
     weights = mask.unsqueeze(-1).to(values.dtype)
     return (values * weights).sum(dim) / weights.sum(dim).clamp(min=1.0)
+
+
+def drop_modalities(present: Tensor, chance: float) -> Tensor:
+    """Modality dropout: masks present modalities `(N, modalities)` with probability `chance`, except the last one."""
+    if not chance:
+        return present
+    number = torch.rand(present.shape, device=present.device)
+    # The present modality with the highest random number is always kept.
+    always = nn.functional.one_hot(number.masked_fill(~present, -1.0).argmax(dim=1), present.shape[1]).bool()
+    return present & ((number >= chance) | always)
 
 
 def scatter_rows(rows: Tensor, mask: Tensor) -> Tensor:
