@@ -76,12 +76,12 @@ def main(argv: list[str]) -> None:
     except (ValueError, ImportError, ConnectionError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except OSError as error:
-        # Imported here, since `--help` and a mistyped command should not wait for the imports of training.
-        from .training.checkpoints import CheckpointError
-
         # An error of a path, or one with a message of this package, is the user's to mend.
-        if error.filename is None and error.errno is not None and not isinstance(error, CheckpointError):
-            raise
+        if error.filename is None and error.errno is not None:
+            from .training.checkpoints import CheckpointError  # not at the top: it takes seconds
+
+            if not isinstance(error, CheckpointError):
+                raise
         sys.exit(f"{type(error).__name__}: {error}")
 
 

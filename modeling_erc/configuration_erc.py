@@ -2,46 +2,13 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-
-@dataclass(frozen=True)
-class Modality:
-    """Names of everything that belongs to one modality.
-
-    Args:
-        raw: keys under which an utterance holds the raw input; the last one is a column of the dataset rows.
-        features: key, column and model argument of precomputed features.
-        inputs: model arguments made from the raw input, the required one first.
-    """
-
-    raw: tuple[str, ...]
-    features: str
-    inputs: tuple[str, ...]
-
-    @property
-    def column(self) -> str:
-        """The column of the raw input in the dataset rows."""
-        return self.raw[-1]
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """All keys of an utterance that hold the modality."""
-        return (*self.raw, self.features)
-
-
-# The order is that of every modality axis.
-MODALITIES = {
-    "text": Modality(("text",), "text_features", ("input_ids", "attention_mask", "text_token_mask")),
-    "audio": Modality(("audio", "audio_path"), "audio_features", ("audio_values", "audio_attention_mask")),
-    "vision": Modality(("video", "video_path"), "visual_features", ("pixel_values",)),
-}
-
+from .registry_erc import MODALITIES as MODALITIES
 
 _COUNTS = (
     "hidden_size num_attention_heads intermediate_size num_joint_vectors num_context_layers "

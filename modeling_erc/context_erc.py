@@ -2,14 +2,14 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from .configuration_erc import ErcConfig
-from .layers_erc import Dropout, TransformerLayer, end_of, length_buckets, unsplit
+from .layers_erc import BlockLayer, Dropout, end_of, in_blocks, length_buckets, run_gru, unsplit
 from .registry_erc import Registry
 
 
@@ -52,6 +52,11 @@ class Context(nn.Module, ABC):
 
 CONTEXTS: Registry[type[Context]] = Registry("context")
 
+# Utterances in a block: longer dialogues are computed block by block, in memory that is linear in their length.
+BLOCK = 256
+# In inference, attention over more than LONG utterances without `context_window` sees LONG_WINDOW to either side.
+LONG, LONG_WINDOW = 4096, 512
+
 
 def in_context(
     context: Context, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor, utterance_mask: Tensor
@@ -82,25 +87,48 @@ def in_context(
     return nn.functional.pad(joined, (0, 0, 0, longest - joined.shape[1]))
 
 
-def visible_utterances(mask: Tensor, *, causal: bool, window: int | None) -> Tensor:
+def blocks(length: int, window: int | None, *, causal: bool) -> list[tuple[slice, slice]]:
+    """Splits a dialogue into blocks of utterances, each with the utterances that it may see.
+
+    Args:
+        length: number of utterances.
+        window: largest visible distance in utterances.
+        causal: whether later utterances are hidden.
+    """
+    if torch.compiler.is_compiling():  # the length may be a symbol
+        return [(slice(0, length), slice(0, length))]
+    pairs = []
+    for start in range(0, length, BLOCK):
+        end = min(start + BLOCK, length)
+        first, last = (0, length) if window is None else (max(start - window, 0), min(end + window, length))
+        pairs.append((slice(start, end), slice(first, end if causal else last)))
+    return pairs
+
+
+def distances(rows: slice, sources: slice, device: torch.device) -> Tensor:
+    """Returns the positions of the sources minus those of the rows, `(rows, sources)`."""
+    own, others = (torch.arange(part.start, part.stop, device=device) for part in (rows, sources))
+    return others[None, :] - own[:, None]
+
+
+def visible_utterances(mask: Tensor, distance: Tensor, *, causal: bool, window: int | None) -> Tensor:
     """Returns which utterance sees which.
 
     Args:
-        mask: boolean `(batch, utterances)`, True for utterances that are visible to others.
+        mask: boolean `(batch, sources)`, True for utterances that are visible to others.
+        distance: `(rows, sources)`, see [`distances`].
         causal: whether later utterances are hidden.
         window: largest visible distance in utterances.
 
     Returns:
-        boolean `(batch, utterances, utterances)`; an utterance always sees itself, so that no softmax is empty.
+        boolean `(batch, rows, sources)`; an utterance always sees itself, so that no softmax is empty.
     """
-    order = torch.arange(mask.shape[1], device=mask.device)
-    distance = order[None, :] - order[:, None]
-    allowed = torch.ones_like(distance, dtype=torch.bool)
+    allowed = mask[:, None, :]
     if causal:
-        allowed &= distance <= 0
+        allowed = allowed & (distance <= 0)
     if window is not None:
-        allowed &= distance.abs() <= window
-    return (mask[:, None, :] & allowed) | (distance == 0)
+        allowed = allowed & (distance.abs() <= window)
+    return allowed | (distance == 0)
 
 
 @dataclass(frozen=True)
@@ -156,7 +184,7 @@ class TransformerContext(Context):
         super().__init__(config)
         self.causal, self.window = config.context_causal, config.context_window
         self.bias = nn.Parameter(torch.empty(2 * (2 * self.max_distance + 1), config.num_attention_heads))
-        self.layers = nn.ModuleList(TransformerLayer(config) for _ in range(config.num_context_layers))
+        self.layers = nn.ModuleList(BlockLayer(config) for _ in range(config.num_context_layers))
         self.norm = nn.LayerNorm(config.hidden_size)
 
     def initial_bias(self) -> Tensor:
@@ -170,15 +198,23 @@ class TransformerContext(Context):
         return torch.cat([near.where(~same_speaker, self.away), near.where(same_speaker, self.away)])
 
     def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:
-        """See [`Context.forward`]."""
-        order = torch.arange(mask.shape[1], device=mask.device)
-        distance = (order[None, :] - order[:, None]).clamp(-self.max_distance, self.max_distance) + self.max_distance
-        same = (speaker_ids[:, :, None] == speaker_ids[:, None, :]).long()
-        bias = self.bias[same * (2 * self.max_distance + 1) + distance].permute(0, 3, 1, 2)
-        visible = visible_utterances(mask, causal=self.causal, window=self.window)[:, None]
-        attention = bias.masked_fill(~visible, torch.finfo(bias.dtype).min)
+        """See [`Context.forward`]; in inference, a dialogue of more than `LONG` utterances has a window."""
+        window = self.window
+        parts = blocks(mask.shape[1], window, causal=self.causal)
+        if window is None and not self.training and len(parts) * BLOCK > LONG:
+            window = LONG_WINDOW
+            parts = blocks(mask.shape[1], window, causal=self.causal)
+
+        def bias(rows: slice, sources: slice) -> Tensor:
+            distance = distances(rows, sources, mask.device)
+            same = (speaker_ids[:, rows, None] == speaker_ids[:, None, sources]).long()
+            place = distance.clamp(-self.max_distance, self.max_distance) + self.max_distance
+            values = self.bias[same * (2 * self.max_distance + 1) + place].permute(0, 3, 1, 2)
+            visible = visible_utterances(mask[:, sources], distance, causal=self.causal, window=window)[:, None]
+            return values.masked_fill(~visible, torch.finfo(values.dtype).min)
+
         for layer in self.layers:
-            hidden_states = layer(hidden_states, attention)
+            hidden_states = layer(hidden_states, parts, bias)
         return self.norm(hidden_states)
 
     def step(
@@ -236,6 +272,7 @@ class RelationalContext(Context):
 
     bucket_size = 16
     decay = 5.0  # utterances
+    reach = 520  # utterances; the weights of more distant ones are 0 in float32
 
     def __init__(self, config: ErcConfig) -> None:
         super().__init__(config)
@@ -245,11 +282,18 @@ class RelationalContext(Context):
 
     def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:
         """See [`Context.forward`]."""
-        order = torch.arange(mask.shape[1], device=mask.device)
-        same = speaker_ids[:, :, None] == speaker_ids[:, None, :]
-        weights = self._weights(order[None, :] - order[:, None], same, mask[:, None, :]).to(hidden_states.dtype)
+        reach = self.reach if self.window is None else min(self.window, self.reach)
+        parts = blocks(mask.shape[1], reach, causal=self.causal)
+
+        def run(layer: nn.Module, states: Tensor, rows: slice, sources: slice) -> Tensor:
+            distance = distances(rows, sources, mask.device)
+            same = speaker_ids[:, rows, None] == speaker_ids[:, None, sources]
+            weights = self._weights(distance, same, mask[:, None, sources]).to(states.dtype)
+            output: Tensor = layer(states[:, rows], states[:, sources], weights)
+            return output
+
         for layer in self.layers:
-            hidden_states = layer(hidden_states, hidden_states, weights)
+            hidden_states = in_blocks(partial(run, layer, hidden_states), parts, dim=1)
         return self.norm(hidden_states)
 
     def step(
@@ -301,94 +345,6 @@ class NoContext(Context):
     def step(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor, state: None) -> tuple[Tensor, None]:
         """Returns `hidden_states` as they are; there is no state."""
         return hidden_states, None
-
-
-def run_gru(gru: nn.GRU, rows: Tensor, lengths: Tensor) -> Tensor:
-    """Runs `gru` over rows of different lengths.
-
-    On a CPU the time steps have a hand-written gradient and both directions run together. In the `growth` benchmark a
-    training step with packed `nn.GRU` takes 1.2 times as long at 15 utterances and 2.7 to 4 times at 1,000. Other
-    devices use PyTorch's fused kernels.
-
-    Args:
-        gru: batch first, without dropout between its layers.
-        rows: `(n, longest, width)`.
-        lengths: `(n,)`, at least 1.
-
-    Returns:
-        `(n, longest, directions * width)`, zero after the end of a row.
-    """
-    # A GRU with eight-bit weights has another class and can only be called.
-    if rows.device.type != "cpu" or not isinstance(gru, nn.GRU):
-        packed = nn.utils.rnn.pack_padded_sequence(rows, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        output: Tensor
-        output, _ = nn.utils.rnn.pad_packed_sequence(gru(packed)[0], batch_first=True, total_length=rows.shape[1])
-        return output
-    position = torch.arange(rows.shape[1])
-    inside = position < lengths[:, None]
-    # Reverses each row and leaves its padding at the end.
-    reverse = (lengths[:, None] - 1 - position).where(inside, position)
-    index = torch.arange(len(rows))[:, None]
-    for layer in range(gru.num_layers):
-        names = [f"l{layer}", f"l{layer}_reverse"][: 2 if gru.bidirectional else 1]
-        weight_in, bias_in, weight, bias = (
-            [getattr(gru, f"{kind}_{name}") for name in names]
-            for kind in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
-        )
-        directed = [rows, rows[index, reverse]][: len(names)]
-        inputs = torch.stack(
-            [nn.functional.linear(*arguments) for arguments in zip(directed, weight_in, bias_in, strict=True)]
-        )
-        states = _Steps.apply(inputs.permute(2, 0, 1, 3).contiguous(), torch.stack(weight), torch.stack(bias))
-        forward, *backward = states.permute(1, 2, 0, 3)
-        rows = torch.cat([forward, *(states[index, reverse] for states in backward)], dim=-1) * inside[..., None]
-    return rows
-
-
-class _Steps(torch.autograd.Function):
-    """Time steps of one layer (Cho et al. 2014, in the form of `torch.nn.GRU`), starting at zero.
-
-    Arguments are the input parts of the gates (reset, update, new), `(steps, directions, n, 3 * width)`, the recurrent
-    weights `(directions, 3 * width, width)` and their bias `(directions, 3 * width)`. The result holds the states after
-    each step, `(steps, directions, n, width)`.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        width = weight.shape[-1]
-        across = weight.transpose(1, 2).contiguous()
-        state = inputs.new_zeros(*inputs.shape[1:-1], width)
-        steps = []
-        for here in inputs.unbind():
-            recurrent = torch.baddbmm(bias[:, None], state, across)
-            gates = (here[..., : 2 * width] + recurrent[..., : 2 * width]).sigmoid_()
-            reset, update = gates.chunk(2, dim=-1)
-            old = recurrent[..., 2 * width :]
-            new = torch.addcmul(here[..., 2 * width :], reset, old).tanh_()
-            state = torch.lerp(new, state, update)
-            steps.append((state, reset, update, old, new))
-        states, *gated = (torch.stack(values) for values in zip(*steps, strict=True))
-        ctx.save_for_backward(weight, states, *gated)
-        return states
-
-    @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        weight, states, reset, update, old, new = ctx.saved_tensors
-        before = torch.cat([torch.zeros_like(states[:1]), states[:-1]])
-        # Derivatives of the state by the input of each gate; the loop adds the gradients of later steps.
-        to_new = (1 - update) * (1 - new * new)
-        to_update = (before - new) * update * (1 - update)
-        to_reset = to_new * old * reset * (1 - reset)
-        moved = torch.stack([to_reset, to_update, to_new * reset], dim=-2)
-        totals = torch.empty_like(states)
-        later = torch.zeros_like(states[0])
-        for step in range(len(states) - 1, -1, -1):
-            total = torch.add(gradient[step], later, out=totals[step])
-            later = torch.baddbmm(total * update[step], (total[..., None, :] * moved[step]).flatten(-2), weight)
-        recurrent = (totals[..., None, :] * moved).flatten(-2)
-        inputs = torch.cat([recurrent[..., : 2 * states.shape[-1]], totals * to_new], dim=-1)
-        return inputs, torch.einsum("tdng,tdnh->dgh", recurrent, before), recurrent.sum(dim=(0, 2))
 
 
 @dataclass(frozen=True)

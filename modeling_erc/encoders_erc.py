@@ -1,20 +1,15 @@
 """Encoders: `AutoModel` backbones for text, speech and images, and their projections. One registry: `ENCODERS`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
-from .configuration_erc import ErcConfig
+from .configuration_erc import MODALITIES, ErcConfig
 from .layers_erc import Dropout, length_buckets, unsplit
 from .registry_erc import Registry
-
-try:
-    import peft
-except ImportError:
-    peft = None
 
 # Rows in a length bucket of a backbone.
 BUCKET_SIZE = 32
@@ -279,6 +274,29 @@ class VisionEncoder(BackboneEncoder):
         return tokens, tokens.new_ones(utterances, frames, dtype=torch.bool)
 
 
+def used_inputs(modality: str, inputs: Mapping[str, Tensor | None], rows: int, *, encoded: bool) -> dict[str, Tensor]:
+    """Returns the inputs of a modality that a model uses; features replace those of the backbone.
+
+    Args:
+        modality: the modality.
+        inputs: all inputs of the model by name.
+        rows: number of utterances that have the modality.
+        encoded: whether the modality has a backbone.
+
+    Raises:
+        ValueError: the inputs have another number of rows.
+    """
+    names = MODALITIES[modality]
+    used = names.inputs if encoded else ()
+    if inputs[names.features] is not None:
+        used = (names.features, f"{names.features}_mask")
+    given = {name: value for name in used if (value := inputs[name]) is not None}
+    found = len(next(iter(given.values()))) if given else 0
+    if found != rows:
+        raise ValueError(f"{found} rows of {modality} for {rows} utterances that have it (modality_mask)")
+    return given
+
+
 def text_positions(config: PreTrainedConfig) -> int | None:
     """Returns the largest number of tokens of a text backbone, `None` if it is not limited."""
     positions: int | None = getattr(config, "max_position_embeddings", None)
@@ -397,8 +415,10 @@ def add_lora(backbone: PreTrainedModel, rank: int) -> None:
     Raises:
         ImportError: peft is not installed.
     """
-    if peft is None:
-        raise ImportError('lora_modalities needs peft: pip install "modeling-erc[lora]"')
+    try:
+        import peft
+    except ImportError:
+        raise ImportError('lora_modalities needs peft: pip install "modeling-erc[lora]"') from None
     peft.inject_adapter_in_model(
         peft.LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules="all-linear"), backbone
     )

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
 
-from .configuration_erc import ErcConfig
+from .configuration_erc import MODALITIES, ErcConfig
 from .context_erc import CONTEXTS, Context, TransformerContext, in_context
-from .encoders_erc import ENCODERS, BackboneEncoder, ModalityProjection, merge_lora
+from .encoders_erc import ENCODERS, BackboneEncoder, ModalityProjection, merge_lora, used_inputs
 from .fusion_erc import FUSIONS, JointVectorFusion, fuse
-from .layers_erc import AttentionPool, Dropout, scatter_rows
+from .layers_erc import AttentionPool, ContrastiveHead, Dropout, drop_modalities, length_buckets, scatter_rows, unsplit
 from .losses_erc import EMPTY, ContrastiveMemory, ErcLoss
 from .outputs_erc import ErcClassifierOutput, ErcModelOutput
 from .streaming_erc import ErcStream
@@ -30,6 +30,9 @@ NO_HIDDEN_STATES = (
     "output_hidden_states is not supported: the output has last_hidden_state; for the layers of a backbone call "
     'model.erc_model.encoder("text").backbone, or audio or vision'
 )
+
+# Utterances that are encoded and fused at a time in inference.
+GROUP = 512
 
 
 class ErcPreTrainedModel(PreTrainedModel):
@@ -268,18 +271,24 @@ class ErcModel(ErcPreTrainedModel):
             raise ValueError(NO_DIALOGUES)
         if output_hidden_states:
             raise ValueError(NO_HIDDEN_STATES)
-        raw = {
-            "text": {"input_ids": input_ids, "attention_mask": attention_mask, "text_token_mask": text_token_mask},
-            "audio": {"audio_values": audio_values, "audio_attention_mask": audio_attention_mask},
-            "vision": {"pixel_values": pixel_values},
-        }
-        features = {
-            "text": (text_features, text_features_mask),
-            "audio": (audio_features, audio_features_mask),
-            "vision": (visual_features, visual_features_mask),
+        inputs = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "text_token_mask": text_token_mask,
+            "audio_values": audio_values,
+            "audio_attention_mask": audio_attention_mask,
+            "pixel_values": pixel_values,
+            "text_features": text_features,
+            "text_features_mask": text_features_mask,
+            "audio_features": audio_features,
+            "audio_features_mask": audio_features_mask,
+            "visual_features": visual_features,
+            "visual_features_mask": visual_features_mask,
         }
         modalities = self.config.modalities
-        given = {m: features[m][0] is not None or next(iter(raw[m].values())) is not None for m in modalities}
+        given = {
+            m: any(inputs[n] is not None for n in (MODALITIES[m].features, MODALITIES[m].inputs[0])) for m in modalities
+        }
         # An empty batch of the processor has a modality mask.
         if modality_mask is None and not any(given.values()):
             raise ValueError(f"no input for any of the model's modalities ({', '.join(modalities)})")
@@ -292,51 +301,77 @@ class ErcModel(ErcPreTrainedModel):
         modality_mask = modality_mask.bool() & utterance_mask[..., None]
 
         present = modality_mask[utterance_mask]  # (N, modalities), N real utterances
-        tokens, token_mask = {}, {}
-        for index, m in enumerate(modalities):
-            states, mask = self._modality_tokens(m, raw[m], *features[m], rows=int(present[:, index].sum()))
-            tokens[m] = scatter_rows(states, present[:, index])
-            token_mask[m] = scatter_rows(mask, present[:, index])
-        present = self._drop_modalities(present)
-        token_mask = {m: token_mask[m] & present[:, i, None] for i, m in enumerate(modalities)}
+        packed = {
+            m: used_inputs(m, inputs, int(present[:, index].sum()), encoded=m in self.encoders)
+            for index, m in enumerate(modalities)
+        }
+        groups = self._groups(packed, present)
+        parts = [self._tokens(packed, present, rows) for rows in groups]
+        present = drop_modalities(present, self.config.modality_dropout if self.training else 0.0)
+        masks = [
+            {m: mask[m] & present[rows, i, None] for i, m in enumerate(modalities)}
+            for rows, (_, mask) in zip(groups, parts, strict=True)
+        ]
         modality_mask = scatter_rows(present, utterance_mask)
 
+        context = {}
         for index, m in enumerate(modalities if self.context_before else ()):
-            spoken = scatter_rows(self.pools[m](tokens[m], token_mask[m]), utterance_mask)
-            context = self._in_context(
+            pooled = [self.pools[m](tokens[m], mask[m]) for (tokens, _), mask in zip(parts, masks, strict=True)]
+            spoken = scatter_rows(unsplit(pooled, groups), utterance_mask)
+            context[m] = self._in_context(
                 m, spoken, modality_mask[..., index], speaker_ids, utterance_mask, context_states
-            )
-            tokens[m] = tokens[m] + context[utterance_mask][:, None]
+            )[utterance_mask]
 
-        fused = fuse(self.fusion, tokens, token_mask, present)
-        joint = scatter_rows(fused.joint, utterance_mask)
+        fused = []
+        for rows, (tokens, _), mask in zip(groups, parts, masks, strict=True):
+            states = {m: tokens[m] + context[m][rows, None] if m in context else tokens[m] for m in modalities}
+            fused.append(fuse(self.fusion, states, mask, present[rows]))
+        joint = scatter_rows(unsplit([part.joint for part in fused], groups), utterance_mask)
         if self.context_after is not None:
             joint = self._in_context("joint", joint, utterance_mask, speaker_ids, utterance_mask, context_states)
             joint = joint * utterance_mask[..., None]
-        own = torch.stack([fused.per_modality[m] for m in modalities], dim=1) * present[..., None]
+        per_modality = [unsplit([part.per_modality[m] for part in fused], groups) for m in modalities]
+        own = torch.stack(per_modality, dim=1) * present[..., None]
         output = ErcModelOutput(
             last_hidden_state=joint, modality_states=scatter_rows(own, utterance_mask), modality_mask=modality_mask
         )
         return output if return_dict is not False else output.to_tuple()
 
-    def _modality_tokens(
-        self, modality: str, raw: dict[str, Tensor | None], features: Tensor | None, mask: Tensor | None, rows: int
-    ) -> tuple[Tensor, Tensor]:
+    def _groups(self, packed: dict[str, dict[str, Tensor]], present: Tensor) -> tuple[Tensor, ...]:
+        """Returns the utterances that are encoded and fused at a time; in training all of them."""
+        if self.training or torch.compiler.is_compiling() or len(present) <= GROUP:
+            return (torch.arange(len(present), device=present.device),)
+        lengths = torch.zeros(len(present), device=present.device)
+        for index, m in enumerate(self.config.modalities):
+            if MODALITIES[m].inputs[0] in packed[m] and (own := self.encoder(m).lengths(packed[m])) is not None:
+                lengths[present[:, index]] += own / own.max()
+        return length_buckets(lengths, GROUP)
+
+    def _tokens(
+        self, packed: dict[str, dict[str, Tensor]], present: Tensor, rows: Tensor
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Returns the projected tokens `(rows, tokens, hidden)` of some utterances by modality, and their masks."""
+        tokens, token_mask = {}, {}
+        for index, m in enumerate(self.config.modalities):
+            here = present[rows, index]
+            place = (present[:, index].cumsum(0) - 1)[rows[here]]
+            states, mask = self._modality_tokens(m, {name: value[place] for name, value in packed[m].items()})
+            tokens[m], token_mask[m] = scatter_rows(states, here), scatter_rows(mask, here)
+        return tokens, token_mask
+
+    def _modality_tokens(self, modality: str, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Returns projected tokens `(rows, tokens, hidden)` of one modality and their mask `(rows, tokens)`."""
-        inputs = {name: value for name, value in raw.items() if value is not None}
-        if features is not None:
-            tokens = features[:, None] if features.dim() == 2 else features
-            mask = tokens.new_ones(tokens.shape[0], tokens.shape[-2]) if mask is None else mask
-        elif inputs and rows and modality in self.encoders:
+        projection, feature = self.projection(modality), MODALITIES[modality].features
+        if feature in inputs:
+            tokens = inputs[feature][:, None] if inputs[feature].dim() == 2 else inputs[feature]
+            mask = inputs.get(f"{feature}_mask", tokens.new_ones(tokens.shape[0], tokens.shape[-2]))
+        elif inputs and len(next(iter(inputs.values()))):
             tokens, mask = self.encoder(modality)(**inputs)
         else:
-            projection = self.projection(modality)
             layers = () if projection.layer_weights is None else (len(projection.layer_weights),)
             tokens = projection.feature_mean.new_zeros(0, *layers, 1, len(projection.feature_mean))
             mask = tokens.new_zeros(0, 1)
-        if tokens.shape[0] != rows:
-            raise ValueError(f"{tokens.shape[0]} rows of {modality} for {rows} utterances that have it (modality_mask)")
-        return self.projection(modality)(tokens), mask.bool()
+        return projection(tokens), mask.bool()
 
     def _in_context(
         self,
@@ -354,34 +389,6 @@ class ErcModel(ErcPreTrainedModel):
             return in_context(context, hidden_states, mask, speaker_ids, utterance_mask)
         output, states[place] = context.step(hidden_states, mask, speaker_ids, states.get(place))
         return output
-
-    def _drop_modalities(self, present: Tensor) -> Tensor:
-        """Modality dropout: masks present modalities `(N, modalities)` at random, except the last one."""
-        if not (self.training and self.config.modality_dropout):
-            return present
-        chance = torch.rand(present.shape, device=present.device)
-        kept = present & (chance >= self.config.modality_dropout)
-        # The present modality with the highest random number is always kept.
-        always = nn.functional.one_hot(chance.masked_fill(~present, -1.0).argmax(dim=1), present.shape[1]).bool()
-        return kept | (always & present)
-
-
-class ContrastiveHead(nn.Module):
-    """Projection of the joint feature to unit-norm embeddings, and one learned prototype per class."""
-
-    def __init__(self, config: ErcConfig) -> None:
-        super().__init__()
-        self.projection = nn.Sequential(
-            nn.Linear(config.hidden_size, config.hidden_size),
-            nn.GELU(),
-            nn.Linear(config.hidden_size, config.contrastive_size),
-        )
-        self.prototypes = nn.Parameter(torch.empty(config.num_labels, config.contrastive_size))
-
-    def forward(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps `(..., hidden)` to embeddings `(..., contrastive_size)`; returns them and the prototypes, unit norm."""
-        embeddings = nn.functional.normalize(self.projection(hidden_states).float(), dim=-1)
-        return embeddings, nn.functional.normalize(self.prototypes.float(), dim=-1)
 
 
 class ErcForSequenceClassification(ErcPreTrainedModel):

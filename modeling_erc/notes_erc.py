@@ -7,6 +7,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from .configuration_erc import MODALITIES, ErcConfig
+from .context_erc import LONG, LONG_WINDOW
 from .processing_erc import ErcProcessor
 
 # Shares of unknown tokens, of letters outside the Latin script, and of English function words.
@@ -59,6 +60,10 @@ def notes_about(
         )
     if missing := [m for m in chosen if m not in present]:
         notes.append(f"the conversation has no {_listed(missing, 'or')}, which the model was trained with")
+    if len(utterances) > LONG and config.context == "transformer" and config.context_window is None:
+        notes.append(
+            f"the conversation has more than {LONG:,} utterances: each sees the {LONG_WINDOW} before and after it only"
+        )
     texts = [str(u["text"]) for u in utterances if u.get("text")][:MOST_TEXTS]
     texts = [text[:LONGEST].encode("utf-8", "replace").decode() for text in texts]  # tokenizers refuse half an emoji
     if "text" in chosen and processor.tokenizer is not None and texts:

@@ -1,7 +1,8 @@
-"""A dictionary of named classes or functions that reports the known names when one is missing."""
+"""Names: those of the modalities, and registries of named classes and functions."""
 
 import difflib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Entry = TypeVar("Entry")
@@ -38,3 +39,36 @@ class Registry(dict[str, Entry], Generic[Entry]):
         near = difflib.get_close_matches(str(name), self, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"unknown {self.kind} {name!r}: choose one of {', '.join(sorted(self))}.{hint}")
+
+
+@dataclass(frozen=True)
+class Modality:
+    """Names of everything that belongs to one modality.
+
+    Args:
+        raw: keys under which an utterance holds the raw input; the last one is a column of the dataset rows.
+        features: key, column and model argument of precomputed features.
+        inputs: model arguments made from the raw input, the required one first.
+    """
+
+    raw: tuple[str, ...]
+    features: str
+    inputs: tuple[str, ...]
+
+    @property
+    def column(self) -> str:
+        """The column of the raw input in the dataset rows."""
+        return self.raw[-1]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All keys of an utterance that hold the modality."""
+        return (*self.raw, self.features)
+
+
+# The order is that of every modality axis.
+MODALITIES = {
+    "text": Modality(("text",), "text_features", ("input_ids", "attention_mask", "text_token_mask")),
+    "audio": Modality(("audio", "audio_path"), "audio_features", ("audio_values", "audio_attention_mask")),
+    "vision": Modality(("video", "video_path"), "visual_features", ("pixel_values",)),
+}

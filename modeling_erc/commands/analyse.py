@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from ..analysis.run_analysis import analyse_run
 from . import command_parser
 
 
@@ -18,5 +17,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--out", type=Path, help="folder of the report (default: CKPT/analysis-SPLIT)")
     parser.add_argument("--data_dir", help="folder of the raw corpus (default: that of the run)")
     args = parser.parse_args(argv)
+    from ..analysis.run_analysis import analyse_run
+
     page, text = analyse_run(args.checkpoint, args.split, out=args.out, data_dir=args.data_dir)
     print(f"{page} contains everything in one file; {text} links to the figures beside it")

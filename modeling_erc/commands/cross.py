@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..analysis.cross_corpus import score_across
-from ..training.arguments import DataArguments
 from . import command_parser
 
 
@@ -46,6 +44,9 @@ def main(argv: list[str]) -> None:
         parser.error(f"unknown: {' '.join(others)}; a finished run is not trained again")
     default = args.train / "cross" / args.test if args.train.is_dir() else None
     out: Path = args.out or default or Path("runs") / f"cross-{args.train.stem}-{args.test}"
+    from ..analysis.cross_corpus import score_across
+    from ..training.arguments import DataArguments
+
     text = score_across(
         args.train,
         args.test,

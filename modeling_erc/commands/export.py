@@ -3,9 +3,6 @@
 import time
 from pathlib import Path
 
-from ..loading import load_checkpoint
-from ..serving.int8 import quantize_onnx
-from ..serving.onnx_export import TOLERANCE, OnnxExport, require_onnx, write_usage
 from . import command_parser
 
 
@@ -21,6 +18,10 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--int8", action="store_true", help="also write model_int8.onnx, with 8-bit weights")
     parser.add_argument("--out", type=Path, help="folder of the exported files (default: CKPT/onnx)")
     args = parser.parse_args(argv)
+    from ..loading import load_checkpoint
+    from ..serving.int8 import quantize_onnx
+    from ..serving.onnx_export import TOLERANCE, OnnxExport, require_onnx, write_usage
+
     require_onnx()
     model, processor = load_checkpoint(args.checkpoint)
     folder = args.out or Path(args.checkpoint) / "onnx"

@@ -5,16 +5,15 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..conversations import READERS, Conversation, read_conversation, with_media
 from ..conversations.forms import RECORDINGS
-from ..loading import load_pipeline
-from ..media_erc import MediaError, probe_media
-from ..notes_erc import synthetic_note
-from ..pipeline_erc import EmotionRecognitionPipeline
 from ..timelines import WRITERS, Turn, timeline, write_table, write_timeline
-from ..transcription import transcribe
 from . import command_parser
+
+if TYPE_CHECKING:
+    from ..pipeline_erc import EmotionRecognitionPipeline
 
 FOLDER_FORMATS = (".csv", ".json", ".png", ".vtt")
 
@@ -22,9 +21,11 @@ FOLDER_FORMATS = (".csv", ".json", ".png", ".vtt")
 def main(argv: list[str]) -> None:
     """Reads conversations, runs the model over them, and writes a timeline of each, or one table of all."""
     args = _parser().parse_intermixed_args(argv)
-    # Files are read, and their errors reported, before the model is loaded.
+    # Files are read, and their errors reported, before torch and the model are loaded.
     outs = _outs(args)
     conversations = _read_all(args)
+    from ..loading import load_pipeline
+
     pipe = load_pipeline(args.checkpoint, args.device)
     timelines: dict[str, list[Turn]] = {}
     for path, read in conversations.items():
@@ -127,6 +128,8 @@ def _read(path: Path, args: argparse.Namespace) -> Conversation | None:
     if args.transcribe and path.suffix.lower() in RECORDINGS:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file")
+        from ..media_erc import MediaError, probe_media
+
         if not probe_media(str(path)).has_audio:
             raise MediaError(f"{path}: it has no sound to transcribe")
         return None
@@ -139,6 +142,8 @@ def _read(path: Path, args: argparse.Namespace) -> Conversation | None:
 
 
 def _transcribed(path: Path, args: argparse.Namespace) -> Conversation:
+    from ..transcription import transcribe
+
     numbers = [int(value) for value in args.speakers if value.isdecimal()]
     models = [value for value in args.speakers if not value.isdecimal()]
     conversation = transcribe(
@@ -152,7 +157,7 @@ def _transcribed(path: Path, args: argparse.Namespace) -> Conversation:
     return with_media(conversation, args.media or path)
 
 
-def _predict(pipe: EmotionRecognitionPipeline, conversation: Conversation, args: argparse.Namespace) -> list[Turn]:
+def _predict(pipe: "EmotionRecognitionPipeline", conversation: Conversation, args: argparse.Namespace) -> list[Turn]:
     language = args.language or conversation.language
     for note in [*conversation.notes, *pipe.notes(conversation.utterances, args.modalities, language)]:
         print(f"note: {note}")
@@ -164,12 +169,14 @@ def _predict(pipe: EmotionRecognitionPipeline, conversation: Conversation, args:
     return turns
 
 
-def _summary(turns: list[Turn], pipe: EmotionRecognitionPipeline, seconds: float) -> Iterator[str]:
+def _summary(turns: list[Turn], pipe: "EmotionRecognitionPipeline", seconds: float) -> Iterator[str]:
     labels = Counter(turn.label for turn in turns).most_common()
     yield f"{len(turns)} utterances in {seconds:.1f} s: {', '.join(f'{n} {label}' for label, n in labels)}"
     used = Counter(modality for turn in turns for modality in turn.modalities)
     yield "used: " + ", ".join(f"{modality} of {used[modality]}" for modality in pipe.model.config.modalities)
 
 
-def _title(pipe: EmotionRecognitionPipeline) -> str:
+def _title(pipe: "EmotionRecognitionPipeline") -> str:
+    from ..notes_erc import synthetic_note
+
     return "Emotion timeline" + (" by a model of synthetic data" if synthetic_note(pipe.model.config) else "")

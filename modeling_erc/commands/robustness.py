@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-from ..analysis.checkpoint_robustness import measure_robustness
-from ..analysis.corruptions import ANY
 from . import command_parser, positive
 
 
@@ -20,7 +18,7 @@ def main(argv: list[str]) -> None:
         "--modality",
         nargs="+",
         metavar="M",
-        help=f"what to corrupt: text, audio, vision, or {ANY} for one modality at a time (default: each of these)",
+        help="what to corrupt: text, audio, vision, or any for one modality at a time (default: each of these)",
     )
     parser.add_argument(
         "--shares",
@@ -37,6 +35,8 @@ def main(argv: list[str]) -> None:
     # CKPT may stand before and between the options.
     args = parser.parse_intermixed_args(argv)
     out = args.out or args.checkpoints[0] / "robustness"
+    from ..analysis.checkpoint_robustness import measure_robustness
+
     text = measure_robustness(
         args.checkpoints,
         out,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..configuration_erc import MODALITIES
+from ..registry_erc import MODALITIES
 from .clock import are_milliseconds, frame_rate_of, parse_time
 from .text_file import TextFile
 

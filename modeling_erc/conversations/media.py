@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from ..media_erc import probe_media
 from .conversation import Conversation
 
 
@@ -26,6 +25,8 @@ def with_media(conversation: Conversation, media: str | Path) -> Conversation:
         raise ValueError(
             f"the conversation has no times, so {media} cannot be cut: give start and end (seconds) of all utterances"
         )
+    from ..media_erc import probe_media  # which loads torch
+
     info = probe_media(str(media))
     first = min(u["start"] for u in conversation.utterances)
     if info.duration is not None and first >= info.duration:

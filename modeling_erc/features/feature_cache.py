@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from ..configuration_erc import MODALITIES
@@ -141,6 +140,8 @@ def feature_statistics(rows: Iterable[Mapping[str, Any]], modality: str) -> tupl
         ValueError: no utterance has such features.
     """
     name = MODALITIES[modality].features
+    from sklearn.preprocessing import StandardScaler  # a second to import
+
     scaler = StandardScaler()
     for row in rows:
         values = [u[name] for u in row["utterances"] if u.get(name) is not None]

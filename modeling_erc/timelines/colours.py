@@ -4,8 +4,6 @@ import colorsys
 import zlib
 from collections.abc import Sequence
 
-from ..figures import INK
-
 # The labels of one corpus differ in OKLab by 0.1 or more (0.02 is just visible), with normal vision and with each of
 # the three kinds of colour blindness as simulated by Machado et al. (2009).
 KNOWN = {
@@ -51,6 +49,8 @@ def _generated(number: int) -> str:
 
 def letter_colour(colour: str) -> str:
     """Returns the colour of letters on a colour: white, or ink where white has too little contrast."""
+    from ..figures import INK  # matplotlib takes a second
+
     channels = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
     return "#ffffff" if 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05) >= 4.5 else INK

@@ -9,7 +9,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MultipleLocator
@@ -236,9 +238,13 @@ def _draw_blocks(
     # At least two pixels, so that every turn is visible.
     widths = [max(block.end - block.start, 0.02 / scale) for block in blocks]
     strong = [colours[block.turn.label] for block in blocks]
-    edge: dict[str, Any] = {"align": "edge", "edgecolor": "white", "linewidth": 0.8 if style.words else 0.3}
-    axes.bar(starts, style.block, widths, bottom, color=strong, alpha=0.25, **edge)
-    axes.bar(starts, [style.block * b.turn.score for b in blocks], widths, bottom, color=strong, **edge)
+    edge: dict[str, Any] = {"edgecolors": "white", "linewidths": 0.8 if style.words else 0.3, "facecolors": strong}
+    # One collection for all blocks: thousands of bars take minutes.
+    for height, alpha in (np.ones(len(blocks)), 0.25), (np.array([block.turn.score for block in blocks]), 1.0):
+        corners = [bottom + 0 * height, bottom + style.block * height]
+        left, right = np.array(starts), np.array(starts) + widths
+        outline = [(left, corners[0]), (left, corners[1]), (right, corners[1]), (right, corners[0])]
+        axes.add_collection(PolyCollection(np.array(outline).transpose(2, 0, 1), alpha=alpha, **edge), autolim=False)
     ends = [*starts[1:], axes.get_xlim()[1]]
     size = 9 if style.words else 7.5
     for block, width, following in zip(blocks, widths, ends, strict=True):

@@ -12,13 +12,11 @@ from typing import Any
 from ..csv_cells import safe_cell
 from ..registry_erc import Registry
 from .colours import emotion_colours, letter_colour
-from .picture import plot_timeline
 from .timeline import Turn
 
 Writer = Callable[[Sequence[Turn], Path], None]
 
 WRITERS: Registry[Writer] = Registry("timeline format")
-WRITERS[".png"] = plot_timeline
 
 
 def write_timeline(turns: Sequence[Turn], path: str | Path, title: str = "Emotion timeline") -> None:
@@ -38,10 +36,18 @@ def write_timeline(turns: Sequence[Turn], path: str | Path, title: str = "Emotio
     path = Path(path)
     writer = WRITERS[path.suffix.lower()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    if writer is plot_timeline:
-        plot_timeline(turns, path, title=title)
+    if writer is write_png:
+        write_png(turns, path, title)
     else:
         writer(turns, path)
+
+
+@WRITERS.register(".png")
+def write_png(turns: Sequence[Turn], path: Path, title: str = "Emotion timeline") -> None:
+    """Draws the turns; see [`plot_timeline`]."""
+    from .picture import plot_timeline  # matplotlib takes a second
+
+    plot_timeline(turns, path, title=title)
 
 
 @WRITERS.register(".csv")

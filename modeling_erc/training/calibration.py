@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
-from sklearn.calibration import calibration_curve
 
 BINS = 15
 
@@ -79,6 +78,8 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -
         >>> round(reliability(np.array([0.9, 0.9]), np.array([True, False])).error, 6)
         0.4
     """
+    from sklearn.calibration import calibration_curve  # a second to import
+
     edges = np.linspace(0, 1, bins + 1)
     counts = np.bincount(np.searchsorted(edges[1:-1], confidence), minlength=bins)
     result = Reliability(edges, counts, np.full(bins, np.nan), np.full(bins, np.nan))

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.metrics import confusion_matrix
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations import TensorBoardCallback, TrackioCallback
 
@@ -47,6 +46,8 @@ class EvaluationLog(TrainerCallback):
         if last is None or not writers or not state.is_world_process_zero:
             return
         # Imported here, since matplotlib takes a second to import.
+        from sklearn.metrics import confusion_matrix
+
         from ..figures import confusion_figure
 
         dialogues, logits, labels = last

@@ -7,7 +7,6 @@ import datasets
 import evaluate
 import numpy as np
 from scipy.special import softmax
-from sklearn.metrics import classification_report, confusion_matrix
 from transformers import EvalPrediction
 
 from ..hub.run_facts import METRIC_TITLES
@@ -47,6 +46,8 @@ class ErcMetric(evaluate.Metric):
     def _compute(self, predictions: list[int], references: list[int]) -> dict[str, Any]:
         classes = range(len(self.label_names))
         # Without the names, which might be those of the averages.
+        from sklearn.metrics import classification_report, confusion_matrix  # a second to import
+
         report = classification_report(references, predictions, labels=classes, output_dict=True, zero_division=0)
         return {
             "accuracy": float(report["accuracy"]),

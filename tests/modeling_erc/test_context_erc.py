@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from modeling_erc import ErcConfig, ErcModel
-from modeling_erc.context_erc import CONTEXTS, TransformerContext, visible_utterances
+from modeling_erc import ErcConfig, ErcModel, context_erc
+from modeling_erc.context_erc import CONTEXTS, TransformerContext, distances, visible_utterances
 
 MakeConfig = Callable[..., ErcConfig]
 
@@ -53,7 +53,89 @@ def table(text: str) -> list[list[bool]]:
 )
 def test_which_utterance_sees_which(causal: bool, window: int | None, expected: str) -> None:
     mask = torch.tensor([[True, True, False, True]])
-    assert visible_utterances(mask, causal=causal, window=window)[0].tolist() == table(expected)
+    distance = distances(slice(0, 4), slice(0, 4), mask.device)
+    assert visible_utterances(mask, distance, causal=causal, window=window)[0].tolist() == table(expected)
+
+
+@every_context
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    "settings", [{}, {"context_causal": True, "num_context_layers": 2}, {"context_window": 3}, {"context_window": 0}]
+)
+def test_blocks_equal_one_pass_in_result_and_gradient(
+    name: str, training: bool, settings: dict[str, Any], feature_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "gru" and "context_window" in settings:
+        pytest.skip("a recurrence has no window")
+    context = fresh(feature_config, name, hidden_dropout_prob=0.0, **settings).double().train(training)
+    mask, speakers = torch.rand(2, 23) < 0.8, torch.randint(3, (2, 23))
+    found = []
+    for block in (64, 5, 1):
+        monkeypatch.setattr(context_erc, "BLOCK", block)
+        torch.manual_seed(2)
+        hidden = torch.randn(2, 23, 32, dtype=torch.float64, requires_grad=True)
+        output = context(hidden, mask, speakers)
+        gradients = torch.autograd.grad((output * torch.randn_like(output)).sum(), [hidden, *context.parameters()])
+        found.append([output, *gradients])
+    for blocks in found[1:]:
+        torch.testing.assert_close(blocks, found[0], rtol=0, atol=1e-6)
+
+
+def test_blocks_draw_the_same_dropout_in_the_backward_pass(
+    feature_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context_erc, "BLOCK", 2)
+    context = fresh(feature_config, hidden_dropout_prob=0.5).double().train()
+
+    def output(hidden: torch.Tensor) -> torch.Tensor:
+        torch.manual_seed(3)
+        result: torch.Tensor = context(hidden, MASK, SPEAKERS)
+        return result
+
+    assert torch.autograd.gradcheck(output, states().double().requires_grad_(), fast_mode=True)
+
+
+def bytes_kept(context: nn.Module, length: int) -> int:
+    """Of what the backward pass needs."""
+    hidden, mask = torch.randn(1, length, 32, requires_grad=True), torch.ones(1, length, dtype=torch.bool)
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        context(hidden, mask, mask.long())
+    return sum(kept.values())
+
+
+@every_context
+def test_memory_of_training_is_linear_in_the_length(name: str, feature_config: MakeConfig) -> None:
+    context = fresh(feature_config, name).train()
+    assert bytes_kept(context, 2048) <= 2.2 * bytes_kept(context, 1024)
+
+
+@pytest.mark.parametrize(
+    ("settings", "training", "bounded"),
+    [({}, False, True), ({}, True, False), ({"context_window": 30}, False, False)],
+)
+def test_attention_over_a_very_long_dialogue_has_a_window_in_inference(
+    settings: dict[str, Any],
+    training: bool,
+    bounded: bool,
+    feature_config: MakeConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {"BLOCK": 4, "LONG": 40, "LONG_WINDOW": 5}.items():
+        monkeypatch.setattr(context_erc, name, value)
+    context = fresh(feature_config, hidden_dropout_prob=0.0, **settings).train(training)
+    for length in (40, 41):
+        mask, hidden = torch.ones(3, length, dtype=torch.bool), states(length)
+        before = context(hidden, mask, mask.long())
+        hidden[:, 0] = torch.randn(3, 32)
+        changed = (context(hidden, mask, mask.long()) - before).abs().amax(dim=(0, 2)) > 1e-7
+        window = 5 if bounded and length > 40 else settings.get("context_window", length)
+        assert changed.tolist() == [place <= window for place in range(length)]
 
 
 @every_context

@@ -109,9 +109,9 @@ def test_public_names_are_importable_from_the_package() -> None:
         modeling_erc.Trainer  # noqa: B018
 
 
-def test_importing_the_package_does_not_load_training_or_corpora() -> None:
-    heavy = {"modeling_erc.training", "datasets_scripts"}
-    program = f"import sys, modeling_erc; print(sorted({heavy} & sys.modules.keys()))"
+def test_loading_a_model_does_not_load_training_corpora_or_figures() -> None:
+    heavy = {"modeling_erc.training", "datasets_scripts", "datasets", "evaluate", "matplotlib", "peft", "sklearn"}
+    program = f"import sys, modeling_erc.loading; print(sorted({heavy} & sys.modules.keys()))"
     run = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

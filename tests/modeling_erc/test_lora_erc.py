@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def test_merging_keeps_the_logits_and_leaves_an_ordinary_checkpoint(
     assert not any("lora" in key or "base_layer" in key for key in keys)
     assert any(not torch.equal(keys[name], weight) for name, weight in untouched.items())
     # The file fits a model that never heard of adapters, on a machine without peft.
-    monkeypatch.setattr("modeling_erc.encoders_erc.peft", None)
+    monkeypatch.setitem(sys.modules, "peft", None)
     loaded, report = ErcForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True)
     assert not any(report.values()), report
     assert loaded.state_dict().keys() == fresh(raw_config()).state_dict().keys()
@@ -103,7 +104,7 @@ def test_merging_keeps_the_logits_and_leaves_an_ordinary_checkpoint(
 
 
 def test_without_peft_the_error_says_what_to_install(raw_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modeling_erc.encoders_erc.peft", None)
+    monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(ImportError, match=r"lora_modalities needs peft: pip install .*\[lora\]"):
         ErcForSequenceClassification(raw_config("text", lora_modalities=["text"]))
 

@@ -1,6 +1,9 @@
 """The command line: its help, its version and its messages about errors."""
 
+import os
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -81,3 +84,31 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
 def test_an_unknown_command_names_the_known_ones() -> None:
     with pytest.raises(SystemExit, match=r"'extrakt': choose one of .*extract"):
         main(["extrakt"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--help"], ""),
+        (["predict", "--help"], ""),
+        (["cross", "--help"], ""),
+        (["robustness", "--shares", "2", "CKPT"], "shares are from 0 to 1"),
+        (["predict", "CKPT", "absent.srt", "--out", "t.csv"], "absent.srt: no such file"),
+        (["predict", "CKPT", "talk.txt", "--out", "t.vtt"], "talk.txt has no times"),
+    ],
+)
+def test_help_and_errors_do_not_wait_for_large_libraries(tmp_path: Path, words: list[str], message: str) -> None:
+    (tmp_path / "talk.txt").write_text("Ann: We won!\nBo: Oh no.\n")
+    large = {"datasets", "matplotlib", "numpy", "sklearn", "torch", "transformers"}
+    program = (
+        "import atexit, sys\n"
+        f"atexit.register(lambda: print('loaded:', sorted({large} & sys.modules.keys())))\n"
+        "from modeling_erc.__main__ import run\n"
+        "run()"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == "loaded: []"
+    assert message in done.stderr and "Traceback" not in done.stderr

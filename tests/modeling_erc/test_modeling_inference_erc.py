@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from modeling_erc import ErcConfig, ErcForSequenceClassification
+from modeling_erc import ErcConfig, ErcForSequenceClassification, modeling_erc
 from modeling_erc.processing_erc import ErcProcessor
 
 MakeConfig = Callable[..., ErcConfig]
@@ -26,6 +26,25 @@ def test_inference_mode_changes_nothing(
         logits = model(**inputs).logits
     assert logits.is_inference()
     torch.testing.assert_close(logits.clone(), model(**inputs).logits.detach(), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("position", ["before", "both"])
+def test_a_long_conversation_in_groups_equals_one_pass(
+    position: str,
+    raw_config: MakeConfig,
+    processor: ErcProcessor,
+    dialogues: Dialogues,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    model = ErcForSequenceClassification(raw_config(context_position=position)).eval()
+    inputs = processor(dialogues)
+    with torch.inference_mode():
+        whole = model(**inputs)
+        monkeypatch.setattr(modeling_erc, "GROUP", 2)
+        parts = model(**inputs)
+    for name in ("logits", "modality_logits", "last_hidden_state"):
+        torch.testing.assert_close(parts[name], whole[name], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("context", ["transformer", "gru"])

@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from modeling_erc import EmotionRecognitionPipeline, ErcConfig, ErcForSequenceClassification
+from modeling_erc.context_erc import LONG
 from modeling_erc.notes_erc import notes_about
 from modeling_erc.processing_erc import ErcProcessor
 
@@ -42,6 +44,18 @@ def test_utterances_without_a_known_word_are_counted(
     turns = [{"text": "梯子在哪里?"}, {"text": "we won"}, {"text": "那是谁 ?"}]
     (note,) = notes_about(raw_config("text"), processor, turns)
     assert note == "2 of 3 utterances have no word that the model knows: their text says nothing"
+
+
+@pytest.mark.parametrize(
+    ("settings", "bounded"), [({}, True), ({"context_window": 9}, False), ({"context": "gru"}, False)]
+)
+def test_a_window_that_the_model_does_not_have_is_reported(
+    settings: dict[str, Any], bounded: bool, feature_config: Callable[..., ErcConfig], processor: ErcProcessor
+) -> None:
+    config = feature_config("text", **settings)
+    for count, found in ((LONG, False), (LONG + 1, bounded)):
+        notes = notes_about(config, processor, [{"text_features": [0.0]}] * count)
+        assert any("each sees the 512 before and after it only" in note for note in notes) == found
 
 
 @pytest.fixture

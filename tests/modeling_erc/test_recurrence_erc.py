@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from modeling_erc.context_erc import run_gru
+from modeling_erc.layers_erc import run_gru
 
 LENGTHS = torch.tensor([5, 1, 7, 4])
 
