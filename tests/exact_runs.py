@@ -114,6 +114,7 @@ def train(settings: dict[str, Any]) -> dict[str, Tensor]:
         "predictions": torch.tensor(prediction.predictions),
         "labels": torch.tensor(prediction.label_ids),
         "scores": torch.tensor(scores),
+        "draws": torch.rand(8),
         **{f"gradient.{name}": value for name, value in gradients.kept.items()},
         **{f"weight.{name}": value for name, value in model.state_dict().items()},
     }

@@ -107,6 +107,11 @@ def test_two_processes_have_the_predictions_and_scores_of_one(
         assert torch.equal(one["scores"], two["scores"])
 
 
+def test_two_processes_draw_different_random_numbers(two_processes: Results) -> None:
+    first, second = (two_processes[f"single-{rank}"]["draws"] for rank in (0, 1))
+    assert not torch.equal(first, second), "dropout and dropped modalities would be alike in both"
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_accumulated_parts_equal_one_batch_with_the_gradient_cache(whole: Results, objective: str) -> None:
     parts = exact_runs.train({**PARTS, **OBJECTIVES[objective], "gradient_cache": True})
