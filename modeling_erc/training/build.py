@@ -111,11 +111,11 @@ def build(
             f"max_text_length {data_args.max_text_length}: the {configs['text'].model_type} backbone has {limit} "
             f"positions; use --max_text_length {limit}"
         )
-    limit = longest_clip(sub_processors.get("audio"))
-    if limit is not None and data_args.max_audio_seconds > limit:
+    seconds = longest_clip(sub_processors.get("audio"))
+    if seconds is not None and data_args.max_audio_seconds > seconds:
         logger.warning(
             f"max_audio_seconds {data_args.max_audio_seconds:g}: the feature extractor of {model_args.audio_encoder} "
-            f"reads the first {limit:g} s of a clip and drops the rest; split longer utterances"
+            f"reads the first {seconds:g} s of a clip and drops the rest; split longer utterances"
         )
     processor = ErcProcessor(
         **{SUB_PROCESSORS[m]: sub for m, sub in sub_processors.items()},

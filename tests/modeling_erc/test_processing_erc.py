@@ -215,7 +215,7 @@ def test_an_empty_dialogue_is_named(processor: ErcProcessor) -> None:
 def test_features_of_one_or_more_tokens_take_the_place_of_media(
     rows: list[np.ndarray], processor: ErcProcessor, raw_config: MakeConfig
 ) -> None:
-    utterances = [
+    utterances: list[dict[str, Any]] = [
         {"audio_features": rows[0], "text": "oh"},
         {"text": "no"},
         {"audio_features": rows[1].tolist(), "text": "we won"},
@@ -323,7 +323,7 @@ def test_features_beside_raw_inputs_of_others_are_refused(
 ) -> None:
     names = MODALITIES[modality]
     raw = {"text": "we won", "audio": str(clips["short.wav"]), "video": str(clips["short.mp4"])}[names.raw[0]]
-    dialogues = [[{names.raw[0]: raw}], [{names.features: np.ones((2, 32))}]]
+    dialogues: Dialogues = [[{names.raw[0]: raw}], [{names.features: np.ones((2, 32))}]]
     with pytest.raises(ValueError, match=f"some utterances have {names.features} and others {names.raw[0]}"):
         processor(dialogues)
     # A model without that backbone reads no raw input, so that nothing is lost.

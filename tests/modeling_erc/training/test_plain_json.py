@@ -28,7 +28,7 @@ def test_numbers_that_are_none_become_null() -> None:
 
 
 def test_timelines_and_facts_are_json(tmp_path: Path) -> None:
-    turn = Turn("Ann", "well", math.nan, math.inf, "joy", math.nan, {"joy": math.nan}, ("text",))
+    turn = Turn(math.nan, math.inf, "Ann", "well", "joy", math.nan, {"joy": math.nan}, ("text",))
     write_timeline([turn], tmp_path / "timeline.json")
     assert strict((tmp_path / "timeline.json").read_text())[0]["scores"] == {"joy": None}
     facts = RunFacts("a", "demo", {}, ["text"], "concat", "none", "", 1, 1, math.inf, "CPU", 0)
