@@ -4,7 +4,7 @@ import io
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -104,6 +104,22 @@ class ClipRange:
         if 0 < self.begin >= length:
             span = f"{self.begin}-{'end' if math.isinf(self.stop) else self.stop}"
             raise MediaError(f"{self.name}: range {span} s lies past the end ({length:.1f} s)")
+
+
+def clip_settings(utterance: Mapping[str, Any], modality: str) -> dict[str, Any]:
+    """Returns the part of the media file of an utterance as arguments of `load_audio` or `load_frames`.
+
+    Args:
+        utterance: `start` and `end` (seconds); for video `video_start` and `video_end`, if one is given, replace them,
+            and `video_half` selects a half of the frame.
+        modality: audio or vision.
+    """
+    start, end = utterance.get("start"), utterance.get("end")
+    if modality == "audio":
+        return {"start": start, "end": end}
+    if utterance.get("video_start") is not None or utterance.get("video_end") is not None:
+        start, end = utterance.get("video_start"), utterance.get("video_end")
+    return {"start": start, "end": end, "half": utterance.get("video_half")}
 
 
 @contextmanager

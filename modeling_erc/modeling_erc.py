@@ -76,10 +76,19 @@ class ErcPreTrainedModel(PreTrainedModel):
         """Loads a checkpoint and freezes the backbones that its config names.
 
         Only safetensors files are opened, regardless of `use_safetensors`: a pickle can execute any code.
+
+        Raises:
+            ValueError: `device_map` puts parts of the model on different devices.
         """
         kwargs["use_safetensors"] = True
         loaded = super().from_pretrained(*args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
+        devices = sorted({str(weight.device) for weight in model.parameters()})
+        if len(devices) > 1 or devices == ["meta"]:
+            raise ValueError(
+                f"device_map puts the weights on {' and '.join(devices)} (meta: offloaded), but its layers read "
+                'one another\'s weights: put all on one device, such as device_map="cuda:0" or "cpu"'
+            )
         for modality in model.erc_model.encoders:
             model.erc_model.encoder(modality).freeze()
         return loaded

@@ -64,6 +64,11 @@ def notes_about(
         notes.append(
             f"the conversation has more than {LONG:,} utterances: each sees the {LONG_WINDOW} before and after it only"
         )
+    unnamed = sum(u.get("speaker") is None for u in utterances)
+    if unnamed > 1 and config.context != "none" and processor.unnamed_speakers == "one":
+        notes.append(
+            f"{unnamed} of {len(utterances)} utterances have no speaker: the model takes them for those of one person"
+        )
     texts = [str(u["text"]) for u in utterances if u.get("text")][:MOST_TEXTS]
     texts = [text[:LONGEST].encode("utf-8", "replace").decode() for text in texts]  # tokenizers refuse half an emoji
     if "text" in chosen and processor.tokenizer is not None and texts:

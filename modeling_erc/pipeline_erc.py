@@ -19,6 +19,7 @@ from .processing_erc import (
     MEDIA,
     ErcProcessor,
     Utterance,
+    check_one_form,
     check_utterance,
     is_dialogue,
     only,
@@ -168,8 +169,8 @@ class EmotionRecognitionPipeline(Pipeline):
                 if note not in reported:
                     logger.warning(note)
             dialogues.append([only(chosen, utterance) for utterance in utterances])
-        for modality in chosen:
-            self._check_one_form(modality, dialogues)
+        for modality in (m for m in chosen if m in self.model.erc_model.encoders):
+            check_one_form(modality, itertools.chain.from_iterable(dialogues))
         return {"dialogues": dialogues}
 
     def _turns(self, dialogue: Any) -> Any:
@@ -202,18 +203,6 @@ class EmotionRecognitionPipeline(Pipeline):
         with_backbone = self.model.erc_model.encoders
         modalities = self.model.config.modalities
         return ", ".join(MODALITIES[m].raw[0] if m in with_backbone else MODALITIES[m].features for m in modalities)
-
-    def _check_one_form(self, modality: str, dialogues: Sequence[Sequence[Utterance]]) -> None:
-        """Raises `ValueError` if some utterances have features and others raw inputs."""
-        feature = MODALITIES[modality].features
-        flat = [utterance for dialogue in dialogues for utterance in dialogue]
-        if any(u.get(feature) is not None for u in flat) and any(
-            u.get(feature) is None and self._has(u, modality) for u in flat
-        ):
-            raise ValueError(
-                f"some utterances have {feature} and others {MODALITIES[modality].raw[0]}: "
-                "give one of the two for all, or run the dialogues one by one"
-            )
 
     def _forward(self, model_inputs: dict[str, Any], num_workers: int = 0) -> dict[str, Any]:
         dialogues = model_inputs["dialogues"]

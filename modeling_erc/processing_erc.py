@@ -21,12 +21,13 @@ from transformers import (
 from transformers.utils import logging
 
 from .configuration_erc import MODALITIES
-from .containers_erc import MediaError, source_name
+from .containers_erc import MediaError, clip_settings, source_name
 from .media_erc import crop_face, load_audio, load_frames
 
 logger = logging.get_logger(__name__)
 
 MEDIA = ("audio", "vision")
+SUB_PROCESSORS = {"text": "tokenizer", "audio": "feature_extractor", "vision": "image_processor"}
 URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 Utterance = Mapping[str, Any]
@@ -36,7 +37,7 @@ Dialogue = Sequence[Utterance] | Mapping[str, Any]
 class _SubProcessors:
     """`get_attributes()`: all possible sub-processors on the class, the existing ones on an instance."""
 
-    names = ("tokenizer", "feature_extractor", "image_processor")
+    names = tuple(SUB_PROCESSORS.values())
 
     def __get__(self, instance: "ErcProcessor | None", owner: type) -> Callable[[], list[str]]:
         return lambda: [name for name in self.names if instance is None or getattr(instance, name) is not None]
@@ -62,6 +63,7 @@ class ErcProcessor(ProcessorMixin):
         max_audio_seconds: longer clips are cut (seconds).
         num_frames: number of frames of a video clip.
         face_crop: crop frames to the largest face (needs the extra `faces`); without a face they are not cropped.
+        unnamed_speakers: `"one"`: utterances without speaker are those of one person; `"each"`: of different ones.
 
     Example:
         >>> processor = AutoProcessor.from_pretrained("runs/demo-001")  # doctest: +SKIP
@@ -89,7 +91,10 @@ class ErcProcessor(ProcessorMixin):
         max_audio_seconds: float = 12.0,
         num_frames: int = 4,
         face_crop: bool = False,
+        unnamed_speakers: str = "one",
     ) -> None:
+        if unnamed_speakers not in ("one", "each"):
+            raise ValueError(f"unnamed_speakers {unnamed_speakers!r}: choose one or each")
         self.tokenizer = tokenizer
         self.feature_extractor = feature_extractor
         self.image_processor = image_processor
@@ -101,6 +106,7 @@ class ErcProcessor(ProcessorMixin):
         self.max_audio_seconds = max_audio_seconds
         self.num_frames = num_frames
         self.face_crop = face_crop
+        self.unnamed_speakers = unnamed_speakers
 
     @classmethod
     def _get_arguments_from_pretrained(
@@ -177,7 +183,7 @@ class ErcProcessor(ProcessorMixin):
             utterance_mask[row, : len(utterances)] = True
             numbers: dict[Any, int] = {}
             for column, utterance in enumerate(utterances):
-                speaker_ids[row, column] = numbers.setdefault(utterance.get("speaker"), len(numbers))
+                speaker_ids[row, column] = numbers.setdefault(self.speaker_key(utterance, column), len(numbers))
 
         data: dict[str, torch.Tensor] = {}
         problems: list[str] = []
@@ -186,6 +192,8 @@ class ErcProcessor(ProcessorMixin):
         flat = [utterance for utterances in batch for utterance in utterances]
         for index, modality in enumerate(self.modalities):
             name = MODALITIES[modality].features
+            if getattr(self, SUB_PROCESSORS[modality]) is not None:
+                check_one_form(modality, flat)
             if any(utterance.get(name) is not None for utterance in flat):
                 tensors, here = _encode_features(flat, name, problems)
             else:
@@ -196,6 +204,11 @@ class ErcProcessor(ProcessorMixin):
         modality_mask[utterance_mask] = present
         masks = {"utterance_mask": utterance_mask, "modality_mask": modality_mask, "speaker_ids": speaker_ids}
         return BatchFeature({**masks, **data}), problems
+
+    def speaker_key(self, utterance: Utterance, place: int) -> Any:
+        """Returns what tells the speakers of a dialogue apart, for the utterance at a place in it."""
+        speaker = utterance.get("speaker")
+        return (None, place) if speaker is None and self.unnamed_speakers == "each" else speaker
 
     def _encode_text(
         self, batch: list[list[Utterance]], problems: list[str]
@@ -355,6 +368,17 @@ def _from_mapping(source: Mapping[str, Any]) -> Any:
     return source["path"] if source.get("bytes") is None and source.get("path") else source.get("bytes", source)
 
 
+def check_one_form(modality: str, utterances: Iterable[Utterance]) -> None:
+    """Raises `ValueError` if some utterances have features of a modality and others only its raw input."""
+    names = MODALITIES[modality]
+    forms = {u.get(names.features) is not None for u in utterances if any(u.get(key) is not None for key in names.keys)}
+    if len(forms) > 1:
+        raise ValueError(
+            f"some utterances have {names.features} and others {names.raw[0]}: "
+            "give one of the two for all, or run the dialogues one by one"
+        )
+
+
 def only(modalities: Sequence[str], utterance: Utterance) -> dict[str, Any]:
     """Returns an utterance without the keys of other modalities."""
     off = {key for name, modality in MODALITIES.items() if name not in modalities for key in modality.keys}
@@ -400,8 +424,8 @@ def encode_in_context(
     Returns:
         one entry per utterance, `None` if it has no text.
     """
-    start = _first_known(tokenizer.cls_token_id, tokenizer.bos_token_id)
-    stop = _first_known(tokenizer.sep_token_id, tokenizer.eos_token_id)
+    start = [i for i in (tokenizer.cls_token_id, tokenizer.bos_token_id) if i is not None][:1]
+    stop = [i for i in (tokenizer.sep_token_id, tokenizer.eos_token_id) if i is not None][:1]
     named = past or future
     turns = [f"{s}: {t}" if named else str(t) for s, t in zip(speakers, texts, strict=True)]
     # JSON may hold half of an emoji, which tokenizers refuse.
@@ -430,26 +454,6 @@ def encode_in_context(
             EncodedText([i for part, _ in parts for i in part], [mine for part, mine in parts for _ in part])
         )
     return encoded
-
-
-def _first_known(*token_ids: int | None) -> list[int]:
-    return [i for i in token_ids if i is not None][:1]
-
-
-def clip_settings(utterance: Utterance, modality: str) -> dict[str, Any]:
-    """Returns the part of the media file of an utterance as arguments of `load_audio` or `load_frames`.
-
-    Args:
-        utterance: `start` and `end` (seconds); for video `video_start` and `video_end`, if one is given, replace them,
-            and `video_half` selects a half of the frame.
-        modality: audio or vision.
-    """
-    start, end = utterance.get("start"), utterance.get("end")
-    if modality == "audio":
-        return {"start": start, "end": end}
-    if utterance.get("video_start") is not None or utterance.get("video_end") is not None:
-        start, end = utterance.get("video_start"), utterance.get("video_end")
-    return {"start": start, "end": end, "half": utterance.get("video_half")}
 
 
 def _range_of(utterance: Utterance, source: Any, modality: str) -> dict[str, Any]:

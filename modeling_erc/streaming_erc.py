@@ -63,6 +63,7 @@ class ErcStream:
         """Starts a new dialogue."""
         self._states: dict[str, Any] = {}
         self._speakers: dict[Any, int] = {}
+        self._count = 0
         self._spoken: deque[Mapping[str, Any]] = deque(maxlen=self.processor.text_past)
 
     @torch.inference_mode()
@@ -79,12 +80,13 @@ class ErcStream:
             ValueError: features do not fit the model. The state of the dialogue is unchanged.
         """
         inputs = self.processor.encode_next(self._spoken, utterance)
-        speaker = utterance.get("speaker")
+        speaker = self.processor.speaker_key(utterance, self._count)
         number = self._speakers.get(speaker, len(self._speakers))
         inputs["speaker_ids"] = torch.tensor([[number]])
         states = dict(self._states)
         output = self.model(**inputs.to(self.model.device), context_states=states)
         self._states = states
         self._speakers[speaker] = number
-        self._spoken.append({"speaker": speaker, "text": utterance.get("text")})
+        self._count += 1
+        self._spoken.append({"speaker": utterance.get("speaker"), "text": utterance.get("text")})
         return output

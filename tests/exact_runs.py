@@ -42,15 +42,16 @@ SETTINGS = {
 }
 
 
-def corpus(kind: str = "features") -> datasets.DatasetDict:
+def corpus(kind: str = "features", seed: int = 0) -> datasets.DatasetDict:
     """Makes twenty dialogues of one to seven utterances, some without label; the last batch of an epoch is not full.
 
     One dialogue has no label and four have a single class, so that the parts of a batch differ.
 
     Args:
         kind: `words` has sentences in place of text features, in only three of sixteen dialogues.
+        seed: seed of features, labels and gaps.
     """
-    draw = np.random.default_rng(0)
+    draw = np.random.default_rng(seed)
     widths = {"audio": 4} if kind == "words" else {"text": 5, "audio": 4}
     features = dialogue_features(LABELS, widths)
     empty = dict.fromkeys(features["utterances"].feature)
@@ -86,7 +87,7 @@ class FirstGradients(TrainerCallback):
 def train(settings: dict[str, Any]) -> dict[str, Tensor]:
     """Trains and evaluates with settings of the command line and `corpus`, which override `SETTINGS`."""
     settings = dict(settings)
-    splits = corpus(settings.pop("corpus", "features"))
+    splits = corpus(settings.pop("corpus", "features"), settings.pop("corpus_seed", 0))
     with tempfile.TemporaryDirectory() as folder:
         model_args, data_args, args = ErcArgumentParser().parse_dict({**SETTINGS, "output_dir": folder, **settings})
         set_seed(args.seed)
@@ -114,6 +115,7 @@ def train(settings: dict[str, Any]) -> dict[str, Tensor]:
         "predictions": torch.tensor(prediction.predictions),
         "labels": torch.tensor(prediction.label_ids),
         "scores": torch.tensor(scores),
+        "draws": torch.rand(8),
         **{f"gradient.{name}": value for name, value in gradients.kept.items()},
         **{f"weight.{name}": value for name, value in model.state_dict().items()},
     }

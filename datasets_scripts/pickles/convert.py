@@ -69,6 +69,8 @@ def convert(path: str | Path) -> Path:
         new.mkdir()
         save_file(features, new / FEATURES, metadata={"warnings": json.dumps(warnings)})
         pq.write_table(table, new / UTTERANCES)
+        # safetensors makes files that only their owner can read.
+        (new / FEATURES).chmod((new / UTTERANCES).stat().st_mode)
         try:
             os.rename(new, folder)
         except OSError:

@@ -1,6 +1,5 @@
 """Scores a model on another corpus, over the emotions that both corpora have."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from ..configs import find_config
 from ..configuration_erc import MODALITIES, ErcConfig
 from ..hub.model_card import refresh_limits
 from ..hub.run_facts import METRIC_TITLES
+from ..plain_json import json_text
 from ..training.arguments import ErcArgumentParser
 from ..training.metrics import ErcMetric
 from ..training.train import main as train
@@ -91,7 +91,7 @@ def score_across(
         "scores": {"within": within, "across": across},
     }
     out.mkdir(parents=True, exist_ok=True)
-    (out / "cross.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    (out / "cross.json").write_text(json_text(report, indent=2) + "\n", encoding="utf-8")
     text = markdown(report, mapping)
     (out / "cross.md").write_text(text, encoding="utf-8")
     refresh_limits(run.folder)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..containers_erc import MediaError
+from ..containers_erc import MediaError, clip_settings
 from ..media_erc import load_audio, load_frames
-from ..processing_erc import ErcProcessor, clip_settings
+from ..processing_erc import ErcProcessor
 
 
 class DecodedMedia:
@@ -34,7 +34,12 @@ class DecodedMedia:
         extractor = self.processor.feature_extractor
         if extractor is None or utterance.get("audio_path") is None:
             return {}
-        load = partial(load_audio, sampling_rate=extractor.sampling_rate, max_seconds=self.processor.max_audio_seconds)
+        load = partial(
+            load_audio,
+            sampling_rate=extractor.sampling_rate,
+            max_seconds=self.processor.max_audio_seconds,
+            min_seconds=0.0,  # the processor pads, after whatever changes the clip
+        )
         wave = self._decode(utterance, "audio", "audio_path", load)
         return {} if wave is None else {"audio": (wave, extractor.sampling_rate)}
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ..configuration_erc import MODALITIES
+from ..containers_erc import clip_settings
 from ..modeling_erc import ErcPreTrainedModel
-from ..processing_erc import ErcProcessor, clip_settings
+from ..processing_erc import ErcProcessor
 from .extraction import extract
 from .feature_store import FeatureStore
 

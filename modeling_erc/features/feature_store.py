@@ -3,8 +3,8 @@
 import hashlib
 import json
 import os
-import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -92,15 +92,17 @@ class FeatureStore(Mapping[str, Tensor]):
         # Tokens first, so that an utterance is one slice of the file.
         tokens = torch.cat([value.movedim(-2, 0) for value in features.values()]).contiguous()
         name = hashlib.sha256("".join(features).encode()).hexdigest()[:16] + ".safetensors"
-        handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".writing")
-        os.close(handle)
+        temporary = self.folder / f"{uuid.uuid4().hex}.writing"
         try:
+            temporary.touch()
+            mode = temporary.stat().st_mode
             save_file(
                 {"tokens": tokens, "ends": lengths.cumsum(0)}, temporary, metadata={"keys": json.dumps([*features])}
             )
+            temporary.chmod(mode)  # safetensors makes files that only their owner can read
             os.replace(temporary, self.folder / name)
         finally:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         self._index(name)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ..plain_json import json_text
 from .report import report
 from .spec import Cell, Run, cell_name, plan
 from .worker import KEPT, Worker
@@ -171,7 +172,7 @@ def run_grid(
                 # The state that a failure leaves in its process must not affect the next run.
                 worker.end() if "error" in result else idle.append(worker)
                 row = {"key": run.key, "name": run.name, "overrides": dict(run.cell), "seed": run.seed, **result}
-                _append(out / "results.jsonl", json.dumps(row))
+                _append(out / "results.jsonl", json_text(row))
                 yield run, row
     finally:
         for worker in idle:

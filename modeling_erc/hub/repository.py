@@ -31,7 +31,16 @@ T = TypeVar("T")
 PUSHED = (
     *("*.safetensors", "*.safetensors.index.json", "config.json", "*_erc.py"),
     *("processor_config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"),
-    *("special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "*.model"),
+    *("special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "*.model", "*.spm"),
+    *("bpe.codes", "dict.txt", "byte_maps.json", "emoji.json", "entity_vocab.json", "prophetnet.tokenizer"),
+    *(
+        "vocab-src.json",
+        "vocab-tgt.json",
+        "target_vocab.json",
+        "normalizer.json",
+        "word_shape.json",
+        "word_pronunciation.json",
+    ),
     *("README.md", "metrics.json", "confusion_matrix.png", "robustness/curves.png"),
     *("run_config.yaml", ".eval_results/erc-*.yaml"),
 )

@@ -9,6 +9,7 @@ from typing import Any
 from datasets_scripts import CORPORA
 from datasets_scripts.publishing.dataset_card import license_id
 
+from ..plain_json import json_text
 from .cost import Cost
 
 FILE_NAME = "run.json"
@@ -81,7 +82,7 @@ class RunFacts:
 
     def save(self, folder: Path) -> None:
         """Writes `run.json`."""
-        (folder / FILE_NAME).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        (folder / FILE_NAME).write_text(json_text(asdict(self), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "RunFacts":

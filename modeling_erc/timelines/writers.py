@@ -2,7 +2,6 @@
 
 import csv
 import html
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..csv_cells import safe_cell
+from ..plain_json import json_text
 from ..registry_erc import Registry
 from .colours import emotion_colours, letter_colour
 from .timeline import Turn
@@ -80,7 +80,7 @@ def _rows(turns: Sequence[Turn]) -> Iterator[list[Any]]:
 @WRITERS.register(".json")
 def write_json(turns: Sequence[Turn], path: Path) -> None:
     """Writes a list of objects, one per turn."""
-    path.write_text(json.dumps([asdict(turn) for turn in turns], indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json_text([asdict(turn) for turn in turns], indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 @WRITERS.register(".vtt")

@@ -56,6 +56,9 @@ class DataArguments:
     face_crop: bool = field(
         default=False, metadata={"help": "crop frames to the largest face (needs the extra 'faces')"}
     )
+    unnamed_speakers: str = field(
+        default="one", metadata={"help": "utterances without speaker are those of one person, or of each another one"}
+    )
     decoded_cache_mb: int = field(
         default=256, metadata={"help": "memory for decoded clips of trained backbones (MB for each data-loader worker)"}
     )

@@ -8,6 +8,7 @@ import datasets
 import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, AutoTokenizer, PreTrainedConfig
+from transformers.utils import logging
 
 from datasets_scripts import CORPORA, DialogueRows
 
@@ -18,13 +19,13 @@ from ..features.feature_cache import feature_statistics
 from ..hub.redaction import is_path
 from ..losses_erc import CLASSIFICATION_LOSSES, CONTRASTIVE_LOSSES
 from ..modeling_erc import ErcForSequenceClassification
-from ..processing_erc import ErcProcessor
+from ..processing_erc import SUB_PROCESSORS, ErcProcessor
 from .arguments import DataArguments
 from .model_arguments import ModelArguments
 from .tiny_backbones import fresh_backbone
 from .warm_start import start_from
 
-_SUB_PROCESSORS = {"text": "tokenizer", "audio": "feature_extractor", "vision": "image_processor"}
+logger = logging.get_logger(__name__)
 
 
 def build(
@@ -110,8 +111,14 @@ def build(
             f"max_text_length {data_args.max_text_length}: the {configs['text'].model_type} backbone has {limit} "
             f"positions; use --max_text_length {limit}"
         )
+    seconds = longest_clip(sub_processors.get("audio"))
+    if seconds is not None and data_args.max_audio_seconds > seconds:
+        logger.warning(
+            f"max_audio_seconds {data_args.max_audio_seconds:g}: the feature extractor of {model_args.audio_encoder} "
+            f"reads the first {seconds:g} s of a clip and drops the rest; split longer utterances"
+        )
     processor = ErcProcessor(
-        **{_SUB_PROCESSORS[m]: sub for m, sub in sub_processors.items()},
+        **{SUB_PROCESSORS[m]: sub for m, sub in sub_processors.items()},
         modalities=config.modalities,
         max_text_length=data_args.max_text_length,
         text_past=data_args.text_past,
@@ -119,6 +126,7 @@ def build(
         max_audio_seconds=data_args.max_audio_seconds,
         num_frames=data_args.num_frames,
         face_crop=data_args.face_crop,
+        unnamed_speakers=data_args.unnamed_speakers,
     )
     return model, processor
 
@@ -156,6 +164,15 @@ def load_encoder_config(modality: str, source: str) -> tuple[PreTrainedConfig, A
             f"--{modality}_encoder {source}: neither a local model folder nor a reachable Hub id: "
             + " ".join(str(error).split())
         ) from error
+
+
+def longest_clip(extractor: Any) -> float | None:
+    """Returns the seconds of a clip that an audio feature extractor reads, `None` if it reads all of it.
+
+    Whisper's reads 30 s, that of log-mel images its own `max_seconds`.
+    """
+    limit = getattr(extractor, "chunk_length", None) or getattr(extractor, "max_seconds", None)
+    return None if limit is None else float(limit)
 
 
 def check_presence(train: Iterable[Mapping[str, Any]], modality: str) -> None:

@@ -1,7 +1,6 @@
 """Report of a finished run, written beside its model: metrics, predictions, confusion matrix, card and settings."""
 
 import csv
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from ..csv_cells import safe_cell
 from ..hub.model_card import write_model_card
 from ..hub.run_facts import RunFacts
 from ..losses_erc import IGNORE_INDEX
+from ..plain_json import json_text
 from .calibration import calibration_error, fit_temperature
 from .metrics import logits_of, prediction_rows
 from .trainer import ErcTrainer
@@ -74,7 +74,7 @@ def write_report(
     with (folder / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
         header = ["split", "dialogue_id", "utterance_id", "speaker", "text", "label", "prediction", *names]
         csv.writer(file).writerows(map(safe_cell, row) for row in [header, *rows])
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    (folder / "metrics.json").write_text(json_text(metrics, indent=2) + "\n", encoding="utf-8")
     (folder / "run_config.yaml").write_text(yaml.safe_dump(settings, sort_keys=True), encoding="utf-8")
     last = list(splits)[-1]
     plot_confusion(np.array(metrics[last]["confusion_matrix"]), names, folder / "confusion_matrix.png", title=last)

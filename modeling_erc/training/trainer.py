@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import EarlyStoppingCallback
+from transformers import EarlyStoppingCallback, TrainerCallback, set_seed
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, has_length
 from transformers.utils import logging
 
 from ..losses_erc import IGNORE_INDEX, ErcLoss
 from ..outputs_erc import ErcClassifierOutput
+from ..plain_json import finite
 from ..processing_erc import ErcProcessor
 from .arguments import ErcTrainingArguments
 from .checkpoints import complete_checkpoints, rotate, seal, writing
@@ -30,6 +31,18 @@ logger = logging.get_logger(__name__)
 
 class TrainingDiverged(ValueError):
     """The loss or its gradient is not a finite number, so that the step would destroy the weights."""
+
+
+class OwnDraws(TrainerCallback):
+    """Gives each process random numbers of its own for dropout and masks; the Trainer seeds all of them alike.
+
+    It runs once the weights are initialised and the order of the dialogues is fixed, in which all processes agree.
+    """
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Sets the seed of this process; a resumed run restores the states of its checkpoint after that."""
+        if args.world_size > 1:
+            set_seed(args.seed + args.process_index)
 
 
 class ErcTrainer(PushingTrainer):
@@ -103,6 +116,7 @@ class ErcTrainer(PushingTrainer):
         self.contrasts: list[CachedContrast] = []  # of the parts of this step that are still to be processed
         self.evaluation_log = EvaluationLog(labels, self.callback_handler.callbacks)
         self.add_callback(self.evaluation_log)
+        self.add_callback(OwnDraws())
 
     def erc_loss(
         self, outputs: ErcClassifierOutput, labels: Tensor, num_items_in_batch: Tensor | int | None = None
@@ -133,6 +147,11 @@ class ErcTrainer(PushingTrainer):
         if self.accelerator.scaler is None and not math.isfinite(norm):
             raise self._diverged("gradient", norm)
         return norm
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Logs as the Trainer does, with null for a number that is not finite in `trainer_state.json`."""
+        super().log(logs, *args, **kwargs)
+        self.state.log_history[-1] = finite(self.state.log_history[-1])
 
     def _diverged(self, what: str, value: float) -> TrainingDiverged:
         complete = complete_checkpoints(Path(str(self.args.output_dir)))

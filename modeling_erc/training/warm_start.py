@@ -43,6 +43,7 @@ def start_from(model: ErcForSequenceClassification, source: str | PathLike) -> N
         raise ValueError(
             f"--start_from {source}: its hidden_size is {width}, the recipe's {own_width}: set it to {width}"
         )
+    other.merge_lora()  # adapters start from zero, on whatever the checkpoint has learned
     trained = dict(other.named_parameters())
     same_classes = other.config.id2label == model.config.id2label
     copied = 0
@@ -57,8 +58,16 @@ def start_from(model: ErcForSequenceClassification, source: str | PathLike) -> N
 
 
 def trained_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Returns copies of all trainable weights by name, in CPU memory."""
-    return {name: weight.detach().cpu().clone() for name, weight in model.named_parameters() if weight.requires_grad}
+    """Returns copies of the weights to interpolate by name, in CPU memory: all trainable ones but one LoRA factor.
+
+    An adapter is a product B A whose B starts at zero. Interpolating B alone interpolates the product; interpolating
+    both factors would not.
+    """
+    return {
+        name: weight.detach().cpu().clone()
+        for name, weight in model.named_parameters()
+        if weight.requires_grad and ".lora_A." not in name
+    }
 
 
 @torch.no_grad()

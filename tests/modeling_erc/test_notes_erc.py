@@ -41,7 +41,7 @@ def test_the_language_of_the_words(
 def test_utterances_without_a_known_word_are_counted(
     raw_config: Callable[..., ErcConfig], processor: ErcProcessor
 ) -> None:
-    turns = [{"text": "梯子在哪里?"}, {"text": "we won"}, {"text": "那是谁 ?"}]
+    turns = [{"speaker": "Ann", "text": text} for text in ("梯子在哪里?", "we won", "那是谁 ?")]
     (note,) = notes_about(raw_config("text"), processor, turns)
     assert note == "2 of 3 utterances have no word that the model knows: their text says nothing"
 
@@ -78,3 +78,12 @@ def test_the_pipeline_warns_once(
     assert "synthetic corpus 'meld'" in messages[0] and "has no audio or vision" in messages[1]
     assert len(pipe.notes([{"speaker": "Ann", "text": "we won"}])) == 2
     assert len(pipe.notes([{"speaker": "Ann", "text": "we won"}], modalities=["text"])) == 1
+
+
+def test_utterances_without_speaker_are_counted(raw_config: Callable[..., ErcConfig], processor: ErcProcessor) -> None:
+    turns = [{"text": "we won"}, {"speaker": "Ann", "text": "oh no"}, {"text": "we won"}]
+    (note,) = notes_about(raw_config("text"), processor, turns)
+    assert note == "2 of 3 utterances have no speaker: the model takes them for those of one person"
+    assert not notes_about(raw_config("text", context="none"), processor, turns)
+    processor.unnamed_speakers = "each"
+    assert not notes_about(raw_config("text"), processor, turns)

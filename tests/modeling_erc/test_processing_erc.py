@@ -11,6 +11,7 @@ import torch
 from transformers import BatchFeature, PreTrainedTokenizerFast
 
 from modeling_erc import ErcConfig, ErcForSequenceClassification
+from modeling_erc.configuration_erc import MODALITIES
 from modeling_erc.processing_erc import ErcProcessor, pad_stack
 
 MakeConfig = Callable[..., ErcConfig]
@@ -212,11 +213,11 @@ def test_an_empty_dialogue_is_named(processor: ErcProcessor) -> None:
 
 @pytest.mark.parametrize("rows", [[np.ones(5), np.full(5, 2.0)], [np.ones((1, 5)), np.full((3, 5), 2.0)]])
 def test_features_of_one_or_more_tokens_take_the_place_of_media(
-    rows: list[np.ndarray], processor: ErcProcessor, raw_config: MakeConfig, clips: dict[str, Path]
+    rows: list[np.ndarray], processor: ErcProcessor, raw_config: MakeConfig
 ) -> None:
-    utterances = [
+    utterances: list[dict[str, Any]] = [
         {"audio_features": rows[0], "text": "oh"},
-        {"text": "no", "audio": clips["long.wav"]},
+        {"text": "no"},
         {"audio_features": rows[1].tolist(), "text": "we won"},
     ]
     inputs = processor(utterances)
@@ -314,3 +315,29 @@ def test_half_an_emoji_is_read_as_a_question_mark(processor: ErcProcessor) -> No
     processor.text_past = 1
     half, whole = (processor([[{"speaker": name, "text": f"oh {name}"}] * 2]) for name in ("\ud83d", "?"))
     assert half["input_ids"].tolist() == whole["input_ids"].tolist()
+
+
+@pytest.mark.parametrize("modality", ["text", "audio", "vision"])
+def test_features_beside_raw_inputs_of_others_are_refused(
+    modality: str, processor: ErcProcessor, clips: dict[str, Path]
+) -> None:
+    names = MODALITIES[modality]
+    raw = {"text": "we won", "audio": str(clips["short.wav"]), "video": str(clips["short.mp4"])}[names.raw[0]]
+    dialogues: Dialogues = [[{names.raw[0]: raw}], [{names.features: np.ones((2, 32))}]]
+    with pytest.raises(ValueError, match=f"some utterances have {names.features} and others {names.raw[0]}"):
+        processor(dialogues)
+    # A model without that backbone reads no raw input, so that nothing is lost.
+    without = ErcProcessor(modalities=[modality])(dialogues)
+    assert without["modality_mask"].tolist() == [[[False]], [[True]]]
+    processor([[{names.raw[0]: raw, names.features: np.ones((2, 32))}, {"speaker": "Ann"}]])
+
+
+def test_speakers_without_name_are_one_person_or_each_another(processor: ErcProcessor, tmp_path: Path) -> None:
+    dialogue = [{"speaker": name, "text": "w1"} for name in ("Ann", None, None, "Ann", None)]
+    assert processor(dialogue)["speaker_ids"].tolist() == [[0, 1, 1, 0, 1]]
+    processor.unnamed_speakers = "each"
+    processor.save_pretrained(tmp_path)
+    other = ErcProcessor.from_pretrained(tmp_path)
+    assert other(dialogue)["speaker_ids"].tolist() == [[0, 1, 2, 0, 3]]
+    with pytest.raises(ValueError, match="unnamed_speakers 'none': choose one or each"):
+        ErcProcessor(unnamed_speakers="none")

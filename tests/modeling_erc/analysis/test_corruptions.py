@@ -1,9 +1,12 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
+from transformers import WhisperFeatureExtractor
 
 from modeling_erc import ErcConfig, ErcForSequenceClassification
 from modeling_erc.analysis.corruptions import (
@@ -17,6 +20,8 @@ from modeling_erc.analysis.corruptions import (
     WordSwap,
     corruptions_of,
 )
+from modeling_erc.features.decoded_media import DecodedMedia
+from modeling_erc.processing_erc import ErcProcessor
 
 RATE = 16000
 UTTERANCE = {"speaker": "Ann", "text": "we won", "audio_path": "a.wav", "video_path": "a.mp4", "label": 2}
@@ -158,3 +163,13 @@ def test_a_modality_that_the_model_lacks_is_refused(raw_config: Callable[..., Er
     assert list(corruptions_of(model, ["audio"])) == ["audio/drop", "audio/noise"]
     with pytest.raises(ValueError, match="--modality vision: the model has text, audio, any"):
         corruptions_of(model, ["text", "vision"])
+
+
+def test_the_ratio_is_that_of_the_clip_without_the_silence_that_fills_it_up(tmp_path: Path) -> None:
+    wave = np.random.default_rng(0).uniform(-0.5, 0.5, RATE // 10).astype(np.float32)
+    soundfile.write(tmp_path / "short.wav", wave, RATE, subtype="FLOAT")
+    processor = ErcProcessor(feature_extractor=WhisperFeatureExtractor(), modalities=["audio"])
+    (decoded,) = DecodedMedia(processor, budget=0)([{"audio_path": str(tmp_path / "short.wav")}])
+    noisy, _ = WhiteNoise("audio", 10.0)(decoded, draw())["audio"]
+    noise = noisy[: len(wave)] - wave
+    assert abs(10 * np.log10(np.square(wave).mean() / np.square(noise).mean()) - 10.0) < 0.1

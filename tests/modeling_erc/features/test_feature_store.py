@@ -81,3 +81,10 @@ def test_a_damaged_shard_is_skipped_and_written_again(tmp_path: Path, left: int)
     assert "a" not in store
     store.write({"a": torch.ones(2, 8)})
     assert FeatureStore(tmp_path)["a"].shape == store["a"].shape == (2, 8)
+
+
+def test_a_shard_has_the_mode_of_all_files(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    FeatureStore(tmp_path).write({"a": torch.ones(2, 8)})
+    (shard,) = tmp_path.glob("*.safetensors")
+    assert shard.stat().st_mode == (tmp_path / "other").stat().st_mode

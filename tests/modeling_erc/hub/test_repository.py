@@ -6,6 +6,7 @@ from typing import Any
 
 import huggingface_hub.constants
 import pytest
+import transformers
 import yaml
 from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.errors import HFValidationError
@@ -283,3 +284,13 @@ def test_staged_files_outlive_the_checkpoint(checkpoint: Path) -> None:
 )
 def test_pushed_files_are_chosen_by_pattern(name: str, pushed: bool) -> None:
     assert is_pushed(name) is pushed
+
+
+def test_every_file_of_every_tokenizer_of_transformers_is_pushed() -> None:
+    written = {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}
+    for source in Path(transformers.__file__).parent.glob("models/*/tokenization_*.py"):
+        text = source.read_text(encoding="utf-8")
+        for names in re.findall(r"^VOCAB_FILES_NAMES\b[^{]*\{([^}]*)\}", text, re.MULTILINE):
+            written |= set(re.findall(r":\s*\"([^\"]+)\"", names))
+    assert {"bpe.codes", "vocab.txt", "source.spm"} <= written, "what BERTweet and Marian need"
+    assert [name for name in sorted(written) if not is_pushed(name)] == []

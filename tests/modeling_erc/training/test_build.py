@@ -1,3 +1,4 @@
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,3 +154,18 @@ def test_a_text_length_beyond_the_backbones_positions_is_refused(words: datasets
         ValueError, match="max_text_length 600: the bert backbone has 512 positions; use --max_text_len"
     ):
         make_parts(words, max_text_length=600)
+
+
+@pytest.mark.parametrize(("seconds", "warned"), [(30.0, False), (45.0, True)])
+def test_clips_longer_than_whisper_reads_are_warned_about(
+    seconds: float, warned: bool, splits: datasets.DatasetDict, make_parts: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = logging.getLogger("transformers")
+    logger.addHandler(caplog.handler)
+    try:
+        make_parts(splits, modalities=["audio"], max_audio_seconds=seconds)
+    finally:
+        logger.removeHandler(caplog.handler)
+    lines = [record.message for record in caplog.records if "max_audio_seconds" in record.message]
+    assert len(lines) == warned
+    assert all("max_audio_seconds 45" in line and "reads the first 30 s of a clip" in line for line in lines)

@@ -44,21 +44,15 @@ def whole() -> Results:
     }
 
 
-@pytest.fixture(scope="module")
-def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """Runs all jobs of two processes in one launch; the results are named `<name>-<rank>`."""
-    folder = tmp_path_factory.mktemp("two_processes")
-    jobs = {name: {**HALVES, **own} for name, own in OBJECTIVES.items()}
-    # In some steps a process has no labelled utterance.
-    jobs["single"] = SINGLE
-    jobs["drop_last"] = {**HALVES, **DROP_LAST}
-    quarters: Settings = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "gradient_cache": True}
-    jobs["accumulated"] = {**quarters, **OBJECTIVES["supcon"]}
+def launched(processes: int, jobs: dict[str, Settings], folder: Path) -> Results:
+    """Runs all jobs of several processes in one launch; the results are named `<name>-<rank>`."""
     (folder / "jobs.json").write_text(json.dumps(jobs))
     launch = [
         "accelerate.commands.launch",
         "--config_file",
         str(RECIPES / "accelerate" / "cpu_2.yaml"),
+        "--num_processes",
+        str(processes),
     ]
     done = subprocess.run(
         [sys.executable, "-m", *launch, str(Path(exact_runs.__file__)), str(folder / "jobs.json"), str(folder)],
@@ -69,8 +63,19 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Results:
     )
     assert done.returncode == 0, done.stderr
     results = exact_runs.jobs_done(folder)
-    assert len(results) == 2 * len(jobs), "two processes took part"
+    assert len(results) == processes * len(jobs), f"{processes} processes took part"
     return results
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    jobs = {name: {**HALVES, **own} for name, own in OBJECTIVES.items()}
+    # In some steps a process has no labelled utterance.
+    jobs["single"] = SINGLE
+    jobs["drop_last"] = {**HALVES, **DROP_LAST}
+    quarters: Settings = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "gradient_cache": True}
+    jobs["accumulated"] = {**quarters, **OBJECTIVES["supcon"]}
+    return launched(2, jobs, tmp_path_factory.mktemp("two_processes"))
 
 
 def difference(first: dict[str, Tensor], second: dict[str, Tensor], kind: str) -> float:
@@ -105,6 +110,25 @@ def test_two_processes_have_the_predictions_and_scores_of_one(
         assert torch.equal(one["labels"], two["labels"]), "seven dialogues fill no batch, and none is scored twice"
         torch.testing.assert_close(one["predictions"][labelled], two["predictions"][labelled], atol=1e-5, rtol=0)
         assert torch.equal(one["scores"], two["scores"])
+
+
+@pytest.mark.slow
+def test_four_processes_equal_one(whole: Results, tmp_path: Path) -> None:
+    quarters: Settings = {"per_device_train_batch_size": 2, "per_device_eval_batch_size": 1}
+    four = launched(4, {name: {**quarters, **own} for name, own in OBJECTIVES.items()}, tmp_path)
+    for result, found in four.items():
+        objective, rank = result.rsplit("-", 1)
+        assert_equal(whole[objective], found, f"four processes, {objective}, rank {rank}")
+        labelled = whole[objective]["labels"] >= 0
+        torch.testing.assert_close(
+            found["predictions"][labelled], whole[objective]["predictions"][labelled], atol=1e-5, rtol=0
+        )
+        assert torch.equal(found["scores"], whole[objective]["scores"])
+
+
+def test_two_processes_draw_different_random_numbers(two_processes: Results) -> None:
+    first, second = (two_processes[f"single-{rank}"]["draws"] for rank in (0, 1))
+    assert not torch.equal(first, second), "dropout and dropped modalities would be alike in both"
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

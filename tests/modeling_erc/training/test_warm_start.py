@@ -128,3 +128,28 @@ def test_an_impossible_share_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         make_parts(words, trained_share=share)
+
+
+def test_adapters_of_the_checkpoint_are_kept_and_the_new_ones_are_interpolated(
+    words: datasets.DatasetDict, make_parts: Any, tmp_path: Path
+) -> None:
+    pytest.importorskip("peft", reason="adapters need the extra 'lora'")
+    trained(make_parts, words, tmp_path / "saved", lora_modalities=["text"])
+    before = ErcForSequenceClassification.from_pretrained(tmp_path / "saved").eval()
+    model, processor, *_ = make_parts(words, start_from=str(tmp_path / "saved"), lora_modalities=["text"], lora_rank=4)
+    model.eval()
+    inputs = processor(words["train"][0])
+    torch.testing.assert_close(model(**inputs).logits, before(**inputs).logits, atol=1e-4, rtol=1e-4)
+    first = trained_weights(model)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_" in name:
+                weight.add_(torch.randn_like(weight))
+    changes = {}
+    for share in (1.0, 0.25):
+        interpolate(model, first, share)
+        adapted = [module for module in model.modules() if hasattr(module, "get_delta_weight")]
+        changes[share] = [module.get_delta_weight("default").clone() for module in adapted]
+    for whole, quarter in zip(changes[1.0], changes[0.25], strict=True):
+        torch.testing.assert_close(quarter, 0.25 * whole)
+        assert whole.abs().max() > 0.01
