@@ -1,15 +1,15 @@
-"""`growth`: time of a training step against the length of a dialogue, on one thread."""
+"""`growth`: time of a training step and of a prediction against the length of a dialogue, on one thread."""
 
 import numpy as np
 import torch
 
-from modeling_erc import ErcConfig, ErcForSequenceClassification
+from modeling_erc import EmotionRecognitionPipeline, ErcConfig, ErcForSequenceClassification
 from modeling_erc.losses_erc import ErcLoss
 from modeling_erc.processing_erc import ErcProcessor
 from modeling_erc.training import ErcCollator
 
 from .corpus import EMOTIONS, feature_corpus
-from .measure import fastest, model_inputs
+from .measure import fastest, model_inputs, peak_mb
 from .table import BENCHMARKS, Setting, Table
 
 WIDTHS = {"text": 100, "audio": 73, "vision": 100}
@@ -28,7 +28,27 @@ def growth(setting: Setting) -> list[Table]:
     rows = [list(row) for row in zip(lengths, *steps.values(), strict=True)]
     listed = ", ".join(f"{name} {slope:.2f}" for name, slope in slopes.items())
     note = f"Slope of log time from {first} to {last} utterances: {listed}"
-    return [Table(title, ["utterances", *steps], rows, [note])]
+    return [Table(title, ["utterances", *steps], rows, [note]), _predictions(setting)]
+
+
+def _predictions(setting: Setting) -> Table:
+    lengths = [4, 8] if setting.quick else [200, 2000, 20000]
+    rows = [[length, *setting.run(_prediction, length)] for length in lengths]
+    title = "A prediction for one dialogue, context transformer, one thread"
+    return Table(
+        title, ["utterances", "CPU s", "peak memory (MB)"], rows, ["Peak memory includes Python and libraries."]
+    )
+
+
+@torch.inference_mode()
+def _prediction(length: int) -> tuple[float, float]:
+    torch.set_num_threads(1)
+    config = ErcConfig(feature_sizes=WIDTHS, num_labels=len(EMOTIONS))
+    pipe = EmotionRecognitionPipeline(
+        model=ErcForSequenceClassification(config).eval(), processor=ErcProcessor(modalities=config.modalities)
+    )
+    (row,) = feature_corpus([length], WIDTHS)
+    return fastest(lambda: pipe(row["utterances"]), 1), peak_mb()
 
 
 def _steps(context: str, lengths: list[int], repeats: int) -> list[float]:

@@ -42,12 +42,14 @@ def write_timeline(turns: Sequence[Turn], path: str | Path, title: str = "Emotio
         writer(turns, path)
 
 
-@WRITERS.register(".png")
 def write_png(turns: Sequence[Turn], path: Path, title: str = "Emotion timeline") -> None:
     """Draws the turns; see [`plot_timeline`]."""
     from .picture import plot_timeline  # matplotlib takes a second
 
     plot_timeline(turns, path, title=title)
+
+
+WRITERS[".png"] = write_png
 
 
 @WRITERS.register(".csv")

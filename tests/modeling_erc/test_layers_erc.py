@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import nn
 
 from modeling_erc import ErcConfig
 from modeling_erc.layers_erc import (
@@ -42,6 +43,20 @@ def test_attention_in_training_is_that_of_use_but_for_what_is_dropped(additive: 
     used = attend(query, key, value, bias, Dropout(0.5).eval())
     torch.testing.assert_close(trained, used, rtol=0, atol=1e-6)
     assert not torch.allclose(attend(query, key, value, bias, Dropout(0.5).train()), used)
+
+
+@pytest.mark.parametrize("length", [1, 3, 4])
+@pytest.mark.parametrize("additive", [False, True])
+def test_attention_over_few_positions_is_that_of_pytorch(length: int, additive: bool) -> None:
+    torch.manual_seed(0)
+    query, key, value = found = [torch.randn(5, 2, length, 8, requires_grad=True) for _ in range(3)]
+    mask: torch.Tensor = (torch.rand(5, 1, length, length) < 0.6) | torch.eye(length).bool()
+    mask = torch.randn(5, 2, length, length).masked_fill(~mask, torch.finfo(torch.float32).min) if additive else mask
+    expected = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    output = attend(query, key, value, mask, Dropout(0.5).eval())
+    torch.testing.assert_close(output, expected, atol=1e-6, rtol=0)
+    gradients = [torch.autograd.grad(result.square().sum(), found) for result in (output, expected)]
+    torch.testing.assert_close(*gradients, atol=1e-5, rtol=0)
 
 
 def test_rows_go_back_to_their_places() -> None:
