@@ -67,7 +67,7 @@ def each(function: Callable[[Any], str | None], items: Sequence[Any], log: Path,
                 done += 1
         except (EOFError, TimeoutError) as error:
             process.join(1)
-            failures.append(f"{done}: {error or f'the process died with exit code {process.exitcode}'}")
+            failures.append(f"{done}: {str(error) or f'the process died with exit code {process.exitcode}'}")
             done += 1
         process.kill()
         process.join()

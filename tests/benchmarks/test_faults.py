@@ -12,10 +12,10 @@ def test_faults_are_counted_and_written_into_the_page(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"# Before\n{faults.START}old\n{faults.END}after\n")
+    page.write_text(f"# Before\n{faults.START}stale\n{faults.END}after\n")
     assert faults.main(["--only", "media,pickles,cache_disk", "--share", "0.01", "--page", str(page)]) == 0
     before, _, after = page.read_text().partition("| kind |")
-    assert before == f"# Before\n{faults.START}" and after.endswith(f"{faults.END}after\n") and "old" not in after
+    assert before == f"# Before\n{faults.START}" and after.endswith(f"{faults.END}after\n") and "stale" not in after
     assert "12 |" in next(line for line in after.splitlines() if "`media`" in line)
     monkeypatch.setitem(FAULTS, "media", lambda plan: Outcome(2, ["1: broken"]))
     assert faults.main(["--only", "media"]) == 1
