@@ -251,8 +251,8 @@ class ErcConfig(PreTrainedConfig):
         if self.problem_type == "regression":
             # A config without names has transformers' LABEL_0, ...
             names = self.target_names = names or [self.id2label[index] for index in range(self.num_labels)]
-            self.id2label = dict(enumerate(names))
-            self.label2id = {name: index for index, name in enumerate(names)}
+            self.id2label: dict[int, str] = dict(enumerate(names))
+            self.label2id: dict[str, int] = {name: index for index, name in enumerate(names)}
         if len(set(names)) < len(names):
             raise ValueError(f"target_names {names}: each name can be there once")
         usual: dict[str, Any] = {"target_mean": 0.0, "target_scale": 1.0, "target_ranges": [0.0, 0.0]}

@@ -194,7 +194,7 @@ def checkpoint_card(folder: Path) -> str:
     evaluations = {
         entry["step"]: {key: entry[f"eval_{key}"] for key in TITLES if f"eval_{key}" in entry}
         for entry in state.get("log_history", ())
-        if "eval_loss" in entry
+        if any(f"eval_{key}" in entry for key in TITLES)
     }
     card = ModelCard.from_template(
         ModelCardData(library_name="transformers", tags=TAGS),

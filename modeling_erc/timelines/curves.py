@@ -71,7 +71,8 @@ def _draw_target(
         own = np.array([(turn.speaker or "?") == speaker for turn in turns])
         colour = SPEAKERS[min(number, len(SPEAKERS) - 1)]
         name = spell(speaker if len(speaker) <= 20 else f"{speaker[:19]}…")
-        label = name if number < len(SPEAKERS) - 1 else "others" if number == len(SPEAKERS) - 1 else None
+        # A label with an underscore stays out of the legend.
+        label = name if number < len(SPEAKERS) - 1 else "others" if number == len(SPEAKERS) - 1 else "_"
         axes.hlines(values[own], spans[own, 0], spans[own, 1], color=colour, linewidth=4, zorder=2, label=label)
         if len(turns) <= MOST_POINTS:
             axes.plot(spans[own].mean(axis=1), values[own], "o", color=colour, markersize=4, zorder=3)
