@@ -39,14 +39,18 @@ def write_timeline(turns: Sequence[Turn], path: str | Path, title: str = "Emotio
     writer = WRITERS[path.suffix.lower()]
     path.parent.mkdir(parents=True, exist_ok=True)
     if writer is write_png:
-        write_png(turns, path, title)
+        _draw(turns, path, title)
     else:
         writer(turns, path)
 
 
 @WRITERS.register(".png")
-def write_png(turns: Sequence[Turn], path: Path, title: str = "Emotion timeline") -> None:
+def write_png(turns: Sequence[Turn], path: Path) -> None:
     """Draws the turns: blocks of one label, bands of several labels, curves of targets."""
+    _draw(turns, path, "Emotion timeline")
+
+
+def _draw(turns: Sequence[Turn], path: Path, title: str) -> None:
     blocks = bool(turns and turns[0].label)
     (plot_timeline if blocks else plot_curves)(turns, path, title=title)
 
