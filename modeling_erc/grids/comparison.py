@@ -4,7 +4,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -85,7 +85,7 @@ class Targets(Predictions):
 
     def scores(self, sums: np.ndarray, chosen: Sequence[int]) -> dict[str, np.ndarray]:
         ranges = np.stack([np.nanmin(self.true, axis=0), np.nanmax(self.true, axis=0)], axis=1)
-        scores = target_scores(sums, ranges)
+        scores = target_scores(sums, ranges.tolist())
         each = {f"ccc {name}": scores["ccc"][..., place] for place, name in enumerate(self.classes)}
         return {**mean_over_targets(scores), **(each if len(self.classes) > 1 else {})}
 
@@ -148,7 +148,7 @@ def pooled(folds: Sequence[Predictions]) -> Predictions:
     places = [place for fold in folds for place in fold.places]
     # Folds differ by seed where dialogues are drawn; the sort is stable, so utterances stay in order.
     order = sorted(range(len(places)), key=lambda row: places[row][0])
-    joined = {
+    joined: dict[str, Any] = {
         name: np.concatenate([getattr(fold, name) for fold in folds])[order]
         for name in ("true", "predicted", "probabilities")
     }

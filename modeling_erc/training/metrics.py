@@ -112,8 +112,8 @@ class ErcMetric(evaluate.Metric):
 
 def labelled(labels: np.ndarray) -> np.ndarray:
     """Returns which utterances have a label or a target, boolean `(dialogues, utterances)`; see `ErcLoss`."""
-    known: np.ndarray = labels != IGNORE_INDEX
-    return known.any(axis=-1) if labels.ndim == 3 else known
+    known = np.asarray(labels != IGNORE_INDEX)
+    return np.asarray(known.any(axis=-1)) if labels.ndim == 3 else known
 
 
 def logits_of(prediction: Any) -> np.ndarray:
