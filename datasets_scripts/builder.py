@@ -120,6 +120,16 @@ class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
         return None
 
     @property
+    def target_names(self) -> Sequence[str]:
+        """Names of the numbers in the column `targets`."""
+        return getattr(self.config, "targets", None) or ()
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether an utterance may have several labels."""
+        return False
+
+    @property
     def clean(self) -> Callable[[str], str]:
         """Function that texts and speaker names pass through, chosen by the option `normalize_text`."""
         return normalize_text if self.config.normalize_text else str.strip
@@ -146,7 +156,9 @@ class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
         return data
 
     def _info(self) -> datasets.DatasetInfo:
-        features = dialogue_features(self.label_set.names, self.feature_sizes, self.EXTRA_COLUMNS)
+        features = dialogue_features(
+            self.label_set.names, self.feature_sizes, self.EXTRA_COLUMNS, self.target_names, self.several_labels
+        )
         return datasets.DatasetInfo(features=features, homepage=self.HOMEPAGE, license=self.LICENSE)
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
@@ -160,14 +172,20 @@ class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
 
     def _encode(self, utterance: Utterance, columns: list[str], dialogue: Dialogue) -> dict[str, Any]:
         # `datasets` does not encode the rows of a stream, and a list elsewhere only if its first item needs it.
-        encoded = {column: utterance.get(column) for column in columns}
-        label = utterance["label"]
-        if label is not None:
-            if label not in self.label_set.names:
-                place = f"dialogue {dialogue['dialogue_id']}, utterance {utterance['utterance_id']}"
-                raise CorpusError(f"{place}: label {label!r} is none of {', '.join(self.label_set.names)}")
-            encoded["label"] = self.label_set.names.index(label)
+        encoded: dict[str, Any] = {column: utterance.get(column) for column in columns}
+        place = f"dialogue {dialogue['dialogue_id']}, utterance {utterance['utterance_id']}"
+        if utterance["label"] is not None:
+            encoded["label"] = self._class_index(utterance["label"], place)
+        if encoded.get("labels") is not None:
+            encoded["labels"] = [self._class_index(label, place) for label in encoded["labels"]]
+        if "targets" in encoded:
+            encoded["targets"] = {name: (encoded["targets"] or {}).get(name) for name in self.target_names}
         return encoded
+
+    def _class_index(self, label: str, place: str) -> int:
+        if label not in self.label_set.names:
+            raise CorpusError(f"{place}: label {label!r} is none of {', '.join(self.label_set.names)}")
+        return self.label_set.names.index(label)
 
     def _warn_of_gaps(self, dataset: datasets.Dataset) -> None:
         missing: dict[str, int] = dict.fromkeys(self.GAPS.values(), 0)
@@ -189,6 +207,15 @@ class ErcBuilder(datasets.GeneratorBasedBuilder, abc.ABC):
                 f"{self.dataset_name} {dataset.split}: of {total} utterances, {'; '.join(gaps)}. "
                 f"They stay in their dialogues without it. Raw files: {self.root}"
             )
+
+
+def check_names(option: str, names: object) -> None:
+    """Raises `ValueError` unless the value of an option is None or a list of different names."""
+    listed = names if isinstance(names, list | tuple) else [names]
+    if names is not None and not (
+        all(isinstance(n, str) and n for n in listed) and 0 < len(set(listed)) == len(listed)
+    ):
+        raise ValueError(f"{option} is {names!r}: give a list of different names, such as ['valence', 'arousal']")
 
 
 def fingerprint(files: Iterable[Path]) -> str:

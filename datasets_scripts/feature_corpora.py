@@ -11,12 +11,19 @@ from typing import Any, ClassVar
 import pyarrow.parquet as pq
 from safetensors import safe_open
 
-from .builder import CorpusError, ErcBuilder, TextConfig, hold_out, warn_once
+from .builder import CorpusError, ErcBuilder, TextConfig, check_names, hold_out, warn_once
 from .iemocap_files import scene_kind
 from .labels import LABEL_SETS, LabelSet, shared_emotion
 from .pickles.convert import FEATURES, MISSING, UTTERANCES, convert
 from .schema import FEATURE_COLUMNS, Dialogue, Utterance
+from .target_files import TargetTable, find_target_file
 
+# In the order of the CMU Multimodal SDK.
+MOSEI_EMOTIONS = LabelSet(
+    "mosei6",
+    ("happy", "sad", "anger", "surprise", "disgust", "fear"),
+    {"happy": "joy", "sad": "sadness", "anger": "anger", "surprise": "surprise", "disgust": "disgust", "fear": "fear"},
+)
 SENTIMENT3 = LabelSet(
     "sentiment3", ("negative", "neutral", "positive"), dict.fromkeys(("negative", "neutral", "positive"))
 )
@@ -45,6 +52,9 @@ class FeaturePickleConfig(TextConfig):
         text_table: index (from 0) of the table of text features if there are several, such as four layers of RoBERTa.
         labels: class names in the order of their numbers in the pickle; None means those of the corpus. Strengths of a
             sentiment need two (negative, positive) or three names (negative, neutral, positive).
+        targets: names of numbers to predict, such as ["valence", "activation"]: columns of a CSV file beside the
+            pickle, with a row for each `utterance_id`. "strength" is that of a pickle with strengths.
+        target_file: this file, if it is elsewhere or if several have these columns.
 
     Raises:
         ValueError: if `labels` is not a list of at least two different names.
@@ -54,9 +64,16 @@ class FeaturePickleConfig(TextConfig):
     dev_seed: int = 0
     text_table: int = 0
     labels: list[str] | None = None
+    targets: list[str] | None = None
+    target_file: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_names("targets", self.targets)
+        if self.target_file is not None and not self.targets:
+            raise ValueError(
+                f"target_file is {self.target_file!r}: name its columns that are to be predicted as targets"
+            )
         names = self.labels
         valid = names is None or (isinstance(names, list | tuple) and all(isinstance(n, str) and n for n in names))
         if not valid or (names is not None and not 2 <= len(set(names)) == len(names)):
@@ -65,9 +82,14 @@ class FeaturePickleConfig(TextConfig):
 
 @dataclass
 class MosiFeaturesConfig(FeaturePickleConfig):
-    """Options of `MosiFeatures`."""
+    """Options of `MosiFeatures`.
+
+    Args:
+        emotions: whether the labels are the six emotions of CMU-MOSEI, several at once, in place of the sentiment.
+    """
 
     dev_dialogues: int = 10
+    emotions: bool = False
 
 
 @dataclass
@@ -101,6 +123,11 @@ class FeaturePickleBuilder(ErcBuilder):
     # Classes in the order of their numbers in the pickle.
     LABELS: ClassVar[LabelSet]
 
+    def __init__(self, data_dir: str | Path | None = None, cache_dir: str | Path | None = None, **options: Any) -> None:
+        # Before the base class asks for the files.
+        self.options = self.BUILDER_CONFIG_CLASS(**options)
+        super().__init__(data_dir, cache_dir, **options)
+
     @classmethod
     def locate(cls, data_dir: str | Path | None, options: Mapping[str, Any]) -> Path:
         """Returns the absolute path of the pickle."""
@@ -123,6 +150,30 @@ class FeaturePickleBuilder(ErcBuilder):
         """Returns the pickle."""
         return [root]
 
+    def files_behind(self) -> list[Path]:
+        """Returns the pickle and the table of its targets."""
+        return [*super().files_behind(), *([] if self.target_path is None else [self.target_path])]
+
+    @functools.cached_property
+    def target_path(self) -> Path | None:
+        """The table of the targets; None if there are none, or the pickle has them."""
+        targets, file = self.options.targets, self.options.target_file
+        if file is not None:
+            return Path(file).expanduser()
+        if not targets or (list(targets) == ["strength"] and self.has_strengths):
+            return None
+        return find_target_file(self.root.parent, targets)
+
+    @functools.cached_property
+    def target_table(self) -> TargetTable | None:
+        """The targets in `target_path`, after a check against the ids of the pickle."""
+        if self.target_path is None:
+            return None
+        table = TargetTable(self.target_path, self.target_names)
+        ids = pq.read_table(self.converted / UTTERANCES, columns=["dialogue_id", "utterance_id"]).to_pydict()
+        table.check(self.root, list(zip(ids["dialogue_id"], ids["utterance_id"], strict=True)))
+        return table
+
     @functools.cached_property
     def converted(self) -> Path:
         """Folder of the converted pickle."""
@@ -139,7 +190,7 @@ class FeaturePickleBuilder(ErcBuilder):
         if self.config.labels is not None:
             shared = {name: known.shared.get(name, shared_emotion(name)) for name in self.config.labels}
             known = LabelSet("labels", tuple(self.config.labels), shared)
-        if self.has_strengths and len(known.names) not in (2, 3):
+        if self.has_strengths and not self.several_labels and len(known.names) not in (2, 3):
             raise CorpusError(
                 f"{self.root} has strengths of a sentiment, not classes: pass labels, two names (negative, positive) "
                 "or three (negative, neutral, positive)"
@@ -210,7 +261,14 @@ class FeaturePickleBuilder(ErcBuilder):
 
     def _to_utterance(self, row: dict[str, Any]) -> Utterance:
         names = self.label_set.names
-        label = row["label"] if row["strength"] is None else sentiment_class(row["strength"], len(names))
+        strengths = row["emotions"] if self.several_labels else None
+        label = (
+            None
+            if self.several_labels
+            else row["label"]
+            if row["strength"] is None
+            else sentiment_class(row["strength"], len(names))
+        )
         if label is not None and not 0 <= label < len(names):
             raise CorpusError(
                 f"{self.root}, dialogue {row['dialogue_id']}, utterance {row['utterance_id']}: label {label} is "
@@ -222,14 +280,23 @@ class FeaturePickleBuilder(ErcBuilder):
             speaker=row["speaker"],
             text=self.clean(row["text"] or "") or None,
             label=None if label is None else names[label],
+            labels=None if strengths is None else [n for n, s in zip(names, strengths, strict=True) if s > 0],
+            targets=self._targets(row),
         )
+
+    def _targets(self, row: dict[str, Any]) -> dict[str, float | None]:
+        if self.target_table is not None:
+            return dict(self.target_table(row["dialogue_id"], row["utterance_id"]))
+        return dict.fromkeys(self.target_names, row["strength"])
 
 
 class MosiFeatures(FeaturePickleBuilder):
     """CMU-MOSI (Zadeh et al. 2016): opinions on films, one speaker per video, with features of text, audio and vision.
 
     Pickles of CMU-MOSEI and of MMSA and MulT (`aligned_50.pkl`) are read too. Strengths of the sentiment become classes
-    by their sign, see `sentiment_class`.
+    by their sign, see `sentiment_class`, or are predicted with `targets=["strength"]`. With `emotions=True` a segment
+    has each of six emotions whose strength is above 0, where the labels of the pickle have six columns or, with the
+    sentiment before them, seven (the form of the CMU Multimodal SDK).
 
     The pickle is that of the repository declare-lab/multimodal-deep-learning. It does not define its labels 0 and 1;
     taking 1 for positive is this project's reading: "great" and "loved" occur with 1, "terrible" and "boring" with 0.
@@ -239,8 +306,20 @@ class MosiFeatures(FeaturePickleBuilder):
     HOMEPAGE: ClassVar[str] = "http://multicomp.cs.cmu.edu/resources/cmu-mosi-dataset/"
     LICENSE: ClassVar[str] = "the repository of the pickle is MIT; the corpus has terms of its own, for research"
 
+    @property
+    def several_labels(self) -> bool:
+        """Whether the labels are the emotions of CMU-MOSEI."""
+        return bool(self.config.emotions)
+
     def known_labels(self) -> LabelSet:
-        """Negative and positive; negative, neutral and positive where the pickle has strengths."""
+        """Negative and positive; negative, neutral and positive where the pickle has strengths; or the emotions."""
+        emotions = pq.read_table(self.converted / UTTERANCES, columns=["emotions"])["emotions"]
+        has_emotions = emotions.null_count < len(emotions)
+        if self.config.emotions != has_emotions and not (has_emotions and self.has_strengths):
+            remedy = "pass emotions=True" if has_emotions else "leave out emotions"
+            raise CorpusError(f"{self.root} has {'emotions only' if has_emotions else 'no emotions'}: {remedy}")
+        if self.config.emotions:
+            return MOSEI_EMOTIONS
         return SENTIMENT3 if self.has_strengths else LABEL_SETS["mosi2"]
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import datasets
 
-from .builder import CorpusError, ErcBuilder, TextConfig, first_few, hold_out, warn_once
+from .builder import CorpusError, ErcBuilder, TextConfig, check_names, first_few, hold_out, warn_once
 from .iemocap_files import (
     RAW_LABELS,
     SESSIONS,
@@ -29,6 +29,8 @@ CLASSES: dict[str, dict[str, str]] = {
     "6way": {"hap": "happy", "sad": "sad", "neu": "neutral", "ang": "angry", "exc": "excited", "fru": "frustrated"},
     "4way": {"ang": "angry", "hap": "happy", "exc": "happy", "neu": "neutral", "sad": "sad"},
 }
+# Ratings of a label line, in this order.
+RATINGS = ("valence", "activation", "dominance")
 LABEL_SET_OF = {"6way": "iemocap6", "4way": "iemocap4"}
 CHOICES: dict[str, tuple[Any, ...]] = {
     "setting": tuple(CLASSES),
@@ -64,6 +66,8 @@ class IemocapConfig(TextConfig):
         turn_list: text file of turn names (`Ses01F_impro01_F000`); only these turns are labelled. A listed turn without
             a class of the setting is happy if a rater chose happiness, as the 53 turns are that the community's set of
             7,433 turns has beyond the majority vote; a list of that set gives that set.
+        targets: any of "valence", "activation" and "dominance", the mean ratings (1 to 5) of the label files. With
+            `other_labels="context"` the turns of other labels have them too.
 
     Raises:
         ValueError: if a value is none of its choices, or `dev_dialogues` is below 1.
@@ -76,6 +80,7 @@ class IemocapConfig(TextConfig):
     other_labels: str = "drop"
     video_half: str = "marked_left"
     turn_list: str | None = None
+    targets: list[str] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -83,6 +88,9 @@ class IemocapConfig(TextConfig):
             if getattr(self, option) not in choices:
                 allowed = ", ".join(map(repr, choices))
                 raise ValueError(f"{option} is {getattr(self, option)!r}: choose one of {allowed}")
+        check_names("targets", self.targets)
+        if unknown := [name for name in self.targets or () if name not in RATINGS]:
+            raise ValueError(f"targets has {', '.join(unknown)}: choose among {', '.join(RATINGS)}")
         if self.dev_dialogues < 1:
             raise ValueError(f"dev_dialogues is {self.dev_dialogues}: at least 1, for the checkpoint is chosen on dev")
 
@@ -245,6 +253,7 @@ class Iemocap(ErcBuilder):
                     start=start if audio_from_recording else None,
                     end=end if audio_from_recording else None,
                     label=label,
+                    targets=dict(zip(RATINGS, labelled[name].ratings, strict=False)) if name in labelled else None,
                     video_start=start,
                     video_end=end,
                     video_half=None if recording is None else self._half(files.name, line.speaker),

@@ -16,7 +16,7 @@ RAW_LABELS = ("fru", "neu", "ang", "sad", "exc", "hap", "sur", "fea", "oth", "di
 _TURN = r"(?P<turn>Ses\d\d[FM]_\w+_(?P<speaker>[FM])[^\W_]+)"
 _TIMES = r"\[\s*(?P<start>-?\d+(?:\.\d+)?)\s*-\s*(?P<end>-?\d+(?:\.\d+)?)\s*\]"
 # `[6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 2.5000]`; the lines of single raters follow.
-_LABEL_LINE = re.compile(rf"{_TIMES}\s+{_TURN}\s+(?P<value>\S+)\s+\[[^\]]*\]")
+_LABEL_LINE = re.compile(rf"{_TIMES}\s+{_TURN}\s+(?P<value>\S+)\s+\[(?P<ratings>[^\]]*)\]")
 # `C-E2:\tHappiness; Excited;\t(laughs)`: a rater may choose several emotions.
 _HAPPY_RATING = re.compile(r"C-[^:]*:[^(]*\bhapp", re.IGNORECASE)
 # `Ses01F_impro01_FXX0`: a turn that was not rated.
@@ -60,6 +60,7 @@ class TurnLine:
         start: seconds on the recording of the dialogue, as written, None if the line has no times.
         end: end in seconds, as written; it may not be after `start`.
         rated_happy: whether a rater chose happiness, alone or among other emotions; only known in a label file.
+        ratings: mean ratings of valence, activation and dominance (1 to 5) of a label file, as far as they are numbers.
     """
 
     speaker: str
@@ -67,6 +68,7 @@ class TurnLine:
     start: float | None
     end: float | None
     rated_happy: bool = False
+    ratings: tuple[float | None, ...] = ()
 
 
 def scene_kind(dialogue_id: str) -> str | None:
@@ -194,7 +196,15 @@ def read_turn_list(path: Path) -> set[str]:
 
 def _turn_of(match: re.Match[str]) -> tuple[str, TurnLine]:
     start, end = (None if match[edge] is None else float(match[edge]) for edge in ("start", "end"))
-    return match["turn"], TurnLine(match["speaker"], match["value"], start, end)
+    ratings = tuple(map(_rating, (match.groupdict().get("ratings") or "").split(",")))
+    return match["turn"], TurnLine(match["speaker"], match["value"], start, end, ratings=ratings)
+
+
+def _rating(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _malformed(place: str, line: str, form: str) -> CorpusError:

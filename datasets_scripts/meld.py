@@ -2,23 +2,45 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from .builder import ErcBuilder
+from .builder import CorpusError, ErcBuilder, TextConfig
 from .labels import LABEL_SETS
 from .schema import Dialogue, Utterance
 from .split_files import files_in, find_split_files, with_endings
 from .table_labels import LabelReader
-from .table_rows import class_of, group_rows, index_rows, whole_numbers
+from .table_rows import class_of, group_rows, index_rows, text_of, whole_numbers
 from .text_files import Row, read_csv
 
 IDS = ("Dialogue_ID", "Utterance_ID")
 COLUMNS = ("Utterance", "Speaker", "Emotion", *IDS)
+SENTIMENTS = {"negative": -1.0, "neutral": 0.0, "positive": 1.0}
 READER = LabelReader(LABEL_SETS["meld"].names)
 CLIP_FOLDERS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
 # The whole name has to match: the release also holds `._dia0_utt0.mp4` and `final_videos_testdia0_utt0.mp4`.
 CLIP_NAME = re.compile(r"dia(\d+)_utt(\d+)")
+
+
+@dataclass
+class MeldConfig(TextConfig):
+    """Options of MELD.
+
+    Args:
+        targets: `["sentiment"]` to predict the sentiment of each utterance as a number: negative -1, neutral 0,
+            positive 1.
+
+    Raises:
+        ValueError: if there is another target.
+    """
+
+    targets: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.targets not in (None, ["sentiment"]):
+            raise ValueError(f"targets is {self.targets!r}: MELD has ['sentiment']")
 
 
 class Meld(ErcBuilder):
@@ -39,6 +61,7 @@ class Meld(ErcBuilder):
             dialogue are not grouped.
     """
 
+    BUILDER_CONFIG_CLASS = MeldConfig
     HOMEPAGE: ClassVar[str] = "https://github.com/declare-lab/MELD"
     LICENSE: ClassVar[str] = "GPL-3.0 for the annotations; the clips are of a television series, whose owners hold them"
     # A clip holds both picture and sound; without its sound it is not there at all.
@@ -73,7 +96,18 @@ class Meld(ErcBuilder):
             audio_path=None if audio is None else str(audio),
             video_path=None if video is None else str(video),
             label=class_of(row, "Emotion", READER),
+            targets=self._sentiment(row),
         )
+
+    def _sentiment(self, row: Row) -> dict[str, float | None] | None:
+        if not self.target_names:
+            return None
+        sentiment = (text_of(row, "Sentiment") or "").lower()
+        if sentiment not in SENTIMENTS:
+            raise CorpusError(
+                f"{row.place}: Sentiment {sentiment!r} is none of {', '.join(SENTIMENTS)}: correct the row"
+            )
+        return {"sentiment": SENTIMENTS[sentiment]}
 
 
 def find_tables(root: Path) -> dict[str, Path]:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from .builder import CorpusError, ErcBuilder, first_few, warn_once
 from .labels import LABEL_SETS, LabelSet, shared_emotion
-from .schema import FEATURE_COLUMNS, MEDIA_COLUMNS, Dialogue, dialogue_features
+from .schema import FEATURE_COLUMNS, MEDIA_COLUMNS, Dialogue, dialogue_features, label_names
 
 FILE = re.compile(r"(train|dev|test)-[0-9a-f]{12}\.parquet")
 # Key of the class of the corpus in the metadata of a file.
@@ -93,9 +93,19 @@ class PublishedCopy(ErcBuilder):
     @property
     def label_set(self) -> LabelSet:
         """Classes of the copy."""
-        names = tuple(self.columns["label"].names)
+        names = tuple(label_names(datasets.Features({"utterances": datasets.List(self.columns)})))
         known = next((known for known in LABEL_SETS.values() if known.names == names), None)
         return known or LabelSet("copy", names, {name: shared_emotion(name) for name in names})
+
+    @property
+    def target_names(self) -> list[str]:
+        """Names of the targets of the copy."""
+        return list(self.columns.get("targets", ()))
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether the copy has several labels for an utterance."""
+        return "labels" in self.columns
 
     @property
     def feature_sizes(self) -> dict[str, int] | None:
@@ -106,7 +116,9 @@ class PublishedCopy(ErcBuilder):
     @property
     def EXTRA_COLUMNS(self) -> dict[str, datasets.Value]:  # type: ignore[override]
         """Columns that only some corpora have."""
-        usual = dialogue_features(["any"], self.feature_sizes)["utterances"].feature
+        usual = dialogue_features(["any"], self.feature_sizes, targets=["any"], several_labels=True)[
+            "utterances"
+        ].feature
         return {name: feature for name, feature in self.columns.items() if name not in usual}
 
     def dialogues(self, split: str) -> Iterator[Dialogue]:
@@ -117,8 +129,10 @@ class PublishedCopy(ErcBuilder):
             for batch in file.iter_batches(batch_size=64, columns=["dialogue_id", "utterances"]):
                 for row in batch.to_pylist():
                     for utterance in row["utterances"]:
-                        label = utterance["label"]
+                        label, labels = utterance["label"], utterance.get("labels")
                         utterance["label"] = None if label is None else names[label]
+                        if labels is not None:
+                            utterance["labels"] = [names[index] for index in labels]
                         for column in MEDIA_COLUMNS:
                             if utterance[column] is not None:
                                 utterance[column] = path = os.path.join(self.media_root, utterance[column])

@@ -24,6 +24,11 @@ class Utterance(TypedDict):
     its index; None marks an utterance that is context only. (The collator writes -100 for it: `ClassLabel` accepts
     -100 only at the beginning of a list.) The feature columns exist only in corpora of precomputed features.
 
+    Where an utterance may have several labels, `labels` holds their names (indices in a dataset): an empty list for
+    none of them, null for an utterance that is context only. `targets` holds numbers by name, such as
+    `{"valence": 2.5, "activation": None}`, where None is a missing value. Both columns exist only in corpora that have
+    them.
+
     `video_start` and `video_end` (seconds) replace `start` and `end` for the video where the audio has its own file;
     `video_half` is "left" or "right" where the picture shows two people side by side.
     """
@@ -32,6 +37,8 @@ class Utterance(TypedDict):
     speaker: str
     text: str | None
     label: str | None
+    labels: NotRequired[Sequence[str] | None]
+    targets: NotRequired[Mapping[str, float | None] | None]
     audio_path: NotRequired[str | None]
     video_path: NotRequired[str | None]
     start: NotRequired[float | None]
@@ -55,6 +62,8 @@ def dialogue_features(
     label_names: Sequence[str],
     feature_sizes: Mapping[str, int] | None = None,
     extra_columns: Mapping[str, Value] | None = None,
+    targets: Sequence[str] = (),
+    several_labels: bool = False,
 ) -> Features:
     """Returns the `datasets.Features` of a dialogue.
 
@@ -62,6 +71,8 @@ def dialogue_features(
         label_names: class names in the order of their indices.
         feature_sizes: width of the precomputed features of each modality that has them, keys from `FEATURE_COLUMNS`.
         extra_columns: additional columns of an utterance, such as `VIDEO_COLUMNS`.
+        targets: names of the numbers in the column `targets`.
+        several_labels: whether an utterance may have several labels, in the column `labels`; `label` is then null.
 
     Raises:
         ValueError: if a key of `feature_sizes` is no modality.
@@ -84,9 +95,13 @@ def dialogue_features(
         "video_path": Value("string"),
         "start": Value("float64"),
         "end": Value("float64"),
-        "label": ClassLabel(names=list(label_names)),
+        "label": ClassLabel(names=[] if several_labels else list(label_names)),
         **(extra_columns or {}),
     }
+    if several_labels:
+        utterance["labels"] = List(ClassLabel(names=list(label_names)))
+    if targets:
+        utterance["targets"] = {name: Value("float64") for name in targets}
     for modality, column in FEATURE_COLUMNS.items():
         if modality in sizes:
             utterance[column] = List(Value("float32"), length=sizes[modality])
@@ -100,8 +115,29 @@ def label_names(data: Any) -> list[str]:
         >>> label_names(dialogue_features(["neutral", "joy"]))
         ['neutral', 'joy']
     """
+    columns = _utterance_columns(data)
+    names: list[str] = (columns["labels"].feature if "labels" in columns else columns["label"]).names
+    return names
+
+
+def target_names(data: Any) -> list[str]:
+    """Returns the names of the numbers in the column `targets`, for the same kinds of data as [`label_names`].
+
+    Example:
+        >>> target_names(dialogue_features(["neutral", "joy"], targets=["valence"]))
+        ['valence']
+    """
+    return list(_utterance_columns(data).get("targets", ()))
+
+
+def has_several_labels(data: Any) -> bool:
+    """Returns whether an utterance may have several labels, for the same kinds of data as [`label_names`]."""
+    return "labels" in _utterance_columns(data)
+
+
+def _utterance_columns(data: Any) -> Mapping[str, Any]:
     if isinstance(data, dict) and not isinstance(data, Features):
         data = next(iter(data.values()))
     features = data if isinstance(data, Features) else data.features
-    names: list[str] = features["utterances"].feature["label"].names
-    return names
+    columns: Mapping[str, Any] = features["utterances"].feature
+    return columns

@@ -33,6 +33,7 @@ class Table(ErcBuilder):
     | `start`, `end` | times inside the media files: seconds, clock times or milliseconds; empty for the whole |
     | `text_features`, `audio_features`, `visual_features` | lists of numbers, or paths of `.npy` or `.safetensors` |
     | `label` | name of the class, in any case and spacing; empty, -1, n/a, ... for an utterance that is context only |
+    | columns of `targets`, `label_columns` | numbers to predict; several labels of an utterance (see `TableConfig`) |
     | `split` | train, dev (validation, valid, ...) or test; default is the file's name, or train |
 
     The vectors of a modality have one width; from a file with features `(tokens, width)` their mean is taken.
@@ -91,6 +92,11 @@ class Table(ErcBuilder):
         """Width of the features of each modality, None for a table without features."""
         return self.contents.feature_sizes or None
 
+    @property
+    def several_labels(self) -> bool:
+        """Whether the labels are in several columns."""
+        return bool(self.config.label_columns)
+
     @functools.cached_property
     def label_set(self) -> LabelSet:
         """The classes; `shared_emotion` maps them to other corpora."""
@@ -146,6 +152,19 @@ class Table(ErcBuilder):
         splits = set(self.contents.split_of.values())
         return [generator for generator in super()._split_generators(dl_manager) if generator.name in splits]
 
+    def _label(self, row: Row) -> str | None:
+        column = self.config.label_column
+        if column is None or not self.label_reader.names:
+            return None
+        return class_of(row, column, self.label_reader, "correct the row, or pass labels or label_map")
+
+    def _labels(self, row: Row) -> list[str] | None:
+        """Returns the labels with a number above 0, None for an utterance without any number."""
+        numbers = {name: number_of(row, name) for name in self.config.label_columns or ()}
+        if all(number is None for number in numbers.values()):
+            return None
+        return [name for name, number in numbers.items() if (number or 0) > 0]
+
     def _utterance(self, utterance_id: str, row: Row, missing: list[str]) -> Utterance:
         names = self.config.names
         media: dict[str, str | None] = {}
@@ -163,7 +182,9 @@ class Table(ErcBuilder):
             video_path=media["video"],
             start=seconds_of(row, names["start"], self.contents.time_unit),
             end=seconds_of(row, names["end"], self.contents.time_unit),
-            label=class_of(row, names["label"], self.label_reader, "correct the row, or pass labels or label_map"),
+            label=self._label(row),
+            labels=self._labels(row),
+            targets={name: number_of(row, name) for name in self.target_names},
         )
         for modality in self.contents.feature_sizes:
             column, folder = FEATURE_COLUMNS[modality], self.config.media_folder(row.path)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .builder import TextConfig
+from .builder import TextConfig, check_names
 from .schema import FEATURE_COLUMNS, MODALITY_NAMES
 from .split_draw import SPLIT_BY, SPLITS
 from .table_files import read_rows
@@ -46,6 +46,10 @@ class TableConfig(TextConfig):
         split_seed: seed of this draw.
         dev_share: share of the training dialogues that become dev.
         test_share: share of the training dialogues that become test.
+        targets: columns of numbers to predict, such as ["valence", "arousal"]; an empty cell is a missing value. With
+            them the label column may be missing.
+        label_columns: columns of labels of which an utterance may have several, such as ["joy", "anger"]: a number
+            above 0 is a label that it has. They replace the label column.
         media_dir: folder that relative audio and video paths start from; default is that of the table.
 
     Raises:
@@ -62,6 +66,8 @@ class TableConfig(TextConfig):
     dev_share: float = 0.1
     test_share: float = 0.2
     media_dir: str | None = None
+    targets: list[str] | None = None
+    label_columns: list[str] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,6 +75,10 @@ class TableConfig(TextConfig):
         if names is not None and not (isinstance(names, list | tuple) and names and {*map(type, names)} == {str}):
             # YAML reads [0, 1] as numbers and [no, yes] as booleans.
             raise ValueError(f"labels is {names!r}: give a list of texts, numbers and yes or no in quotation marks")
+        check_names("targets", self.targets)
+        check_names("label_columns", self.label_columns)
+        if self.label_columns and (names or self.label_map):
+            raise ValueError("label_columns replaces the label column: leave out labels and label_map")
         if self.label_map is not None:
             if not isinstance(self.label_map, dict) or not all(
                 isinstance(v, str | None) for v in self.label_map.values()
@@ -101,7 +111,14 @@ class TableConfig(TextConfig):
     def rows(self, table: Path) -> Iterator[Row]:
         """Returns the rows of a table, which must have the dialogue's column and those that are mapped."""
         names = self.names
-        return read_rows(table, [names["dialogue_id"], *(self.columns or {}).values()], names)
+        numbers = [*(self.targets or ()), *(self.label_columns or ())]
+        return read_rows(table, [names["dialogue_id"], *(self.columns or {}).values(), *numbers], names)
+
+    @property
+    def label_column(self) -> str | None:
+        """The column of classes; None where it is a target, or several columns replace it."""
+        name = self.names["label"]
+        return None if self.label_columns or name in (self.targets or ()) else name
 
     def media_folder(self, table: Path) -> Path:
         """Returns the folder that relative paths in a table start from."""

@@ -69,7 +69,8 @@ def scan(root: Path, config: TableConfig) -> Contents:
         folder = config.media_folder(path)
         for row in config.rows(path):
             dialogue = full_id(dialogue_of(row, names["dialogue_id"]), file_split)
-            label, speaker = text_of(row, names["label"]) or "", text_of(row, names["speaker"]) or ""
+            label = text_of(row, config.label_column) or "" if config.label_column else ""
+            speaker = text_of(row, names["speaker"]) or ""
             split = split_of(row, config, file_split)
             contents.split_of.setdefault(dialogue, split)
             contents.labels[label] += 1
@@ -197,11 +198,16 @@ def make_label_reader(root: Path, contents: Contents, config: TableConfig) -> La
         CorpusError: if no row has a label and `labels` is not given, or the labels are no classes.
     """
     column = config.names["label"]
+    if config.label_columns:
+        return LabelReader(config.label_columns)
+    if config.targets and not any(contents.labels):
+        return LabelReader([])
     try:
         names = config.labels or class_names(contents.labels, config.label_map)
     except CorpusError as error:
         raise CorpusError(
-            f"{root}: column {column} has {error}, columns={{'label': '<its name>'}}, or pass labels or label_map"
+            f"{root}: column {column} has {error}, columns={{'label': '<its name>'}}, or pass labels or label_map; to "
+            f"predict it as a number pass targets={[column]}"
         ) from None
     if not names:
         raise CorpusError(f"{root}: no row has a label: map it, columns={{'label': '<its name>'}}, or pass labels")

@@ -26,7 +26,7 @@ _RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     ("audio_masking modality_dropout", lambda value: 0 <= value <= 1, "must be from 0 to 1"),
     (
         "num_fusion_layers contrastive_memory contrastive_weight focal_gamma logit_adjustment modality_loss_weight "
-        "modality_logit_weight",
+        "modality_logit_weight target_loss_weight",
         lambda value: value >= 0,
         "cannot be negative",
     ),
@@ -71,9 +71,23 @@ class ErcConfig(PreTrainedConfig):
         context_causal: whether an utterance sees only earlier utterances.
         context_window: largest distance in utterances that an utterance sees; `None` is the whole dialogue.
         modality_dropout: probability of masking a present modality of an utterance in training (never the last one).
-        classification_loss: name in the registry of classification losses, `"cross_entropy"` or `"focal"`.
+        problem_type: what the model predicts, as in transformers: one of several classes
+            (`"single_label_classification"`, also for `None`), any number of them (`"multi_label_classification"`), or
+            numbers only (`"regression"`). With classes of either kind, `target_names` adds numbers to predict.
+        target_names: names of the predicted numbers, such as `["valence", "activation"]`. For `"regression"` they are
+            the labels; one of `id2label` and `target_names` is enough.
+        target_mean: mean of each target in training; the heads predict (target - mean) / scale.
+        target_scale: standard deviation of each target in training.
+        target_ranges: smallest and largest value of each target in training; they decide which scores have a meaning.
+        target_loss: name in the registry of target losses, `"mse"`, `"mae"` or `"ccc"` (concordance).
+        target_loss_weight: weight of the loss of the targets.
+        label_thresholds: probability from which an utterance has each label (`"multi_label_classification"`), chosen on
+            dev after training; `None` is 0.5 for all.
+        classification_loss: name in the registry of classification losses, `"cross_entropy"` or `"focal"`; several
+            labels have `"binary_cross_entropy"`, which replaces `"cross_entropy"`.
         focal_gamma: gamma of `focal`: larger values reduce the weight of confident utterances (0: cross-entropy).
-        class_weights: one weight per class for the classification loss, in the order of `id2label`, or `None`.
+        class_weights: one weight per class for the classification loss, in the order of `id2label`, or `None`. With
+            several labels it is the weight of the utterances that have the label.
         logit_adjustment: tau of the logit adjustment of the classification loss, which answers class imbalance; 0 is
             none (see [`ErcLoss`]).
         class_priors: frequency of each class in the training labels, for `logit_adjustment`, or `None`.
@@ -82,7 +96,8 @@ class ErcConfig(PreTrainedConfig):
             whose weight is 1; with 0 the modality heads only serve training. With `context_position` `"after"` the
             modality heads do not see the dialogue.
         modality_loss_weight: weight of the classification loss of the modality heads (mean over modalities).
-        contrastive: name in the registry of contrastive losses, `"inter_class"`, `"supcon"` or `"none"`.
+        contrastive: name in the registry of contrastive losses, `"inter_class"`, `"supcon"` or `"none"`. It compares
+            classes: for several labels and for regression the default becomes `"none"`.
         contrastive_weight: weight of the contrastive loss.
         contrastive_temperature: tau of the contrastive loss.
         contrastive_size: width of the contrastive projection.
@@ -138,6 +153,13 @@ class ErcConfig(PreTrainedConfig):
     context_causal: bool = False
     context_window: int | None = None
     modality_dropout: float = 0.0
+    target_names: list[str] | None = None
+    target_mean: list[float] | None = None
+    target_scale: list[float] | None = None
+    target_ranges: list[list[float]] | None = None
+    target_loss: str = "mse"
+    target_loss_weight: float = 1.0
+    label_thresholds: list[float] | None = None
     classification_loss: str = "cross_entropy"
     focal_gamma: float = 2.0
     class_weights: list[float] | None = None
@@ -163,6 +185,7 @@ class ErcConfig(PreTrainedConfig):
         self.frozen_modalities = sorted(self.frozen_modalities or [])
         self.lora_modalities = sorted(self.lora_modalities or [])
         self.feature_sizes = dict(self.feature_sizes or {})
+        self._set_outputs()
         self._check_ranges()
         for modality, width in self.feature_sizes.items():
             if width < 1:
@@ -177,7 +200,7 @@ class ErcConfig(PreTrainedConfig):
             )
         if self.context_position not in ("before", "after", "both"):
             raise ValueError(f"context_position {self.context_position!r}: choose before, after or both")
-        for setting in ("class_weights", "class_priors"):
+        for setting in ("class_weights", "class_priors", "label_thresholds"):
             values = getattr(self, setting) or [1.0] * self.num_labels
             if len(values) != self.num_labels:
                 raise ValueError(f"{len(values)} {setting} for {self.num_labels} labels")
@@ -190,10 +213,48 @@ class ErcConfig(PreTrainedConfig):
         labels = kwargs.get("num_labels") or len(kwargs.get("id2label") or ())
         dropped = {
             setting: kwargs.pop(setting, None)
-            for setting in ("class_weights", "class_priors")
+            for setting in ("class_weights", "class_priors", "label_thresholds")
             if labels and len(config_dict.get(setting) or ()) not in (0, labels)
         }
         return super().from_dict({**config_dict, **dropped}, **kwargs)
+
+    def _set_outputs(self) -> None:
+        """Completes and checks what the model predicts."""
+        names = self.target_names = list(self.target_names or [])
+        if self.problem_type == "regression":
+            # A config without names has transformers' LABEL_0, ...
+            names = self.target_names = names or [self.id2label[index] for index in range(self.num_labels)]
+            self.id2label: dict[int, str] = dict(enumerate(names))
+            self.label2id: dict[str, int] = {name: index for index, name in enumerate(names)}
+        if len(set(names)) < len(names):
+            raise ValueError(f"target_names {names}: each name can be there once")
+        usual: dict[str, Any] = {"target_mean": 0.0, "target_scale": 1.0, "target_ranges": [0.0, 0.0]}
+        for setting, value in usual.items():
+            given = getattr(self, setting) or [value] * len(names)
+            if len(given) != len(names):
+                raise ValueError(f"{len(given)} {setting} for {len(names)} targets")
+            setattr(self, setting, given)
+        if not all(scale > 0 for scale in self.target_scale or ()):
+            raise ValueError(f"target_scale {self.target_scale}: each must be larger than 0")
+        several = self.problem_type == "multi_label_classification"
+        if several and self.classification_loss == "cross_entropy":
+            self.classification_loss = "binary_cross_entropy"
+        if self.num_classes and several != (self.classification_loss == "binary_cross_entropy"):
+            raise ValueError(f"classification_loss {self.classification_loss} does not fit {self.problem_type}")
+        if self.problem_type in ("multi_label_classification", "regression"):
+            if self.contrastive not in ("inter_class", "none"):
+                raise ValueError(f"contrastive {self.contrastive} compares classes: {self.problem_type} has 'none'")
+            self.contrastive = "none"
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes; 0 for `regression`."""
+        return 0 if self.problem_type == "regression" else self.num_labels
+
+    @property
+    def num_outputs(self) -> int:
+        """Number of columns of the logits: the classes, then the targets."""
+        return self.num_classes + len(self.target_names or ())
 
     def _check_ranges(self) -> None:
         for names, allowed, rule in _RANGES:

@@ -1,4 +1,4 @@
-"""Layers and tensor functions of encoders, fusion, context and heads."""
+"""Layers and tensor functions of encoders, fusion, context, heads and losses."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,6 +14,8 @@ from .configuration_erc import ErcConfig
 
 # Most pairs of a query and a key for which attention is computed with elementwise products.
 FEW = 9
+# Label of an empty slot of the memory.
+EMPTY = -1
 
 
 class Dropout(nn.Dropout):
@@ -30,6 +32,59 @@ class Dropout(nn.Dropout):
             return nn.functional.dropout(values, self.p, self.training)
         dropped_values: Tensor = _ByteDropout.apply(values, dropped)
         return dropped_values
+
+
+class ContrastiveMemory(nn.Module):
+    """Cross-batch memory of embeddings and labels, after Wang et al. 2020 (XBM, arXiv 1912.06798).
+
+    A small batch has few members of a class. Embeddings change slowly, so those of earlier steps serve as extra
+    negatives and positives. They have no gradient and are not anchors.
+
+    The contents are buffers in the dtype of the model and part of a checkpoint, so that a resumed run continues
+    exactly. In distributed training every process holds the embeddings of all processes.
+
+    Args:
+        config: config with `contrastive_memory` (slots) and `contrastive_size` (width).
+
+    Example:
+        >>> memory = ContrastiveMemory(ErcConfig(contrastive_memory=2, contrastive_size=1))
+        >>> memory.push(torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([0, 1, 0]))
+        >>> memory.read()
+        (tensor([[2.],
+                [3.]]), tensor([1, 0]))
+    """
+
+    embeddings: Tensor
+    labels: Tensor
+    position: Tensor
+
+    def __init__(self, config: ErcConfig) -> None:
+        super().__init__()
+        size = config.contrastive_memory
+        self.register_buffer("embeddings", torch.zeros(size, config.contrastive_size))
+        self.register_buffer("labels", torch.full((size,), EMPTY))
+        self.register_buffer("position", torch.tensor(0))  # next slot to write
+
+    def read(self) -> tuple[Tensor, Tensor]:
+        """Returns copies of the stored embeddings `(k, width)` and labels `(k,)`; k is 0 at first."""
+        filled = self.labels != EMPTY
+        return self.embeddings[filled], self.labels[filled]
+
+    @torch.no_grad()
+    def push(self, embeddings: Tensor, labels: Tensor) -> None:
+        """Stores a batch in place of the oldest embeddings.
+
+        Args:
+            embeddings: `(n, width)`, unit norm. Rows that are not finite are left out, so that an fp16 overflow does
+                not affect later steps.
+            labels: `(n,)`.
+        """
+        size, finite = len(self.labels), embeddings.isfinite().all(dim=1)
+        embeddings, labels = embeddings[finite][-size:], labels[finite][-size:]
+        slots = (self.position + torch.arange(len(labels), device=labels.device)) % size
+        self.embeddings[slots] = embeddings.to(self.embeddings.dtype)
+        self.labels[slots] = labels
+        self.position.copy_((self.position + len(labels)) % size)
 
 
 class _ByteDropout(torch.autograd.Function):
@@ -391,3 +446,13 @@ class _Steps(torch.autograd.Function):
         recurrent = (totals[..., None, :] * moved).flatten(-2)
         inputs = torch.cat([recurrent[..., : 2 * states.shape[-1]], totals * to_new], dim=-1)
         return inputs, torch.einsum("tdng,tdnh->dgh", recurrent, before), recurrent.sum(dim=(0, 2))
+
+
+def mean_of_known(cells: Tensor, known: Tensor) -> Tensor:
+    """Returns the mean of the known cells of each row `(n, columns)`, 0 for a row without any."""
+    return cells.where(known, 0.0).sum(dim=1) / known.sum(dim=1).clamp(min=1)
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Converts bf16 and fp16 to float32, because their rounding is too coarse for a loss."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

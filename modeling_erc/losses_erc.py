@@ -1,21 +1,20 @@
-"""Losses: classification, contrast between classes, and the training objective. Two registries and `ErcLoss`."""
+"""Losses: classes, targets, contrast between classes, and the training objective. Three registries and `ErcLoss`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .configuration_erc import ErcConfig
+from .layers_erc import ContrastiveMemory, at_least_float32, mean_of_known
 from .outputs_erc import ErcClassifierOutput
 from .registry_erc import Registry
 
-# Label of an utterance without a target.
+# Label or target that an utterance does not have.
 IGNORE_INDEX = -100
-# Label of an empty slot of the memory.
-EMPTY = -1
 # Similarities that are in memory at a time: 8 MB of float32.
 CELLS = 2**21
 
@@ -23,6 +22,8 @@ ClassificationLoss = Callable[[Tensor, Tensor, Tensor | None, ErcConfig], Tensor
 # Maps embeddings `(n, width)` and labels `(n,)` of this process to those of all processes, `(N, width)` and `(N,)`, and
 # to a boolean `(N,)` that marks its own.
 Gather = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+# Maps predicted and true targets and a mask of the known ones, all `(n, targets)`, to losses of the same shape.
+TargetLoss = Callable[[Tensor, Tensor, Tensor, Gather | None], Tensor]
 
 
 class ContrastiveLoss(Protocol):
@@ -39,6 +40,7 @@ class ContrastiveLoss(Protocol):
 
 
 CLASSIFICATION_LOSSES: Registry[ClassificationLoss] = Registry("classification loss")
+TARGET_LOSSES: Registry[TargetLoss] = Registry("target loss")
 CONTRASTIVE_LOSSES: Registry[ContrastiveLoss] = Registry("contrastive loss")
 
 
@@ -100,6 +102,65 @@ def focal(logits: Tensor, labels: Tensor, weight: Tensor | None, config: ErcConf
     rest = (-torch.expm1(log_probabilities)).clamp(min=torch.finfo(log_probabilities.dtype).tiny)
     losses = -target * rest**config.focal_gamma * log_probabilities
     return (losses if weight is None else losses * weight.to(losses.dtype)).sum(dim=1)
+
+
+@CLASSIFICATION_LOSSES.register("binary_cross_entropy")
+def binary_cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None, config: ErcConfig) -> Tensor:
+    """Binary cross-entropy of each utterance that may have several labels: the mean over the known ones.
+
+    Args:
+        logits: `(n, classes)`.
+        labels: `(n, classes)`, 1 or 0, -100 where a label is unknown.
+        weight: `(classes,)`, weight of the utterances that have a label, or `None`.
+        config: config with `label_smoothing`, which moves a label towards one half.
+
+    Returns:
+        `(n,)`, in float32 at least.
+    """
+    scores, known = at_least_float32(logits), labels != IGNORE_INDEX
+    smoothed = labels.clamp(min=0).to(scores.dtype) * (1 - config.label_smoothing) + config.label_smoothing / 2
+    cells = torch.nn.functional.binary_cross_entropy_with_logits(scores, smoothed, pos_weight=weight, reduction="none")
+    return mean_of_known(cells, known)
+
+
+@TARGET_LOSSES.register("mse")
+def squared_error(predicted: Tensor, true: Tensor, known: Tensor, gather: Gather | None) -> Tensor:
+    """Squared error of each target, in squared standard deviations."""
+    return (predicted - true) ** 2
+
+
+@TARGET_LOSSES.register("mae")
+def absolute_error(predicted: Tensor, true: Tensor, known: Tensor, gather: Gather | None) -> Tensor:
+    """Absolute error of each target, in standard deviations."""
+    return (predicted - true).abs()
+
+
+@TARGET_LOSSES.register("ccc")
+def concordance(predicted: Tensor, true: Tensor, known: Tensor, gather: Gather | None) -> Tensor:
+    """One minus the concordance correlation (Lin 1989) of each target over the batch, the same for each utterance.
+
+    It is 1 for a target with fewer than two different values. `gather` collects the rows of all processes.
+    """
+    rows = torch.cat([predicted, true, known.to(predicted.dtype)], dim=1)
+    if gather is not None:
+        rows = gather(rows, torch.zeros(len(rows), dtype=torch.long, device=rows.device))[0]
+    x, y, mask = rows.chunk(3, dim=1)
+    count = mask.sum(dim=0).clamp(min=1)
+    x_mean, y_mean = (x * mask).sum(dim=0) / count, (y * mask).sum(dim=0) / count
+    x, y = (x - x_mean) * mask, (y - y_mean) * mask
+    spread = ((x**2).sum(dim=0) + (y**2).sum(dim=0)) / count + (x_mean - y_mean) ** 2
+    loss = 1 - 2 * (x * y).sum(dim=0) / count / spread.clamp(min=1e-6)
+    return loss.expand_as(predicted)
+
+
+def is_labelled(labels: Tensor) -> Tensor:
+    """Returns which utterances have a label or a target, boolean `(batch, utterances)`; see [`ErcLoss`]."""
+    return labels != IGNORE_INDEX if labels.dim() == 2 else (labels != IGNORE_INDEX).any(dim=-1)
+
+
+def class_labels(labels: Tensor) -> Tensor:
+    """Returns the class indices `(...)` of labels with or without targets behind them, -100 where there is none."""
+    return labels[..., 0].long() if labels.is_floating_point() else labels
 
 
 @CONTRASTIVE_LOSSES.register("none")
@@ -278,67 +339,15 @@ class _InPieces(torch.autograd.Function):
         return total, None, None
 
 
-def at_least_float32(values: Tensor) -> Tensor:
-    """Converts bf16 and fp16 to float32, because their rounding is too coarse for a loss."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
-
-
-class ContrastiveMemory(nn.Module):
-    """Cross-batch memory of embeddings and labels, after Wang et al. 2020 (XBM, arXiv 1912.06798).
-
-    A small batch has few members of a class. Embeddings change slowly, so those of earlier steps serve as extra
-    negatives and positives. They have no gradient and are not anchors.
-
-    The contents are buffers in the dtype of the model and part of a checkpoint, so that a resumed run continues
-    exactly. In distributed training every process holds the embeddings of all processes.
-
-    Args:
-        config: config with `contrastive_memory` (slots) and `contrastive_size` (width).
-
-    Example:
-        >>> memory = ContrastiveMemory(ErcConfig(contrastive_memory=2, contrastive_size=1))
-        >>> memory.push(torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([0, 1, 0]))
-        >>> memory.read()
-        (tensor([[2.],
-                [3.]]), tensor([1, 0]))
-    """
-
-    embeddings: Tensor
-    labels: Tensor
-    position: Tensor
-
-    def __init__(self, config: ErcConfig) -> None:
-        super().__init__()
-        size = config.contrastive_memory
-        self.register_buffer("embeddings", torch.zeros(size, config.contrastive_size))
-        self.register_buffer("labels", torch.full((size,), EMPTY))
-        self.register_buffer("position", torch.tensor(0))  # next slot to write
-
-    def read(self) -> tuple[Tensor, Tensor]:
-        """Returns copies of the stored embeddings `(k, width)` and labels `(k,)`; k is 0 at first."""
-        filled = self.labels != EMPTY
-        return self.embeddings[filled], self.labels[filled]
-
-    @torch.no_grad()
-    def push(self, embeddings: Tensor, labels: Tensor) -> None:
-        """Stores a batch in place of the oldest embeddings.
-
-        Args:
-            embeddings: `(n, width)`, unit norm. Rows that are not finite are left out, so that an fp16 overflow does
-                not affect later steps.
-            labels: `(n,)`.
-        """
-        size, finite = len(self.labels), embeddings.isfinite().all(dim=1)
-        embeddings, labels = embeddings[finite][-size:], labels[finite][-size:]
-        slots = (self.position + torch.arange(len(labels), device=labels.device)) % size
-        self.embeddings[slots] = embeddings.to(self.embeddings.dtype)
-        self.labels[slots] = labels
-        self.position.copy_((self.position + len(labels)) % size)
-
-
 @dataclass
 class ErcLoss:
     """The training objective: losses of the averaged logits and of the modality logits, and the contrastive loss.
+
+    `labels` are class indices `(batch, utterances)` for a single label. Where an utterance has several labels or has
+    targets, they are float `(batch, utterances, columns)`: first the class index (`single_label_classification`), or 1
+    or 0 for each class (`multi_label_classification`), or nothing (`regression`), then the targets in their own units.
+    In all forms -100 marks what an utterance does not have. The loss of an utterance is that of its classes plus
+    `target_loss_weight` times the mean loss of its targets, in standard deviations of the training split.
 
     With `logit_adjustment` tau, tau * log(prior) of each class is added to all logits before the classification loss
     (Menon et al. 2021, arXiv 2007.07314, eq. 10). The model's own logits, without this term, then favour rare classes
@@ -375,7 +384,7 @@ class ErcLoss:
 
         Args:
             output: output of [`ErcForSequenceClassification`]; only `logits` is required.
-            labels: `(batch, utterances)`, -100 for utterances without a target.
+            labels: `(batch, utterances)`, or `(batch, utterances, columns)` as described above.
             num_items: number of labelled utterances of the optimizer step, over accumulation steps and processes, so
                 that the losses of its parts add up. Default: those of this batch.
             cached: function from the embeddings `(n, width)` of the labelled utterances and the prototypes to the sum
@@ -388,18 +397,18 @@ class ErcLoss:
             ValueError: a label is outside the classes.
         """
         assert output.logits is not None
-        scored = labels != IGNORE_INDEX
-        targets = labels[scored]
-        _check_labels(targets, output.logits.shape[-1])
-        loss = self._classification(output, scored, targets)
+        scored = is_labelled(labels)
+        loss = self._of_heads(output, scored, labels[scored])
         if output.embeddings is not None and output.prototypes is not None:
-            embeddings, prototypes = output.embeddings[scored], output.prototypes
+            classes = class_labels(labels)
+            known = classes != IGNORE_INDEX
+            embeddings, prototypes = output.embeddings[known], output.prototypes
             if cached is not None:
                 contrast = cached(embeddings, prototypes)
             else:
-                contrast = self.contrast(embeddings, targets, prototypes).sum()
+                contrast = self.contrast(embeddings, classes[known], prototypes).sum()
             loss = loss + self.config.contrastive_weight * contrast
-        items = targets.numel() if num_items is None else num_items
+        items = int(scored.sum()) if num_items is None else num_items
         return loss / torch.as_tensor(items, device=loss.device).clamp(min=1)
 
     def contrast(self, embeddings: Tensor, labels: Tensor, prototypes: Tensor) -> Tensor:
@@ -428,20 +437,43 @@ class ErcLoss:
         # All processes take part in the backward pass, including those without an anchor.
         return anchors if self.gather is None else anchors + 0.0 * (all_embeddings.sum() + prototypes.sum())
 
-    def _classification(self, output: ErcClassifierOutput, scored: Tensor, targets: Tensor) -> Tensor:
+    def _of_heads(self, output: ErcClassifierOutput, scored: Tensor, labels: Tensor) -> Tensor:
         """Sums the losses of the averaged logits and of the modality logits over utterances."""
-        config, logits = self.config, output.logits
-        assert logits is not None
-        weight = None if config.class_weights is None else logits.new_tensor(config.class_weights, dtype=torch.float32)
-        classify = CLASSIFICATION_LOSSES[config.classification_loss]
-        shift = self._adjustment(logits)
-        loss = classify(logits[scored] + shift, targets, weight, config).sum()
-        if output.modality_logits is not None and output.modality_mask is not None and config.modality_loss_weight:
+        assert output.logits is not None
+        loss = self._of_rows(output.logits[scored], labels).sum()
+        weight = self.config.modality_loss_weight
+        if output.modality_logits is not None and output.modality_mask is not None and weight:
             present = output.modality_mask[scored]
-            repeated = targets[:, None].expand_as(present)[present]
-            own = classify(output.modality_logits[scored][present] + shift, repeated, weight, config)
-            share = (1.0 / present.sum(dim=1, keepdim=True).clamp(min=1)).expand_as(present)[present]
-            loss = loss + config.modality_loss_weight * (own * share).sum()
+            counts = present.sum(dim=1)
+            own = self._of_rows(output.modality_logits[scored][present], labels.repeat_interleave(counts, dim=0))
+            share = (1.0 / counts[:, None].clamp(min=1)).expand_as(present)[present]
+            loss = loss + weight * (own * share).sum()
+        return loss
+
+    def _of_rows(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Returns the losses `(n,)` of logits `(n, outputs)` for their labels `(n,)` or `(n, columns)`."""
+        config = self.config
+        loss = at_least_float32(logits.new_zeros(len(logits)))
+        if config.num_classes:
+            weight = config.class_weights
+            weights = None if weight is None else logits.new_tensor(weight, dtype=torch.float32)
+            scores = logits[:, : config.num_classes] + self._adjustment(logits)
+            classify = CLASSIFICATION_LOSSES[config.classification_loss]
+            if config.problem_type == "multi_label_classification":
+                loss = classify(scores, labels[:, : config.num_classes], weights, config)
+            else:
+                classes = class_labels(labels)
+                known = classes != IGNORE_INDEX
+                _check_labels(classes[known], config.num_classes)
+                loss = classify(scores, classes.clamp(min=0), weights, config).where(known, 0.0)
+        if config.target_names:
+            count = len(config.target_names)
+            known = labels[:, -count:] != IGNORE_INDEX
+            mean, scale = logits.new_tensor(config.target_mean), logits.new_tensor(config.target_scale)
+            predicted = at_least_float32((logits[:, -count:] - mean) / scale)
+            true = ((labels[:, -count:] - mean) / scale).where(known, 0.0).to(predicted.dtype)
+            cells = TARGET_LOSSES[config.target_loss](predicted, true, known, self.gather)
+            loss = loss + config.target_loss_weight * mean_of_known(cells, known)
         return loss
 
     def _adjustment(self, logits: Tensor) -> Tensor:
@@ -453,7 +485,8 @@ class ErcLoss:
             raise ValueError("logit_adjustment needs class_priors: the frequencies of the classes in training")
         # A class without a training label keeps a finite shift.
         priors = logits.new_tensor(config.class_priors, dtype=torch.float32).clamp(min=1e-6)
-        return config.logit_adjustment * priors.log()
+        several = config.problem_type == "multi_label_classification"
+        return config.logit_adjustment * (priors.clamp(max=1 - 1e-6).logit() if several else priors.log())
 
 
 def _check_labels(targets: Tensor, classes: int) -> None:

@@ -13,8 +13,18 @@ from .configuration_erc import MODALITIES, ErcConfig
 from .context_erc import CONTEXTS, Context, TransformerContext, in_context
 from .encoders_erc import ENCODERS, BackboneEncoder, ModalityProjection, merge_lora, used_inputs
 from .fusion_erc import FUSIONS, JointVectorFusion, fuse
-from .layers_erc import AttentionPool, ContrastiveHead, Dropout, drop_modalities, length_buckets, scatter_rows, unsplit
-from .losses_erc import EMPTY, ContrastiveMemory, ErcLoss
+from .layers_erc import (
+    EMPTY,
+    AttentionPool,
+    ContrastiveHead,
+    ContrastiveMemory,
+    Dropout,
+    drop_modalities,
+    length_buckets,
+    scatter_rows,
+    unsplit,
+)
+from .losses_erc import ErcLoss
 from .outputs_erc import ErcClassifierOutput, ErcModelOutput
 from .streaming_erc import ErcStream
 
@@ -404,7 +414,8 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
     """Classifies the emotion of every utterance of a dialogue.
 
     There is one classifier for the joint feature and one per modality (the dual classifiers of the paper). Their logits
-    are averaged over the modalities present.
+    are averaged over the modalities present. Depending on `problem_type` and `target_names`, the columns of the logits
+    are classes, numbers such as valence and arousal in their own units, or classes and numbers behind them.
 
     Args:
         config: config of the model with `id2label`.
@@ -423,9 +434,9 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
         super().__init__(config)
         self.erc = ErcModel(config)
         self.dropout = Dropout(config.hidden_dropout_prob)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.classifier = nn.Linear(config.hidden_size, config.num_outputs)
         self.modality_classifiers = nn.ModuleDict(
-            {m: nn.Linear(config.hidden_size, config.num_labels) for m in config.modalities}
+            {m: nn.Linear(config.hidden_size, config.num_outputs) for m in config.modalities}
         )
         self.contrastive_head = ContrastiveHead(config) if config.contrastive != "none" else None
         remembers = self.contrastive_head is not None and config.contrastive_memory
@@ -445,7 +456,8 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
 
         Args:
             utterance_mask: boolean `(batch, utterances)`, False in padded slots.
-            labels: `(batch, utterances)`, -100 for utterances without a target.
+            labels: `(batch, utterances)`, -100 for utterances without a label; with several labels or targets
+                `(batch, utterances, columns)` (see [`ErcLoss`]).
             return_dict: if False, returns a tuple.
             **inputs: inputs of [`ErcModel.forward`].
         """
@@ -477,8 +489,8 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
 
         Returns:
             logits averaged over the joint head and the heads of the modalities present, each weighted with
-            `modality_logit_weight`, and divided by `calibration_temperature`, `(batch, utterances, classes)`, and
-            logits of each modality head, `(batch, utterances, modalities, classes)`.
+            `modality_logit_weight`, those of classes divided by `calibration_temperature`, `(batch, utterances,
+            outputs)`, and logits of each modality head, `(batch, utterances, modalities, outputs)`.
         """
         joint_logits = self.classifier(self.dropout(hidden_states))
         states = self.dropout(modality_states)
@@ -487,7 +499,17 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
         weight = self.config.modality_logit_weight
         total = 1 + weight * modality_mask.sum(dim=2, keepdim=True)
         logits = (joint_logits + weight * modality_logits.sum(dim=2)) / total
-        return logits / self.config.calibration_temperature, modality_logits
+        temperature = self.config.calibration_temperature
+        if not self.config.target_names:
+            return logits / temperature, modality_logits
+        modality_logits = self._in_units(modality_logits) * modality_mask[..., None]
+        return self._in_units(logits, temperature), modality_logits
+
+    def _in_units(self, logits: Tensor, temperature: float = 1.0) -> Tensor:
+        """Converts the columns of targets from standard deviations to their own units, and calibrates the classes."""
+        mean, scale = logits.new_tensor(self.config.target_mean), logits.new_tensor(self.config.target_scale)
+        count = self.config.num_classes
+        return torch.cat([logits[..., :count] / temperature, logits[..., count:] * scale + mean], dim=-1)
 
     def stream(self, processor: "ErcProcessor") -> ErcStream:
         """Returns an [`ErcStream`] that classifies a running dialogue utterance by utterance."""

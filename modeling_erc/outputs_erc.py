@@ -27,8 +27,9 @@ class ErcClassifierOutput(ModelOutput):
 
     Args:
         loss: a scalar, if labels were given.
-        logits: `(batch, utterances, classes)`, mean over the joint head and the heads of the present modalities.
-        modality_logits: `(batch, utterances, modalities, classes)`, logits of each modality head.
+        logits: `(batch, utterances, outputs)`, classes and then targets in their own units; mean over the
+            joint head and the heads of the present modalities.
+        modality_logits: `(batch, utterances, modalities, outputs)`, logits of each modality head.
         modality_mask: boolean `(batch, utterances, modalities)`.
         embeddings: `(batch, utterances, contrastive_size)`, unit norm, if there is a contrastive loss.
         prototypes: `(classes, contrastive_size)`, unit norm, if there is a contrastive loss.

@@ -117,7 +117,9 @@ class EmotionRecognitionPipeline(Pipeline):
         Returns:
             for one dialogue a list with one dict per utterance, for several a list of such lists, for a generator or
             dataset an iterator. A dict has `speaker`, `label`, its `score` (a probability), `scores` of the labels,
-            used `modalities` and, with `modality_scores=True`, `modality_scores` {modality: {label: score}}.
+            used `modalities` and, with `modality_scores=True`, `modality_scores` {modality: {label: score}}. A model
+            of several labels gives `labels`, a list, in place of `label` and `score`; one of targets, such as valence,
+            gives `targets` {name: value}.
 
         Raises:
             ValueError: a dialogue is empty or has no input of the model, an utterance has a URL, or an input has a
@@ -261,29 +263,45 @@ class EmotionRecognitionPipeline(Pipeline):
     def postprocess(  # type: ignore[override]
         self, outputs: dict[str, Any], modality_scores: bool = False, top_k: int | None = None
     ) -> list[list[Result]]:
-        """Converts logits to scores by label for each dialogue and utterance."""
-        scores = outputs["logits"].float().softmax(dim=-1)
-        own = outputs["modality_logits"].float().softmax(dim=-1)
+        """Converts logits to scores by label and to targets for each dialogue and utterance."""
+        config = self.model.config
+        several = config.problem_type == "multi_label_classification"
+        logits, own = outputs["logits"].float(), outputs["modality_logits"].float()
         results: list[list[Result]] = []
         for row, speakers in enumerate(outputs["speakers"]):
             results.append([])
             for place, speaker in enumerate(speakers):
                 here = outputs["modality_mask"][row, place].tolist()
-                used = [(m, i) for i, m in enumerate(self.model.config.modalities) if here[i]]
-                named = self._named(scores[row, place], top_k)
-                label = max(named, key=lambda name: named[name])
-                result = {"speaker": speaker, "label": label, "score": named[label], "scores": named}
+                used = [(m, i) for i, m in enumerate(config.modalities) if here[i]]
+                result: Result = {"speaker": speaker}
+                scores, targets = self._named(logits[row, place], None)
+                if several:
+                    limits = config.label_thresholds or [0.5] * len(scores)
+                    result["labels"] = [n for (n, s), limit in zip(scores.items(), limits, strict=True) if s >= limit]
+                elif scores:
+                    label = max(scores, key=lambda name: scores[name])
+                    result |= {"label": label, "score": scores[label]}
+                if scores:
+                    result["scores"] = self._named(logits[row, place], top_k)[0]
+                if targets:
+                    result["targets"] = targets
                 result["modalities"] = [m for m, _ in used]
                 if modality_scores:
-                    result["modality_scores"] = {m: self._named(own[row, place, i], top_k) for m, i in used}
+                    named = {m: self._named(own[row, place, i], top_k) for m, i in used}
+                    result["modality_scores"] = {m: {**scores, **targets} for m, (scores, targets) in named.items()}
                 results[-1].append(result)
         return results
 
-    def _named(self, scores: Tensor, top_k: int | None) -> dict[str, float]:
-        ranked = list(enumerate(scores.tolist()))
+    def _named(self, logits: Tensor, top_k: int | None) -> tuple[dict[str, float], dict[str, float]]:
+        """Returns the probabilities of the labels, or of the `top_k` highest, and the targets of an utterance."""
+        config = self.model.config
+        classes, targets = logits[: config.num_classes], logits[config.num_classes :].tolist()
+        several = config.problem_type == "multi_label_classification"
+        ranked = list(enumerate((classes.sigmoid() if several else classes.softmax(dim=-1)).tolist()))
         if top_k is not None:
             ranked = sorted(ranked, key=lambda entry: -entry[1])[:top_k]
-        return {self.model.config.id2label[index]: score for index, score in ranked}
+        scores = {config.id2label[index]: score for index, score in ranked}
+        return scores, dict(zip(config.target_names or (), targets, strict=True))
 
     def stream(
         self,

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import TrainerCallback, set_seed
 
-from datasets_scripts import dialogue_features
+from datasets_scripts import dialogue_features, label_names
 from modeling_erc.training import ErcArgumentParser, ErcCollator, ErcTrainer, build
 
 LABELS = ["neutral", "joy", "anger"]
@@ -48,12 +48,14 @@ def corpus(kind: str = "features", seed: int = 0) -> datasets.DatasetDict:
     One dialogue has no label and four have a single class, so that the parts of a batch differ.
 
     Args:
-        kind: `words` has sentences in place of text features, in only three of sixteen dialogues.
+        kind: `words` has sentences in place of text features, in only three of sixteen dialogues; `targets` has two
+            numbers in place of labels, one of them often missing.
         seed: seed of features, labels and gaps.
     """
     draw = np.random.default_rng(seed)
     widths = {"audio": 4} if kind == "words" else {"text": 5, "audio": 4}
-    features = dialogue_features(LABELS, widths)
+    targets = kind == "targets"
+    features = dialogue_features([] if targets else LABELS, widths, targets=["valence", "arousal"] if targets else [])
     empty = dict.fromkeys(features["utterances"].feature)
     rows = []
     for number in range(16 if kind == "words" else 20):
@@ -65,6 +67,11 @@ def corpus(kind: str = "features", seed: int = 0) -> datasets.DatasetDict:
                 given["text"] = f"{LABELS[label]} {place}" if number < 3 else None
             else:
                 given["text_features"] = draw.standard_normal(5) + label
+            if targets:
+                values = {"valence": float(label), "arousal": None if place % 2 else float(draw.standard_normal())}
+                given |= {"targets": values if number != 7 else None}
+                utterances.append({**empty, "utterance_id": str(place), "speaker": "AB"[place % 2], **given})
+                continue
             given["label"] = label if number != 7 and draw.random() < 0.8 else None
             utterances.append({**empty, "utterance_id": str(place), "speaker": "AB"[place % 2], **given})
         rows.append({"dialogue_id": str(number), "utterances": utterances})
@@ -91,16 +98,17 @@ def train(settings: dict[str, Any]) -> dict[str, Tensor]:
     with tempfile.TemporaryDirectory() as folder:
         model_args, data_args, args = ErcArgumentParser().parse_dict({**SETTINGS, "output_dir": folder, **settings})
         set_seed(args.seed)
-        model, processor = build(model_args, data_args, splits, LABELS)
+        names = label_names(splits)
+        model, processor = build(model_args, data_args, splits, names)
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0  # a backbone's own
-        model.config.class_weights = [0.5, 1.0, 2.0]
+        model.config.class_weights = [0.5, 1.0, 2.0] if names else None
         gradients = FirstGradients()
         trainer = ErcTrainer(
             model=model,
             args=args,
-            data_collator=ErcCollator(processor, LABELS, model.config.label2id),
+            data_collator=ErcCollator(processor, names, model.config.label2id, config=model.config),
             train_dataset=splits["train"],
             eval_dataset=splits["dev"],
             processing_class=processor,
@@ -109,7 +117,8 @@ def train(settings: dict[str, Any]) -> dict[str, Tensor]:
         trainer.train()
         prediction = trainer.predict(splits["dev"])
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    scores = [prediction.metrics[f"test_{name}"] for name in ("accuracy", "weighted_f1", "macro_f1")]
+    kinds = ("accuracy", "weighted_f1", "macro_f1") if names else ("mae", "pearson", "ccc")
+    scores = [prediction.metrics[f"test_{name}"] for name in kinds]
     result = {
         "losses": torch.tensor(losses),
         "predictions": torch.tensor(prediction.predictions),

@@ -24,7 +24,7 @@ FEATURES, UTTERANCES = "features.safetensors", "utterances.parquet"
 MISSING = ".missing"
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("dialogue_id", "utterance_id", "speaker", "text", "split")]
-    + [("label", pa.int64()), ("strength", pa.float64())]
+    + [("label", pa.int64()), ("strength", pa.float64()), ("emotions", pa.list_(pa.float64()))]
 )
 
 
@@ -39,6 +39,7 @@ def convert(path: str | Path) -> Path:
       `vision`. The metadata entry `warnings` is a JSON list of strings.
     - `utterances.parquet`: `dialogue_id`, `utterance_id`, `speaker`, `text`, `split` (train, dev or test), and
       `label` (the class number) or `strength` (of a sentiment); both are null for an utterance without a label.
+      `emotions` are the strengths of CMU-MOSEI's six emotions, null where the pickle has none.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -123,6 +124,7 @@ def _utterances(layout: Layout, dialogue: str) -> Iterator[dict[str, Any]]:
             "speaker": _to_speaker(speakers[row], place),
             "text": None if texts[row] is None else _storable(texts[row]),
             "strength" if layout.labels.kind == "decimals" else "label": labels[row],
+            "emotions": None if layout.emotions is None else layout.emotions.rows[dialogue][row],
         }
 
 

@@ -49,6 +49,7 @@ class Layout:
     vision: Member | None
     sentences: Member | None
     splits: dict[str, frozenset[str]]
+    emotions: Member | None = None
     warnings: list[str] = field(default_factory=list)
 
     @property

@@ -1,5 +1,6 @@
 """Reads the dictionaries of MMSA and MulT: one table per split, with many feature vectors (tokens) per segment."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,8 @@ from .members import Layout, Member, labels_of, to_id
 SPLIT_NAMES = {"train": "train", "valid": "dev", "dev": "dev", "test": "test"}
 # Columns of labels, the preferred ones first.
 LABELS = ("regression_labels", "labels", "annotations", "classification_labels")
+# Emotions of CMU-MOSEI, whose labels are these or the sentiment and these.
+EMOTIONS = 6
 SENTIMENTS = ("negative", "neutral", "positive")
 # A segment is named "video$_$number", "video_number" or "video[number]".
 SEGMENT = re.compile(r"(.+?)(?:\$_\$|_|\[)(\d{1,9})\]?", re.DOTALL)
@@ -29,7 +32,8 @@ def layout_of(content: Mapping[str, Any], most_values: int) -> Layout:
 
     The tokens of a segment are averaged without padding (only zeros) and without tokens that have NaN or infinity. The
     label is the strength of the sentiment (`regression_labels`, `labels`) or, where there is none, its class
-    (`annotations`, `classification_labels`). A video with segments in several splits becomes one dialogue per split.
+    (`annotations`, `classification_labels`). Six columns of labels are the emotions of CMU-MOSEI, seven the sentiment
+    and these. A video with segments in several splits becomes one dialogue per split.
 
     Args:
         content: by split, a table with `id`, labels and any of `raw_text`, `text`, `audio` and `vision`; the last three
@@ -76,6 +80,7 @@ def layout_of(content: Mapping[str, Any], most_values: int) -> Layout:
         audio=member("audio", "vectors"),
         vision=member("vision", "vectors"),
         sentences=member("raw_text", "strings"),
+        emotions=member("emotions", "vectors"),
         splits={split: ids for split, ids in splits.items() if ids},
         warnings=[f"{len(shared)} videos have segments in several splits ({', '.join(shared[:3])})"] if shared else [],
     )
@@ -103,7 +108,7 @@ def _segments(name: str, split: str, table: Mapping[str, Any], most_values: int)
     segments = []
     for index in range(len(columns["id"])):
         segment = {"split": split, **_named(columns["id"][index])}
-        segment["label"] = _label(columns[label][index], f"table {name}, segment {index}")
+        segment |= _labels(columns[label][index], f"table {name}, segment {index}")
         for column in columns.keys() & {"text", "audio", "vision"}:
             segment[column] = _mean_token(columns[column][index], f"table {name}, segment {index}: {column}")
         if "raw_text" in columns:
@@ -127,14 +132,20 @@ def _named(value: Any) -> dict[str, Any]:
     return {"video": match[1] if match else name, "id": name, "order": float(match[2]) if match else 0.0}
 
 
-def _label(value: Any, place: str) -> Any:
+def _labels(value: Any, place: str) -> dict[str, Any]:
+    """Returns the label of a segment and, where there are six or seven labels, the strengths of its emotions."""
     if isinstance(value, np.ndarray | list | tuple):
-        if np.size(value) != 1:
-            raise CorpusError(f"{place}: {np.size(value)} labels in place of one")
+        size = np.size(value)
+        if size in (EMOTIONS, EMOTIONS + 1):
+            numbers = np.ravel(np.asarray(value, dtype=np.float64)).tolist()
+            emotions = [number if math.isfinite(number) else 0.0 for number in numbers[-EMOTIONS:]]
+            return {"label": numbers[0] if size > EMOTIONS else None, "emotions": emotions}
+        if size != 1:
+            raise CorpusError(f"{place}: {size} labels in place of one, of six emotions, or of a sentiment and these")
         value = np.ravel(np.asarray(value, dtype=object))[0]
     if isinstance(value, str) and value.strip().lower() in SENTIMENTS:
-        return SENTIMENTS.index(value.strip().lower())
-    return value
+        return {"label": SENTIMENTS.index(value.strip().lower())}
+    return {"label": value}
 
 
 def _mean_token(value: Any, place: str) -> np.ndarray:

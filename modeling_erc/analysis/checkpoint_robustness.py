@@ -35,6 +35,8 @@ def measure_robustness(
     names = checkpoint_names(checkpoints)
     # Everything is checked before the first checkpoint is scored, which may take an hour.
     runs = [load_run(folder, data_dir=data_dir) for folder in checkpoints]
+    for run in runs:
+        run.require_single_labels("robustness")
     corruptions_by_run = [corruptions_of(run.model, modalities) for run in runs]
     check_dialogues(runs, split)
     out.mkdir(parents=True, exist_ok=True)

@@ -68,6 +68,7 @@ def score_across(
     if run is None:
         train([*recipe, "--output_dir", str(out / "run")])
         run = load_run(out / "run")
+    run.require_single_labels("cross")
     if split not in run.splits:
         raise ValueError(f"--split {split}: {data_args.dataset} has {', '.join(run.splits)}")
     config = run.model.config

@@ -12,10 +12,12 @@ from torch.utils.data import DataLoader
 from datasets_scripts import DialogueRows, label_names
 
 from ..features.feature_cache import CachedFeatures, cache_frozen_features
+from ..losses_erc import IGNORE_INDEX
 from ..modeling_erc import ErcForSequenceClassification
 from ..processing_erc import ErcProcessor
 from ..training.arguments import DataArguments, ErcArgumentParser, ErcTrainingArguments
 from ..training.data import DialogueTransform, ErcCollator, load_corpus
+from ..training.target_metrics import columns_of
 
 
 @dataclass
@@ -43,7 +45,17 @@ class Run:
     @property
     def model_labels(self) -> list[str]:
         """The model's classes, in the order of its logits."""
-        return [self.model.config.id2label[i] for i in range(self.model.config.num_labels)]
+        return [self.model.config.id2label[i] for i in range(self.model.config.num_classes)]
+
+    def require_single_labels(self, command: str) -> None:
+        """Raises `ValueError` where the model does not predict one label of each utterance."""
+        problem = self.model.config.problem_type
+        if problem in ("multi_label_classification", "regression"):
+            what = "several labels" if problem == "multi_label_classification" else "numbers"
+            raise ValueError(
+                f"{command} compares single labels, and {self.folder} predicts {what} ({problem}): `analyse` reports "
+                "its scores"
+            )
 
 
 @dataclass
@@ -52,13 +64,16 @@ class Prediction:
 
     Args:
         logits: `(n, classes)`, in the order of the model's classes.
-        labels: `(n,)` indices of the model's classes, -100 where an utterance has none.
+        labels: `(n,)` indices of the model's classes, -100 where an utterance has none; of several labels `(n,
+            classes)`, 1, 0, or NaN where a label is unknown.
         dialogue: `(n,)` index of the utterance's dialogue.
         position: `(n,)` index of the utterance in its dialogue, from 0.
         hidden: `(n, hidden)`, the joint feature that the classifier reads.
         embeddings: `(n, contrastive_size)`, unit norm; `None` without a contrastive loss.
         modality_logits: `(n, modalities, classes)` of each modality's own head; zero where the modality is absent.
         modality_mask: boolean `(n, modalities)`.
+        targets: `(n, targets)`, NaN where an utterance has none.
+        predicted_targets: `(n, targets)`.
         problems: a line for each clip that could not be read and was masked.
     """
 
@@ -70,6 +85,8 @@ class Prediction:
     embeddings: np.ndarray | None
     modality_logits: np.ndarray
     modality_mask: np.ndarray
+    targets: np.ndarray
+    predicted_targets: np.ndarray
     problems: list[str]
 
 
@@ -130,10 +147,11 @@ def predict(run: Run, rows: Any, *, transforms: Sequence[DialogueTransform] | No
     problems: list[str] = []
     if transforms is None:
         transforms, problems = frozen_features(run, rows)
+    config, count = run.model.config, run.model.config.num_classes
     loader: DataLoader[Any] = DataLoader(
         rows,
         batch_size=run.args.per_device_eval_batch_size,
-        collate_fn=ErcCollator(run.processor, run.label_names, run.model.config.label2id, transforms),
+        collate_fn=ErcCollator(run.processor, run.label_names, config.label2id, transforms, config),
         num_workers=run.args.dataloader_num_workers,
     )
     parts: dict[str, list[np.ndarray]] = {}
@@ -152,8 +170,12 @@ def predict(run: Run, rows: Any, *, transforms: Sequence[DialogueTransform] | No
         # NumPy has no bfloat16.
         arrays = {name: value.cpu()[mask].float().numpy() for name, value in tensors.items() if value is not None}
         arrays["modality_mask"] = output.modality_mask.cpu()[mask].numpy()
+        arrays["predicted_targets"] = arrays["logits"][:, count:]
+        arrays |= {"logits": arrays["logits"][:, :count], "modality_logits": arrays["modality_logits"][..., :count]}
+        classes, arrays["targets"] = columns_of(config, labels[mask].numpy())
+        classes = classes if len(classes) else np.full(len(labels[mask]), IGNORE_INDEX)
         dialogue, position = mask.nonzero(as_tuple=True)
-        arrays |= {"labels": labels[mask].numpy(), "dialogue": dialogue.numpy() + first, "position": position.numpy()}
+        arrays |= {"labels": classes, "dialogue": dialogue.numpy() + first, "position": position.numpy()}
         for name, array in arrays.items():
             parts.setdefault(name, []).append(array)
         first += len(mask)

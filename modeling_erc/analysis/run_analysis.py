@@ -9,11 +9,13 @@ import numpy as np
 from datasets_scripts import CORPORA
 
 from ..fusion_erc import JointVectorFusion
+from ..losses_erc import IGNORE_INDEX
 from .finished_run import Prediction, Run, load_run, predict
 from .html_report import write_illustrated_report
 from .joint_attention import JointAttentionMeter
 from .scores import Evaluated
-from .sections import all_sections
+from .sections import all_sections, attention_section
+from .target_sections import target_sections
 
 # Columns of an utterance in the report; others, such as features, would only use memory.
 COLUMNS = ("utterance_id", "speaker", "text", "start", "end")
@@ -37,11 +39,15 @@ def analyse_run(
     with ExitStack() as stack:
         meter = stack.enter_context(JointAttentionMeter(fusion)) if isinstance(fusion, JointVectorFusion) else None
         prediction = predict(run, run.splits[split])
-    result = evaluated(run, split, prediction)
     folder = out or checkpoint / f"analysis-{split}"
     folder.mkdir(parents=True, exist_ok=True)
+    sections = target_sections(run.model.config, prediction, folder)
+    if run.model.config.problem_type in ("multi_label_classification", "regression"):
+        sections.append(attention_section(meter, folder))
+    else:
+        sections += all_sections(evaluated(run, split, prediction), folder, meter)
     title = f"Analysis of {checkpoint.resolve().name}"
-    return write_illustrated_report(folder, title, lead(run, result, prediction), all_sections(result, folder, meter))
+    return write_illustrated_report(folder, title, lead(run, split, prediction), sections)
 
 
 def evaluated(run: Run, split: str, prediction: Prediction) -> Evaluated:
@@ -71,7 +77,7 @@ def evaluated(run: Run, split: str, prediction: Prediction) -> Evaluated:
     )
 
 
-def lead(run: Run, result: Evaluated, prediction: Prediction) -> str:
+def lead(run: Run, split: str, prediction: Prediction) -> str:
     """Returns the first paragraph of the report: corpus, size of the split, model and missing modalities."""
     config = run.model.config
     missing = [
@@ -79,9 +85,13 @@ def lead(run: Run, result: Evaluated, prediction: Prediction) -> str:
         for modality, absent in zip(config.modalities, (~prediction.modality_mask).sum(axis=0), strict=True)
         if absent
     ]
+    labels = prediction.labels
+    several = labels.ndim == 2
+    scored = np.isfinite(labels).any(axis=1) if several else labels != IGNORE_INDEX
+    scored = scored | np.isfinite(prediction.targets).any(axis=1)
     return (
-        f"Corpus {run.data_args.dataset}, split {result.name}: {len(result.labels):,} utterances in "
-        f"{len(np.unique(result.dialogue)):,} dialogues, {int(result.scored.sum()):,} of them labelled. "
+        f"Corpus {run.data_args.dataset}, split {split}: {len(labels):,} utterances in "
+        f"{len(np.unique(prediction.dialogue)):,} dialogues, {int(scored.sum()):,} of them labelled. "
         f"Modalities {', '.join(config.modalities)}; fusion {config.fusion}; contrastive loss {config.contrastive}; "
         f"seed {run.args.seed}." + (f" Of the utterances, {' and '.join(missing)}." if missing else "")
     )

@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
     print(f"{path}: {_megabytes(path)}, written and compared in {time.monotonic() - started:.0f} s")
     for name, shape in export.shapes.items():
         print(f"  {name:22} ({', '.join(map(str, shape))})")
-    print(f"  -> logits              (utterances, {model.config.num_labels})")
+    print(f"  -> logits              (utterances, {model.config.num_outputs})")
     print(f"an example of its use: python {folder / 'run_onnx.py'} DIALOGUE.json")
     print(f"largest difference to PyTorch over {result.utterances} utterances: {result.difference:.1e}")
     if args.int8:

@@ -29,7 +29,11 @@ def grid_parser(command: str, description: str, epilog: str) -> argparse.Argumen
     parser.add_argument("--jobs", type=positive, default=half, help=f"runs at a time (default: {half})")
     parser.add_argument("--out", help=f"folder of the runs; default: runs/{command}-CONFIG-FIELDS")
     parser.add_argument("--baseline", default="", help="FIELD=VALUE,...: compare with this cell; default: the first")
-    parser.add_argument("--metric", choices=METRICS, default="weighted_f1", help="metric of the differences")
+    parser.add_argument(
+        "--metric",
+        choices=METRICS,
+        help="metric of the differences; default: weighted_f1, for several labels macro_f1, for targets ccc",
+    )
     parser.add_argument(
         "--classes", type=names_of, default=[], help="classes whose mean F1 is reported as well: fear,disgust"
     )

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING
 
 from ..conversations import READERS, Conversation, read_conversation, with_media
@@ -170,8 +171,12 @@ def _predict(pipe: "EmotionRecognitionPipeline", conversation: Conversation, arg
 
 
 def _summary(turns: list[Turn], pipe: "EmotionRecognitionPipeline", seconds: float) -> Iterator[str]:
-    labels = Counter(turn.label for turn in turns).most_common()
-    yield f"{len(turns)} utterances in {seconds:.1f} s: {', '.join(f'{n} {label}' for label, n in labels)}"
+    found = (label for turn in turns for label in ([turn.label] if turn.labels is None else turn.labels) if label)
+    parts = [f"{n} {label}" for label, n in Counter(found).most_common()]
+    for name in turns[0].targets:
+        values = [turn.targets[name] for turn in turns]
+        parts.append(f"{name} {mean(values):.2f} ({min(values):.2f} to {max(values):.2f})")
+    yield f"{len(turns)} utterances in {seconds:.1f} s: {', '.join(parts)}"
     used = Counter(modality for turn in turns for modality in turn.modalities)
     yield "used: " + ", ".join(f"{modality} of {used[modality]}" for modality in pipe.model.config.modalities)
 

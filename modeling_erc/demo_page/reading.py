@@ -70,6 +70,12 @@ class Reader:
         self.pipe, self.limits = pipe, limits
         self.modalities: list[str] = [m for m in pipe.model.config.modalities if m in raw]
         self.origin: str | None = synthetic_note(pipe.model.config)
+        problem = pipe.model.config.problem_type
+        if problem in ("multi_label_classification", "regression"):
+            raise ValueError(
+                f"the page shows one label of each utterance, and this checkpoint is for {problem}: "
+                "draw its answers with `modeling-erc predict CKPT FILE --out timeline.png`"
+            )
         self.labels: list[str] = [name for _, name in sorted(pipe.model.config.id2label.items())]
 
     def read(self, script: str, recording: Path | None, modalities: Sequence[str]) -> Reading:

@@ -4,16 +4,21 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..analysis.intervals import Estimate, bootstrap_weights, estimate_over_seeds
-from ..analysis.scores import Scores, confusion_by_dialogue, scores_of
+from ..analysis.scores import confusion_by_dialogue, scores_of
 from ..csv_cells import plain_cell
-from ..hub.run_facts import METRIC_TITLES
+from ..hub.run_facts import METRIC_TITLES, TITLES
+from ..training.prediction_table import JOINT, TRUE
+from ..training.target_metrics import label_scores, label_sums, mean_over_targets, target_scores, target_sums
 from .spec import Cell, cell_name
 
-METRICS = {**METRIC_TITLES, "classes_f1": "F1 of"}
+METRICS = {**TITLES, "classes_f1": "F1 of"}
+# The metrics that count errors; of all others more is better.
+ERRORS = ("mae",)
 
 
 @dataclass
@@ -21,29 +26,101 @@ class Predictions:
     """Predictions for the labelled utterances of a split, in the order of the corpus.
 
     Args:
-        places: dialogue, utterance and label of each utterance.
-        classes: names of the classes.
+        places: dialogue, utterance and label or targets of each utterance.
+        classes: names of the classes; of a regression those of the targets.
         true: `(utterances,)` class indices.
         predicted: `(utterances,)` class indices.
-        probabilities: `(utterances, classes)`.
+        probabilities: `(utterances, classes)`; of a regression the predicted targets.
     """
 
-    places: list[tuple[str, str, str]]
+    USUAL: ClassVar[str] = "weighted_f1"
+
+    places: Sequence[tuple[str, ...]]
     classes: list[str]
     true: np.ndarray
     predicted: np.ndarray
     probabilities: np.ndarray
 
+    def sums(self, dialogue: np.ndarray) -> np.ndarray:
+        """Returns sums `(dialogues, ...)` that [`scores`] can be computed from."""
+        return confusion_by_dialogue(self.true, self.predicted, dialogue, len(self.classes))
+
+    def scores(self, sums: np.ndarray, chosen: Sequence[int]) -> dict[str, np.ndarray]:
+        """Returns the scores `(...)` of sums `(..., classes, classes)`, and the mean F1 of the chosen classes."""
+        scores = scores_of(sums)
+        overall = {name: np.asarray(getattr(scores, name)) for name in METRIC_TITLES}
+        return overall | ({"classes_f1": scores.f1[..., chosen].mean(axis=-1)} if chosen else {})
+
+    def average(self, runs: Sequence["Predictions"]) -> "Predictions":
+        """Returns the mean probabilities of several runs, this one among them, and what they predict."""
+        probabilities = np.mean([run.probabilities for run in runs], axis=0)
+        return replace(self, predicted=probabilities.argmax(axis=1), probabilities=probabilities)
+
+
+class SeveralLabels(Predictions):
+    """Predictions of several labels: `true` and `predicted` are boolean `(utterances, classes)`."""
+
+    USUAL = "macro_f1"
+
+    def sums(self, dialogue: np.ndarray) -> np.ndarray:
+        return label_sums(self.predicted, self.true.astype(np.float64), dialogue)
+
+    def scores(self, sums: np.ndarray, chosen: Sequence[int]) -> dict[str, np.ndarray]:
+        scores = label_scores(sums)
+        f1 = scores.pop("f1")
+        return scores | ({"classes_f1": f1[..., chosen].mean(axis=-1)} if chosen else {})
+
+    def average(self, runs: Sequence[Predictions]) -> Predictions:
+        votes = np.mean([run.predicted for run in runs], axis=0)
+        return replace(self, predicted=votes > 0.5, probabilities=np.mean([r.probabilities for r in runs], axis=0))
+
+
+class Targets(Predictions):
+    """Predicted targets: `true` is `(utterances, targets)`, NaN where one is missing, as are `predicted`."""
+
+    USUAL = "ccc"
+
+    def sums(self, dialogue: np.ndarray) -> np.ndarray:
+        return target_sums(self.predicted, self.true, dialogue)
+
+    def scores(self, sums: np.ndarray, chosen: Sequence[int]) -> dict[str, np.ndarray]:
+        ranges = np.stack([np.nanmin(self.true, axis=0), np.nanmax(self.true, axis=0)], axis=1)
+        scores = target_scores(sums, ranges.tolist())
+        each = {f"ccc {name}": scores["ccc"][..., place] for place, name in enumerate(self.classes)}
+        return {**mean_over_targets(scores), **(each if len(self.classes) > 1 else {})}
+
+    def average(self, runs: Sequence[Predictions]) -> Predictions:
+        predicted = np.mean([run.predicted for run in runs], axis=0)
+        return replace(self, predicted=predicted, probabilities=predicted)
+
 
 def read_predictions(path: Path, split: str = "test") -> Predictions:
-    """Reads the labelled utterances of a split from a run's `predictions.csv`."""
+    """Reads the labelled utterances of a split from a run's `predictions.csv`; of labels and targets the labels."""
     with path.open(encoding="utf-8", newline="") as file:
         reader = ([plain_cell(cell) for cell in row] for row in csv.reader(file))
         header = next(reader)
-        label, prediction = header.index("label"), header.index("prediction")
-        classes = header[prediction + 1 :]
-        number = {name: index for index, name in enumerate(classes)}
-        rows = [row for row in reader if row[0] == split and row[label] in number]
+        rows = [row for row in reader if row[0] == split]
+    if "label" in header:
+        return _single_labels(header, rows)
+    if "labels" in header:
+        return _several_labels(header, rows)
+    true = [place for place, name in enumerate(header) if name.endswith(TRUE)]
+    rows = [row for row in rows if any(row[place] for place in true)]
+    predicted = np.array([[row[place + 1] for place in true] for row in rows], dtype=np.float64)
+    return Targets(
+        [(row[1], row[2], *(row[place] for place in true)) for row in rows],
+        [header[place].removesuffix(TRUE) for place in true],
+        np.array([[row[place] or "nan" for place in true] for row in rows], dtype=np.float64),
+        predicted,
+        predicted,
+    )
+
+
+def _single_labels(header: list[str], rows: list[list[str]]) -> Predictions:
+    label, prediction = header.index("label"), header.index("prediction")
+    classes = header[prediction + 1 :]
+    number = {name: index for index, name in enumerate(classes)}
+    rows = [row for row in rows if row[label] in number]
     return Predictions(
         [(row[1], row[2], row[label]) for row in rows],
         classes,
@@ -53,25 +130,34 @@ def read_predictions(path: Path, split: str = "test") -> Predictions:
     )
 
 
+def _several_labels(header: list[str], rows: list[list[str]]) -> Predictions:
+    label, prediction = header.index("labels"), header.index("predictions")
+    classes = header[prediction + 1 :]
+    rows = [row for row in rows if row[label]]
+
+    def chosen(column: int) -> np.ndarray:
+        return np.array([[name in row[column].split(JOINT) for name in classes] for row in rows], dtype=bool)
+
+    probabilities = np.array([row[prediction + 1 :] for row in rows], dtype=np.float64)
+    places: list[tuple[str, ...]] = [(row[1], row[2], row[label]) for row in rows]
+    return SeveralLabels(places, classes, chosen(label), chosen(prediction), probabilities)
+
+
 def pooled(folds: Sequence[Predictions]) -> Predictions:
     """Returns the predictions of several folds as those of one split, in the order of the dialogues."""
     places = [place for fold in folds for place in fold.places]
     # Folds differ by seed where dialogues are drawn; the sort is stable, so utterances stay in order.
     order = sorted(range(len(places)), key=lambda row: places[row][0])
-    return Predictions(
-        [places[row] for row in order],
-        folds[0].classes,
-        *(
-            np.concatenate([getattr(fold, name) for fold in folds])[order]
-            for name in ("true", "predicted", "probabilities")
-        ),
-    )
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(fold, name) for fold in folds])[order]
+        for name in ("true", "predicted", "probabilities")
+    }
+    return replace(folds[0], places=[places[row] for row in order], **joined)
 
 
 def averaged(runs: Sequence[Predictions]) -> Predictions:
-    """Returns the predictions of an ensemble: the mean probabilities of several runs on the same utterances."""
-    probabilities = np.mean([run.probabilities for run in runs], axis=0)
-    return replace(runs[0], predicted=probabilities.argmax(axis=1), probabilities=probabilities)
+    """Returns the predictions of an ensemble of runs on the same utterances."""
+    return runs[0].average(runs)
 
 
 @dataclass
@@ -105,7 +191,8 @@ class Comparison:
 
     def title(self, metric: str) -> str:
         """Returns the readable name of a metric."""
-        return METRICS[metric] + (f" {', '.join(self.classes)}" if metric == "classes_f1" else "")
+        title = METRICS.get(metric, metric.replace("ccc", "CCC of"))
+        return f"{title} {', '.join(self.classes)}" if metric == "classes_f1" else title
 
     def summary(self, metric: str) -> list[tuple[int, float, float]]:
         """Returns the number of seeds, mean and standard deviation of each cell (NaN where there are too few seeds)."""
@@ -122,13 +209,14 @@ def compare(
     baseline: Cell,
     seeds: Sequence[int],
     *,
-    metric: str = "weighted_f1",
+    metric: str | None = None,
     classes: Sequence[str] = (),
 ) -> Comparison:
     """Compares cells on the test utterances that they all predict.
 
-    Differences are paired by seed and by dialogue. Their intervals cover other initial weights as well as another test
-    split of the same kind (see [`estimate_over_seeds`]).
+    The metric is by default the `USUAL` one of the predictions. Differences are paired by seed and by dialogue. Their
+    intervals cover other initial weights as well as another test split of the same kind (see
+    [`estimate_over_seeds`]).
 
     Raises:
         ValueError: two runs have different test utterances (the message names the cell), there is no run, or a class is
@@ -150,21 +238,21 @@ def compare(
     dialogue = np.array([place[0] for place in first.places])
     dialogues = len(np.unique(dialogue))
     weights = bootstrap_weights(dialogues)
-
-    def value(scores: Scores, name: str) -> np.ndarray:
-        return np.asarray(scores.f1[..., chosen].mean(axis=-1) if name == "classes_f1" else getattr(scores, name))
-
-    names = [name for name in METRICS if chosen or name != "classes_f1"]
+    metric = metric or first.USUAL
+    names = list(first.scores(first.sums(dialogue).sum(axis=0), chosen))
+    if metric not in names:
+        raise ValueError(f"metric {metric}: these runs have {', '.join(names)}")
     scores = {name: np.full((len(cells), len(seeds)), np.nan) for name in names}
     drawn = np.full((len(cells), len(seeds), len(weights)), np.nan)
     row_of = {cell: row for row, cell in enumerate(cells)}
     for (cell, seed), run in runs.items():
         place = row_of[cell], list(seeds).index(seed)
-        by_dialogue = confusion_by_dialogue(run.true, run.predicted, dialogue, len(first.classes))
-        observed = scores_of(by_dialogue.sum(axis=0))
+        by_dialogue = run.sums(dialogue)
+        observed = run.scores(by_dialogue.sum(axis=0), chosen)
         for name in names:
-            scores[name][place] = value(observed, name)
-        drawn[place] = value(scores_of(np.tensordot(weights, by_dialogue, axes=1)), metric)
+            # Constant predictions have no correlation.
+            scores[name][place] = observed.get(name, np.nan)
+        drawn[place] = run.scores(np.tensordot(weights, by_dialogue, axes=1), chosen)[metric]
 
     def estimate(pairs: Sequence[tuple[Cell, Cell]]) -> Estimate | None:
         """Returns the mean difference of pairs of cells over the seeds that all of them have."""

@@ -8,11 +8,10 @@ import numpy as np
 
 from datasets_scripts.publishing.markdown import markdown_table
 
-from ..hub.run_facts import METRIC_TITLES
 from ..training.arguments import ErcArgumentParser
 from ..training.data import load_splits
 from ..training.folds import fold_groups, train_and_dev
-from .comparison import METRICS, Predictions, averaged, compare, pooled, read_predictions
+from .comparison import ERRORS, METRICS, Predictions, averaged, compare, pooled, read_predictions
 from .grid import locked, train_missing
 from .report import cell_facts, markdown, mean_and_deviation, write_csv
 from .spec import Cell, Run, cell_name, plan
@@ -36,7 +35,7 @@ def cross_validate(
     baseline: Cell,
     jobs: int,
     command: str,
-    metric: str = "weighted_f1",
+    metric: str | None = None,
     classes: Sequence[str] = (),
     extra: Sequence[str] = (),
 ) -> tuple[str, list[str]]:
@@ -55,7 +54,7 @@ def cross_validate(
         baseline: cell that the differences refer to.
         jobs: runs at a time.
         command: the command, for the report.
-        metric: metric that chooses, and that of the differences.
+        metric: metric that chooses, and that of the differences; default: see [`compare`].
         classes: classes of the metric `classes_f1`, if any.
         extra: further options for `train_hf.py`.
 
@@ -74,8 +73,9 @@ def cross_validate(
         if failed:
             return "", failed
         result = compare(_out_of_fold(plans, done, out), _cells(plans), baseline, seeds, metric=metric, classes=classes)
+        metric = result.metric
         means = [mean for _, mean, _ in result.summary(metric)]
-        chosen = result.cells[int(np.argmax(means))]
+        chosen = result.cells[int(np.argmin(means) if metric in ERRORS else np.argmax(means))]
         final = plan(config, {field: [value] for field, value in chosen}, seeds, extra)
         finals, failed = train_missing(final, config, out, jobs=jobs)
         if failed:
@@ -109,7 +109,7 @@ def _out_of_fold(
 
 def _table_of_folds(plans: Sequence[Sequence[Run]], done: Mapping[str, Mapping[str, Any]], metric: str) -> str:
     """Returns a table with the mean score over seeds of each cell in each fold."""
-    shown = metric if metric in METRIC_TITLES else "macro_f1"
+    shown = "macro_f1" if metric == "classes_f1" else metric
     rows = []
     for cell in _cells(plans):
         scores = [[done[run.key]["dev"][shown] for run in runs if run.cell == cell] for runs in plans]
@@ -118,13 +118,13 @@ def _table_of_folds(plans: Sequence[Sequence[Run]], done: Mapping[str, Mapping[s
 
 
 def _test_table(test: Sequence[Predictions]) -> str:
-    """Returns a table of the test scores of single runs and of their averaged probabilities."""
+    """Returns a table of the test scores of single runs and of their averaged predictions."""
     cell: Cell = ()
     seeds = range(len(test))
     single = compare({(cell, seed): run for seed, run in zip(seeds, test, strict=True)}, [cell], cell, seeds)
     ensemble = compare({(cell, 0): averaged(test)}, [cell], cell, [0])
     rows = [
-        [METRICS[name], mean_and_deviation(*single.summary(name)[0][1:]), f"{ensemble.summary(name)[0][1]:.3f}"]
-        for name in METRIC_TITLES
+        [single.title(name), mean_and_deviation(*single.summary(name)[0][1:]), f"{ensemble.summary(name)[0][1]:.3f}"]
+        for name in single.scores
     ]
-    return markdown_table(["test", f"one run ({len(test)} seeds)", "probabilities averaged"], rows)
+    return markdown_table(["test", f"one run ({len(test)} seeds)", "predictions averaged"], rows)

@@ -12,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ..hub.run_facts import titles_of
 from ..plain_json import json_text
 from .report import report
 from .spec import Cell, Run, cell_name, plan
@@ -27,7 +28,7 @@ def run_ablation(
     baseline: Cell,
     jobs: int,
     command: str,
-    metric: str = "weighted_f1",
+    metric: str | None = None,
     classes: Sequence[str] = (),
     extra: Sequence[str] = (),
     keep_models: bool = False,
@@ -88,7 +89,7 @@ def train_missing(
             text = f"failed: {row['error']}"
         else:
             text = "  ".join(
-                f"{split} accuracy {row[split]['accuracy']:.4f} weighted F1 {row[split]['weighted_f1']:.4f}"
+                " ".join([split, *(f"{title} {row[split][key]:.4f}" for key, title in titles_of(row[split]).items())])
                 for split in ("dev", "test")
                 if split in row
             )

@@ -21,7 +21,7 @@ def report(
     cells: Sequence[Cell],
     baseline: Cell,
     seeds: Sequence[int],
-    metric: str,
+    metric: str | None,
     classes: Sequence[str],
     command: str,
 ) -> str:
@@ -88,7 +88,8 @@ def write_csv(comparison: Comparison, path: Path, facts: Mapping[Cell, Mapping[s
             numbers = ["" if np.isnan(value) else f"{value:.6f}" for value in (*scores, *bounds)]
             numbers.insert(-3, comparison.metric)
             others = [facts.get(cell, {}).get(name, "") for name in names]
-            writer.writerow([*(value for _, value in cell), summaries["accuracy"][row][0], *numbers, *others])
+            seeds = next(iter(summaries.values()))[row][0]
+            writer.writerow([*(value for _, value in cell), seeds, *numbers, *others])
 
 
 def markdown(

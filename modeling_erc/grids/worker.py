@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from ..hub.run_facts import METRIC_TITLES, RunFacts
+from ..hub.run_facts import RunFacts, titles_of
 from ..training import train
 
 # Files of a run that stay when its model is deleted.
@@ -105,8 +105,8 @@ def train_run(words: list[str], folder: Path, keep_model: bool) -> dict[str, Any
     facts = RunFacts.load(folder)
     result: dict[str, Any] = {
         split: {
-            **{name: scores[name] for name in METRIC_TITLES},
-            "per_class_f1": {name: row["f1"] for name, row in scores["per_class"].items()},
+            **{name: scores[name] for name in titles_of(scores)},
+            "per_class_f1": {name: row["f1"] for name, row in scores.get("per_class", {}).items()},
         }
         for split, scores in metrics.items()
     }

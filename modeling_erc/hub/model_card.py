@@ -1,6 +1,7 @@
 """The model card and the Hub's evaluation results of a run, written from `run.json` and `metrics.json`."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from datasets_scripts.publishing.markdown import markdown_table
 
 from ..configuration_erc import MODALITIES
 from .redaction import is_hub_id, public, public_settings
-from .run_facts import METRIC_TITLES, RunFacts, score_rows
+from .run_facts import TITLES, RunFacts, score_rows, titles_of
 
 # Jinja templates of the cards.
 CARDS = Path(__file__).with_name("cards")
 LIMITS_START = "<!-- limits: robustness and cross write between these marks -->"
 LIMITS_END = "<!-- end of limits -->"
+# Metrics that the Hub knows by their key.
+_HUB_METRICS = ["accuracy", "f1", "mae"]
 TAGS = ["emotion-recognition-in-conversation", "multimodal"]
 
 
@@ -33,6 +36,7 @@ def write_model_card(folder: Path) -> Path:
     facts = RunFacts.load(folder)
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     write_eval_results(folder, metrics, facts)
+    last_split, last = list(metrics.items())[-1]
     data = ModelCardData(
         model_name=facts.title,
         license=facts.license,
@@ -41,32 +45,26 @@ def write_model_card(folder: Path) -> Path:
         language=facts.language,
         datasets=None if facts.hub_dataset is None else [facts.hub_dataset],
         tags=TAGS,
-        metrics=["accuracy", "f1"],
+        metrics=["mae"] if "mae" in last and "accuracy" not in last else ["accuracy", "f1"],
         base_model=[source for source in facts.backbones.values() if is_hub_id(source)] or None,
         eval_results=eval_results(metrics, facts),
     )
-    last_split, last = list(metrics.items())[-1]
     baseline = [f"fusion `{facts.fusion}`"] * (facts.fusion != "joint_vector")
     baseline += [f"contrastive loss `{facts.contrastive}`"] * (facts.contrastive != "inter_class")
     card = ModelCard.from_template(
         data,
         template_path=str(CARDS / "model_card.md"),
         facts=facts,
-        classes=list(last["per_class"]),
+        classes=list(last.get("per_class", ())),
+        targets=list(last.get("per_target", ())),
+        several="weighted_accuracy" in last,
         example=example(facts),
         intended_use=(CARDS / "intended_use.md").read_text(encoding="utf-8").strip(),
-        results=score_table(
-            "split", {name: [scores[key] for key in METRIC_TITLES] for name, scores in score_rows(metrics).items()}
-        ),
+        results=score_table("split", score_rows(metrics)),
         last_split=last_split,
         calibration=[last[key] for key in CALIBRATION if key in last],
-        per_class=markdown_table(
-            ["class", "precision", "recall", "F1", "utterances"],
-            [
-                [name, *(f"{scores[key]:.3f}" for key in ("precision", "recall", "f1")), scores["support"]]
-                for name, scores in last["per_class"].items()
-            ],
-        ),
+        per_class=_per_class(last),
+        per_target=_per_target(last),
         limits=limits(folder),
         backbones={modality: _backbone(source) for modality, source in facts.backbones.items()},
         settings=yaml.safe_dump(public_settings(facts.settings)).strip(),
@@ -107,12 +105,12 @@ def eval_results(metrics: dict[str, Any], facts: RunFacts) -> list[EvalResult]:
             dataset_type=facts.hub_dataset or facts.dataset,
             dataset_name=facts.dataset,
             dataset_split=split,
-            metric_type="accuracy" if key == "accuracy" else "f1",
+            metric_type=key if key in _HUB_METRICS else "f1" if "f1" in key else key,
             metric_name=f"{title} ({split})",
             metric_value=scores[key],
         )
         for split, scores in metrics.items()
-        for key, title in METRIC_TITLES.items()
+        for key, title in titles_of(scores).items()
     ]
 
 
@@ -128,18 +126,36 @@ def write_eval_results(folder: Path, metrics: dict[str, Any], facts: RunFacts) -
         return
     entries = [
         EvalResultEntry(facts.hub_dataset, task_id=key, value=metrics["test"][key], notes=f"{title}, test split")
-        for key, title in METRIC_TITLES.items()
+        for key, title in titles_of(metrics["test"]).items()
     ]
     path = folder / ".eval_results" / f"erc-{facts.dataset}.yaml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False), encoding="utf-8")
 
 
-def score_table(name: str, rows: dict[Any, list[float]]) -> str:
-    """Returns a Markdown table of scores, in the order of `METRIC_TITLES`."""
-    return markdown_table(
-        [name, *METRIC_TITLES.values()], [[key, *(f"{score:.4f}" for score in scores)] for key, scores in rows.items()]
-    )
+def score_table(name: str, rows: Mapping[Any, Mapping[str, Any]]) -> str:
+    """Returns a Markdown table of the overall scores of each row."""
+    titles = titles_of(key for scores in rows.values() for key in scores)
+    cells = [[row, *(f"{s[key]:.4f}" if key in s else "-" for key in titles)] for row, s in rows.items()]
+    return markdown_table([name, *titles.values()], cells)
+
+
+def _per_class(scores: Mapping[str, Any]) -> str:
+    rows = [
+        [name, *(f"{row[key]:.3f}" for key in ("precision", "recall", "f1")), row["support"]]
+        for name, row in scores.get("per_class", {}).items()
+    ]
+    return markdown_table(["class", "precision", "recall", "F1", "utterances"], rows) if rows else ""
+
+
+def _per_target(scores: Mapping[str, Any]) -> str:
+    targets = scores.get("per_target", {})
+    titles = titles_of(key for row in targets.values() for key in row)
+    rows = [
+        [name, *(f"{row[key]:.3f}" if key in row else "-" for key in titles), row["utterances"]]
+        for name, row in targets.items()
+    ]
+    return markdown_table(["target", *titles.values(), "utterances"], rows) if rows else ""
 
 
 def limits(folder: Path) -> str:
@@ -176,9 +192,9 @@ def checkpoint_card(folder: Path) -> str:
     state_file = folder / "trainer_state.json"
     state = json.loads(state_file.read_text(encoding="utf-8")) if state_file.is_file() else {}
     evaluations = {
-        entry["step"]: [entry[f"eval_{key}"] for key in METRIC_TITLES]
+        entry["step"]: {key: entry[f"eval_{key}"] for key in TITLES if f"eval_{key}" in entry}
         for entry in state.get("log_history", ())
-        if "eval_weighted_f1" in entry
+        if any(f"eval_{key}" in entry for key in TITLES)
     }
     card = ModelCard.from_template(
         ModelCardData(library_name="transformers", tags=TAGS),

@@ -1,7 +1,7 @@
 """The facts of a run, stored once as `run.json`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,20 @@ from .cost import Cost
 FILE_NAME = "run.json"
 # The scores of every report, by their key in `metrics.json`.
 METRIC_TITLES = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1"}
+# Those of several labels and of targets, see `training.target_metrics`.
+TARGET_TITLES = {
+    "micro_f1": "micro F1",
+    "weighted_accuracy": "weighted accuracy",
+    "mae": "MAE",
+    "pearson": "Pearson",
+    "ccc": "CCC",
+    "accuracy_2": "accuracy-2 without zeros",
+    "f1_2": "F1 without zeros",
+    "accuracy_2_zeros": "accuracy-2 with zeros",
+    "f1_2_zeros": "F1 with zeros",
+    "accuracy_7": "accuracy-7",
+}
+TITLES = {**METRIC_TITLES, **TARGET_TITLES}
 # Repositories of the corpora on the Hub; the other corpora have none by their authors.
 HUB_DATASETS = {
     "dailydialog": "li2017dailydialog/daily_dialog",
@@ -23,6 +37,17 @@ HUB_DATASETS = {
 }
 # The Hub has no task for emotion recognition in conversation: a model is listed under the task of its first modality.
 HUB_TASKS = {"text": "text-classification", "audio": "audio-classification", "vision": "video-classification"}
+
+
+def titles_of(scores: Iterable[str]) -> dict[str, str]:
+    """Returns the overall scores among the keys of a split in `metrics.json`, with their titles.
+
+    Example:
+        >>> titles_of({"ccc": 0.6, "mae": 0.5, "per_target": {}})
+        {'mae': 'MAE', 'ccc': 'CCC'}
+    """
+    found = set(scores)
+    return {name: title for name, title in TITLES.items() if name in found}
 
 
 def score_rows(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -39,7 +39,7 @@ class Comparison:
 
     Args:
         utterances: number of utterances compared.
-        difference: largest absolute difference of a logit.
+        difference: largest absolute difference of a logit, or of a target in standard deviations.
         agreement: fraction of utterances with the same predicted class.
     """
 
@@ -70,7 +70,8 @@ class OnnxExport:
     """Exports a model to ONNX and compares the exported model with PyTorch.
 
     The graph takes the output of the processor for one dialogue (see [`OneDialogue.forward`]); its output is `logits`
-    `(utterances, classes)`. The numbers of utterances, rows, words and audio frames are dynamic.
+    `(utterances, outputs)`, the classes and then the targets in their own units. The numbers of utterances, rows, words
+    and audio frames are dynamic.
 
     Args:
         model: the model, on the CPU and in eval mode.
@@ -172,11 +173,21 @@ class OnnxExport:
             with torch.inference_mode():
                 expected.append(self.model(**trial).logits[0].numpy())
         exported, original = np.concatenate(logits), np.concatenate(expected)
+        scale = np.array([1.0] * self.model.config.num_classes + list(self.model.config.target_scale or ()))
         return Comparison(
             utterances=len(original),
-            difference=float(np.abs(exported - original).max()),
-            agreement=float((exported.argmax(axis=1) == original.argmax(axis=1)).mean()),
+            difference=float((np.abs(exported - original) / scale).max()),
+            agreement=float((self._answers(exported) == self._answers(original)).all(axis=-1).mean()),
         )
+
+    def _answers(self, logits: np.ndarray) -> np.ndarray:
+        """Returns the predicted classes `(utterances, answers)`; targets are compared by their difference alone."""
+        config = self.model.config
+        if config.problem_type == "multi_label_classification":
+            limits = np.array(config.label_thresholds or [0.5] * config.num_classes)
+            answers: np.ndarray = logits[:, : config.num_classes] >= np.log(limits / (1 - limits))
+            return answers
+        return logits[:, : config.num_classes].argmax(axis=1)[:, None] if config.num_classes else np.zeros((1, 1))
 
     def describe(self) -> dict[str, Any]:
         """Describes labels, inputs and output for callers without this package; saved as `model.json`.
@@ -187,7 +198,10 @@ class OnnxExport:
         extractor = self.processor.feature_extractor
         absent = self.absent
         return {
-            "labels": [config.id2label[index] for index in range(config.num_labels)],
+            "labels": [config.id2label[index] for index in range(config.num_classes)],
+            "targets": list(config.target_names or ()),
+            "problem_type": config.problem_type or "single_label_classification",
+            "thresholds": config.label_thresholds,
             "modalities": list(config.modalities),
             "inputs": {
                 name: {
@@ -198,7 +212,7 @@ class OnnxExport:
                 }
                 for name, shape in self.shapes.items()
             },
-            "outputs": {"logits": {"shape": ["utterances", config.num_labels], "dtype": "float32"}},
+            "outputs": {"logits": {"shape": ["utterances", config.num_outputs], "dtype": "float32"}},
             "sampling_rate": getattr(extractor, "sampling_rate", None),
         }
 

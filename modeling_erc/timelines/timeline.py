@@ -1,7 +1,7 @@
 """Joins utterances with the predictions of the pipeline."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -14,10 +14,12 @@ class Turn:
         end: end in seconds, None in a conversation without times.
         speaker: name of the speaker, None if unknown.
         text: text of the utterance, None if there is only a clip.
-        label: predicted emotion.
+        label: predicted emotion; empty for a model of several labels or of targets only.
         score: probability of the predicted emotion.
         scores: probability of each label, in the order of the model.
         modalities: modalities that the model used.
+        labels: predicted emotions of a model of several labels, None for any other.
+        targets: predicted numbers by name, such as valence.
     """
 
     start: float | None
@@ -28,6 +30,8 @@ class Turn:
     score: float
     scores: dict[str, float]
     modalities: tuple[str, ...]
+    labels: tuple[str, ...] | None = None
+    targets: dict[str, float] = field(default_factory=dict)
 
 
 def timeline(utterances: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]) -> list[Turn]:
@@ -48,10 +52,12 @@ def timeline(utterances: Sequence[Mapping[str, Any]], results: Sequence[Mapping[
             end=utterance.get("end"),
             speaker=_writable(utterance.get("speaker")),
             text=_writable(utterance.get("text")),
-            label=result["label"],
-            score=result["score"],
-            scores=dict(result["scores"]),
+            label=result.get("label", ""),
+            score=result.get("score", 0.0),
+            scores=dict(result.get("scores", {})),
             modalities=tuple(result.get("modalities", ())),
+            labels=tuple(result["labels"]) if "labels" in result else None,
+            targets=dict(result.get("targets", {})),
         )
         for utterance, result in zip(utterances, results, strict=True)
     ]

@@ -43,10 +43,13 @@ def write_timeline(turns: Sequence[Turn], path: str | Path, title: str = "Emotio
 
 
 def write_png(turns: Sequence[Turn], path: Path, title: str = "Emotion timeline") -> None:
-    """Draws the turns; see [`plot_timeline`]."""
-    from .picture import plot_timeline  # matplotlib takes a second
+    """Draws the turns: blocks of one label, bands of several labels, curves of targets."""
+    # matplotlib takes a second
+    from .curves import plot_curves
+    from .picture import plot_timeline
 
-    plot_timeline(turns, path, title=title)
+    blocks = bool(turns and turns[0].label)
+    (plot_timeline if blocks else plot_curves)(turns, path, title=title)
 
 
 WRITERS[".png"] = write_png
@@ -54,7 +57,10 @@ WRITERS[".png"] = write_png
 
 @WRITERS.register(".csv")
 def write_csv(turns: Sequence[Turn], path: Path) -> None:
-    """Writes a row per turn, with a column for the probability of each label; see `csv_cells` for texts like `=1`."""
+    """Writes a row per turn, with a column for each target and for the probability of each label.
+
+    Texts like `=1` are escaped, see `csv_cells`.
+    """
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(_rows(turns))
 
@@ -71,18 +77,30 @@ def write_table(timelines: Mapping[str, Sequence[Turn]], path: str | Path) -> No
 
 
 def _rows(turns: Sequence[Turn]) -> Iterator[list[Any]]:
-    labels = list(turns[0].scores) if turns else []
-    yield ["start", "end", "speaker", "text", "label", "score", "modalities", *map(safe_cell, labels)]
+    labels, targets = (list(turns[0].scores), list(turns[0].targets)) if turns else ([], [])
+    several = bool(turns) and turns[0].labels is not None
+    answer = ["labels"] if several else ["label", "score"] if labels or not turns else []
+    yield ["start", "end", "speaker", "text", *answer, "modalities", *map(safe_cell, [*targets, *labels])]
     for turn in turns:
         utterance = [turn.start, turn.end, safe_cell(turn.speaker), safe_cell(turn.text)]
-        scores = [f"{turn.scores[label]:.6f}" for label in labels]
-        yield [*utterance, safe_cell(turn.label), f"{turn.score:.6f}", " ".join(turn.modalities), *scores]
+        if several:
+            utterance.append(safe_cell(" + ".join(turn.labels or ())))
+        elif labels:
+            utterance += [safe_cell(turn.label), f"{turn.score:.6f}"]
+        numbers = [*(turn.targets[name] for name in targets), *(turn.scores[label] for label in labels)]
+        yield [*utterance, " ".join(turn.modalities), *(f"{number:.6f}" for number in numbers)]
 
 
 @WRITERS.register(".json")
 def write_json(turns: Sequence[Turn], path: Path) -> None:
-    """Writes a list of objects, one per turn."""
-    path.write_text(json_text([asdict(turn) for turn in turns], indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Writes a list of objects, one per turn, without what the model does not predict."""
+    rows = []
+    for turn in turns:
+        absent = {"labels"} if turn.labels is None else set()
+        absent |= ({"label", "score"} if not turn.label else set()) | ({"scores"} if not turn.scores else set())
+        absent |= {"targets"} if not turn.targets else set()
+        rows.append({name: value for name, value in asdict(turn).items() if name not in absent})
+    path.write_text(json_text(rows, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 @WRITERS.register(".vtt")
@@ -95,15 +113,24 @@ def write_vtt(turns: Sequence[Turn], path: Path) -> None:
         f"::cue(.{css_class(label)}) {{ color: {letter_colour(colour)}; background-color: {colour}; }}"
         for label, colour in colours.items()
     ]
-    blocks = ["WEBVTT", "\n".join(["STYLE", *styles])]
+    blocks = ["WEBVTT", *(["\n".join(["STYLE", *styles])] if styles else [])]
     for number, turn in enumerate(turns, start=1):
         times = f"{clock(turn.start or 0.0)} --> {clock(turn.end or 0.0)}"
-        words = escape(f"[{turn.label} {turn.score:.0%}] {turn.text or ''}")
-        line = f"<c.{css_class(turn.label)}>{words}</c>"
+        words = escape(f"[{answer_of(turn)}] {turn.text or ''}")
+        strongest = turn.label or max(turn.scores, key=lambda label: turn.scores[label], default="")
+        line = f"<c.{css_class(strongest)}>{words}</c>" if strongest else words
         if turn.speaker:
             line = f"<v {escape(turn.speaker)}>{line}</v>"
         blocks.append(f"{number}\n{times}\n{line}")
     path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+
+
+def answer_of(turn: Turn) -> str:
+    """Returns what the model answers on a turn, in a few words: `joy 93%`, `joy + surprise`, `valence 3.2`."""
+    labels = "" if turn.labels is None else " + ".join(turn.labels) or "none"
+    targets = ", ".join(f"{name} {value:.1f}" for name, value in turn.targets.items())
+    label = f"{turn.label} {turn.score:.0%}" if turn.label else labels
+    return ", ".join(part for part in (label, targets) if part)
 
 
 def css_class(label: str) -> str:

@@ -173,6 +173,8 @@ class ErcTrainingArguments(TrainingArguments):
         if not torch.accelerator.is_available():
             self.use_cpu = True
         super().__post_init__()
+        if self.metric_for_best_model is not None and self.as_given["greater_is_better"] is None:
+            self.greater_is_better = not self.metric_for_best_model.rpartition("eval_")[2].startswith(("loss", "mae"))
         self.resume = self.resume or self.resume_anyway
         for option, (idle, remedy) in _WITHOUT_EFFECT.items():
             if getattr(self, option) not in idle:

@@ -5,8 +5,6 @@ from dataclasses import fields
 from typing import Any
 
 import datasets
-import torch
-from torch import Tensor
 from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, AutoTokenizer, PreTrainedConfig
 from transformers.utils import logging
 
@@ -17,11 +15,12 @@ from ..encoders_erc import text_positions, unimodal_config
 from ..feature_extraction_erc import LogMelImageFeatureExtractor
 from ..features.feature_cache import feature_statistics
 from ..hub.redaction import is_path
-from ..losses_erc import CLASSIFICATION_LOSSES, CONTRASTIVE_LOSSES
+from ..losses_erc import CLASSIFICATION_LOSSES, CONTRASTIVE_LOSSES, TARGET_LOSSES
 from ..modeling_erc import ErcForSequenceClassification
 from ..processing_erc import SUB_PROCESSORS, ErcProcessor
 from .arguments import DataArguments
 from .model_arguments import ModelArguments
+from .outputs import output_settings
 from .tiny_backbones import fresh_backbone
 from .warm_start import start_from
 
@@ -81,17 +80,20 @@ def build(
             configs[modality], sub_processors[modality] = load_encoder_config(modality, encoder)
             pretrained[modality] = encoder
 
-    settings = {f.name for f in fields(ErcConfig)} & {f.name for f in fields(model_args)}
+    settings = {f.name for f in fields(ErcConfig)} & {f.name for f in fields(model_args)} - {"problem_type"}
     config = ErcConfig(
         **{f"{m}_config": c for m, c in configs.items()},
         **{name: getattr(model_args, name) for name in settings},
         feature_sizes=feature_sizes,
-        id2label=dict(enumerate(label_names)),
-        label2id={name: i for i, name in enumerate(label_names)},
+        **output_settings(model_args, train, label_names),
         training_corpus=_training_corpus(data_args.dataset),
     )
     # Training would be the first to look these up: a wrong name must stop here, with a list of the known names.
-    for losses, name in ((CLASSIFICATION_LOSSES, config.classification_loss), (CONTRASTIVE_LOSSES, config.contrastive)):
+    for losses, name in (
+        (CLASSIFICATION_LOSSES, config.classification_loss),
+        (CONTRASTIVE_LOSSES, config.contrastive),
+        (TARGET_LOSSES, config.target_loss),
+    ):
         _ = losses[name]
     model = ErcForSequenceClassification(config)
     try:
@@ -183,34 +185,6 @@ def check_presence(train: Iterable[Mapping[str, Any]], modality: str) -> None:
             f"no utterance of the training split has {modality} ({column} is empty everywhere): "
             "check --data_dir for the media folders, or leave the modality out of --modalities"
         )
-
-
-def class_counts(train: Iterable[Mapping[str, Any]], num_labels: int) -> Tensor:
-    """Counts the labels of the training utterances.
-
-    Args:
-        train: dialogues whose label indices are those of the model.
-        num_labels: number of classes.
-
-    Returns:
-        `(classes,)`, in float64.
-    """
-    labels = [u["label"] for row in train for u in row["utterances"] if u["label"] is not None]
-    return torch.bincount(torch.tensor(labels), minlength=num_labels).double()
-
-
-def class_weights(counts: Tensor, power: float) -> list[float] | None:
-    """Computes class weights 1 / frequency ** power, scaled to a mean weight of 1 over the training utterances.
-
-    Args:
-        counts: `(classes,)`, result of [`class_counts`].
-        power: exponent; 0 returns `None`, no weights.
-    """
-    if not power:
-        return None
-    weights = counts.clamp(min=1) ** -power
-    scaled: list[float] = (weights * counts.sum() / (weights * counts).sum()).tolist()
-    return scaled
 
 
 def _texts(train: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """From the corpus to a batch: loading the splits, transforming utterances, collating dialogues."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 
 from datasets_scripts import DialogueRows, known_options, load_erc_dataset
 
-from ..configuration_erc import MODALITIES
+from ..configuration_erc import MODALITIES, ErcConfig
 from ..losses_erc import IGNORE_INDEX
 from ..processing_erc import ErcProcessor, only
 from .arguments import DataArguments
@@ -50,7 +51,11 @@ def corpus_fingerprint(splits: Mapping[str, Iterable[Mapping[str, Any]]]) -> str
     for split, rows in splits.items():
         for row in rows:
             content = [
-                (u["utterance_id"], u["speaker"], u["text"], u["label"], Path(u["audio_path"] or "").name)
+                (
+                    *(u[name] for name in ("utterance_id", "speaker", "text", "label")),
+                    Path(u["audio_path"] or "").name,
+                    *(u[name] for name in ("labels", "targets") if name in u),
+                )
                 for u in row["utterances"]
             ]
             digest.update(repr((split, row["dialogue_id"], content)).encode(errors="surrogatepass"))
@@ -119,6 +124,7 @@ class ErcCollator:
         label_names: class names of the corpus, in the order of the rows' label indices.
         label2id: class indices of the model. Labels are matched by name, never by position.
         transforms: applied to each dialogue's utterances in turn.
+        config: config of a model with several labels or targets, whose labels have the form of `ErcLoss`.
 
     Raises:
         ValueError: the model lacks a class of the corpus.
@@ -130,7 +136,11 @@ class ErcCollator:
         label_names: Sequence[str],
         label2id: Mapping[str, int],
         transforms: Sequence[DialogueTransform] = (),
+        config: ErcConfig | None = None,
     ) -> None:
+        self.targets = list((config.target_names if config else None) or ())
+        self.problem_type = config.problem_type if config else None
+        label_names = [] if self.problem_type == "regression" else label_names
         unknown = [name for name in label_names if name not in label2id]
         if unknown:
             raise ValueError(
@@ -139,6 +149,7 @@ class ErcCollator:
             )
         self.processor = processor
         self.model_ids = [label2id[name] for name in label_names]
+        self.classes = len(label2id)
         self.transforms = list(transforms)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -148,20 +159,43 @@ class ErcCollator:
             rows: dialogues of the schema.
 
         Returns:
-            The processor's tensors, `labels` `(batch, utterances)` with -100 where nothing is scored,
-            `media_problems`, one line for each clip that could not be used, and the `dialogue_ids`.
+            The processor's tensors, `labels` `(batch, utterances)` with -100 where nothing is scored, or with columns
+            for several labels and targets (see `ErcLoss`), `media_problems`, one line for each clip that could not be
+            used, and the `dialogue_ids`.
         """
         dialogues = []
-        label_ids: list[int] = []
+        label_ids: list[Any] = []
         for row in rows:
             utterances = list(row["utterances"])
             for transform in self.transforms:
                 utterances = transform(utterances)
             dialogues.append({"dialogue_id": row.get("dialogue_id"), "utterances": utterances})
-            labels = (utterance.get("label") for utterance in utterances)
-            label_ids += [IGNORE_INDEX if label is None else self.model_ids[label] for label in labels]
+            label_ids += map(self._labels, utterances)
         inputs, problems = self.processor.encode(dialogues)
-        padded = torch.full(inputs["utterance_mask"].shape, IGNORE_INDEX)
-        padded[inputs["utterance_mask"]] = torch.tensor(label_ids)
+        known = torch.tensor(label_ids)
+        padded = known.new_full((*inputs["utterance_mask"].shape, *known.shape[1:]), IGNORE_INDEX)
+        padded[inputs["utterance_mask"]] = known
         names = [dialogue["dialogue_id"] for dialogue in dialogues]
         return {**inputs, "labels": padded, "media_problems": problems, "dialogue_ids": names}
+
+    def _labels(self, utterance: Mapping[str, Any]) -> int | list[float]:
+        """Returns the class index of an utterance, or the columns of its labels and targets."""
+        label = utterance.get("label")
+        index = IGNORE_INDEX if label is None or not self.model_ids else self.model_ids[label]
+        if self.problem_type == "multi_label_classification":
+            columns = [float(IGNORE_INDEX)] * self.classes
+            if utterance.get("labels") is not None:
+                for place, model_id in enumerate(self.model_ids):
+                    columns[model_id] = float(place in utterance["labels"])
+        elif self.targets:
+            columns = [] if self.problem_type == "regression" else [float(index)]
+        else:
+            return index
+        return columns + [_target(value) for value in map((utterance.get("targets") or {}).get, self.targets)]
+
+
+def _target(value: float | None) -> float:
+    """Returns a target, -100 for a missing one; a value of -100 becomes the next number."""
+    if value is None or math.isnan(value):
+        return float(IGNORE_INDEX)
+    return -99.9999 if value == IGNORE_INDEX else float(value)

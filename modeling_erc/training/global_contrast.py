@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ..losses_erc import IGNORE_INDEX, ErcLoss
+from ..losses_erc import IGNORE_INDEX, ErcLoss, class_labels
 from ..outputs_erc import ErcClassifierOutput
 
 
@@ -131,12 +131,13 @@ def cache_contrast(model: nn.Module, parts: Sequence[dict[str, Tensor]], loss: E
     embeddings, labels = [], []
     with _restored_generators(device):
         for part in parts:
-            scored = part["labels"] != IGNORE_INDEX
+            classes = class_labels(part["labels"])
+            scored = classes != IGNORE_INDEX
             with torch.no_grad():
                 output: ErcClassifierOutput = model(**{name: x for name, x in part.items() if name != "labels"})
             assert output.embeddings is not None
             embeddings.append(output.embeddings[scored])
-            labels.append(part["labels"][scored])
+            labels.append(classes[scored])
     assert output.prototypes is not None
     rows, prototypes = torch.cat(embeddings).requires_grad_(), output.prototypes.detach().requires_grad_()
     anchors = loss.contrast(rows, torch.cat(labels), prototypes)

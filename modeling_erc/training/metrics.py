@@ -1,15 +1,14 @@
 """The metrics of the field as one `evaluate.Metric` that needs no network."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import datasets
 import evaluate
 import numpy as np
-from scipy.special import softmax
 from transformers import EvalPrediction
 
-from ..hub.run_facts import METRIC_TITLES
+from ..hub.run_facts import titles_of
 from ..losses_erc import IGNORE_INDEX
 
 _DESCRIPTION = "Accuracy, weighted F1, macro F1 and per-class F1 of utterances, as the ERC literature reports them."
@@ -92,21 +91,30 @@ class ErcMetric(evaluate.Metric):
             groups: group of each dialogue; None for a dialogue without one.
 
         Returns:
-            For each group with labelled utterances, their number and the scores of `METRIC_TITLES`.
+            For each group with labelled utterances, their number and the overall scores.
         """
         result: dict[str, dict[str, float]] = {}
         for group in sorted({name for name in groups if name is not None}):
             chosen = np.array([name == group for name in groups])
-            if utterances := int((labels[chosen] != IGNORE_INDEX).sum()):
+            if utterances := int(labelled(labels[chosen]).sum()):
                 scores = self.of_logits(logits[chosen], labels[chosen])
-                result[group] = {"utterances": utterances, **{name: scores[name] for name in METRIC_TITLES}}
+                result[group] = {"utterances": utterances, **{name: scores[name] for name in titles_of(scores)}}
         return result
 
     def for_trainer(self, prediction: EvalPrediction) -> dict[str, float]:
-        """Returns the scalar metrics, and the F1 of each class as `f1_<name>`: `compute_metrics` of the Trainer."""
+        """Returns overall scores, `f1_<class>` and `ccc_<target>`, `mae_<target>`: `compute_metrics` of the Trainer."""
         result = self.of_logits(logits_of(prediction), prediction.label_ids)
-        scores = {name: result[name] for name in METRIC_TITLES}
-        return {**scores, **{f"f1_{name}": row["f1"] for name, row in result["per_class"].items()}}
+        scores = {name: result[name] for name in titles_of(result)}
+        scores |= {f"f1_{name}": row["f1"] for name, row in result.get("per_class", {}).items()}
+        for name, row in result.get("per_target", {}).items():
+            scores |= {f"{kind}_{name}": row[kind] for kind in ("ccc", "mae") if kind in row}
+        return scores
+
+
+def labelled(labels: np.ndarray) -> np.ndarray:
+    """Returns which utterances have a label or a target, boolean `(dialogues, utterances)`; see `ErcLoss`."""
+    known = np.asarray(labels != IGNORE_INDEX)
+    return np.asarray(known.any(axis=-1)) if labels.ndim == 3 else known
 
 
 def logits_of(prediction: Any) -> np.ndarray:
@@ -114,28 +122,3 @@ def logits_of(prediction: Any) -> np.ndarray:
     outputs = prediction.predictions
     logits: np.ndarray = outputs[0] if isinstance(outputs, tuple) else outputs
     return logits
-
-
-def prediction_rows(
-    dialogues: Iterable[Mapping[str, Any]], logits: np.ndarray, labels: np.ndarray, label_names: list[str]
-) -> Iterator[list[str]]:
-    """Yields for each utterance its dialogue, id, speaker, text, label and prediction, then the class probabilities.
-
-    Args:
-        dialogues: rows in the order of `logits`.
-        logits: `(dialogues, utterances, classes)`, padded.
-        labels: `(dialogues, utterances)`, -100 where nothing is scored.
-        label_names: classes of the model, in the order of its logits.
-    """
-    for dialogue, scores, targets in zip(dialogues, logits, labels, strict=True):
-        # Without the padding, which has no utterances.
-        for utterance, row, target in zip(dialogue["utterances"], softmax(scores, axis=-1), targets, strict=False):
-            yield [
-                dialogue["dialogue_id"],
-                utterance["utterance_id"],
-                utterance["speaker"],
-                utterance.get("text") or "",
-                "" if target == IGNORE_INDEX else label_names[target],
-                label_names[row.argmax()],
-                *(f"{probability:.6f}" for probability in row),
-            ]

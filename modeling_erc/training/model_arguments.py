@@ -69,8 +69,17 @@ class FusionArguments:
 
 @dataclass
 class LossArguments:
-    """Terms of the objective."""
+    """What is predicted, and the terms of the objective."""
 
+    problem_type: str | None = field(
+        default=None,
+        metadata={
+            "help": "single_label_classification, multi_label_classification or regression; default: the labels of the "
+            "corpus, or else its targets"
+        },
+    )
+    target_loss: str = field(default="mse", metadata={"help": "loss of the targets: mse, mae or ccc (concordance)"})
+    target_loss_weight: float = field(default=1.0, metadata={"help": "weight of the loss of the targets"})
     classification_loss: str = field(default="cross_entropy", metadata={"help": "cross_entropy or focal"})
     focal_gamma: float = field(default=2.0, metadata={"help": "gamma of the focal loss (0 is cross-entropy)"})
     logit_adjustment: float = field(

@@ -7,16 +7,20 @@ from typing import Any
 
 import numpy as np
 import yaml
+from scipy.special import expit
 
 from datasets_scripts import CORPORA
 
+from ..configuration_erc import ErcConfig
 from ..csv_cells import safe_cell
 from ..hub.model_card import write_model_card
 from ..hub.run_facts import RunFacts
 from ..losses_erc import IGNORE_INDEX
 from ..plain_json import json_text
 from .calibration import calibration_error, fit_temperature
-from .metrics import logits_of, prediction_rows
+from .metrics import labelled, logits_of
+from .prediction_table import prediction_columns, prediction_rows
+from .target_metrics import columns_of, fit_thresholds
 from .trainer import ErcTrainer
 
 
@@ -35,33 +39,28 @@ def write_report(
         facts: facts of the run for `run.json` and the model card.
 
     Returns:
-        The content of `metrics.json`: for each split accuracy, weighted F1, macro F1, per-class scores, the confusion
-        matrix, and the calibration error with and without the temperature; under `groups` the scores of the corpus'
-        groups of dialogues if it has any.
+        The content of `metrics.json`: for each split the scores of what the model predicts (see [`TaskMetric`]); for
+        single labels also the calibration error with and without the temperature; under `groups` the scores of the
+        corpus' groups of dialogues if it has any.
     """
     folder = Path(str(trainer.args.output_dir))
-    names = trainer.metric.label_names
+    config = trainer.model.config
+    single = config.num_classes and config.problem_type != "multi_label_classification"
     metrics: dict[str, Any] = {}
     rows: list[list[Any]] = []
     for split, dialogues in splits.items():
         prediction = trainer.predict(dialogues, metric_key_prefix=split)
-        logits, scored = logits_of(prediction), prediction.label_ids != IGNORE_INDEX
-        labels = prediction.label_ids[scored]
-        config = trainer.model.config
-        raw = logits * config.calibration_temperature
-        if split == "dev":
-            # The splits that follow are predicted with this temperature.
-            config.calibration_temperature = fit_temperature(raw[scored], labels)
-            logits = raw / config.calibration_temperature
-        metrics[split] = {
-            **trainer.metric.of_logits(logits, prediction.label_ids),
-            "calibration_error": calibration_error(logits[scored], labels),
-            "calibration_error_without_temperature": calibration_error(raw[scored], labels),
-        }
+        logits, label_ids = logits_of(prediction), prediction.label_ids
+        calibration = _calibrate(config, logits, label_ids, fit=split == "dev") if single else {}
+        if split == "dev" and config.problem_type == "multi_label_classification":
+            known = labelled(label_ids)
+            probabilities = expit(logits[known][:, : config.num_classes].astype(np.float64))
+            config.label_thresholds = fit_thresholds(probabilities, columns_of(config, label_ids)[0][known])
+        metrics[split] = {**trainer.metric.of_logits(logits, label_ids), **calibration}
         groups = [CORPORA[facts.dataset].dialogue_group(row["dialogue_id"]) for row in dialogues]
         if any(groups):
-            metrics[split]["groups"] = trainer.metric.of_groups(logits, prediction.label_ids, groups)
-        rows += ([split, *row] for row in prediction_rows(dialogues, logits, prediction.label_ids, names))
+            metrics[split]["groups"] = trainer.metric.of_groups(logits, label_ids, groups)
+        rows += ([split, *row] for row in prediction_rows(config, dialogues, logits, label_ids))
     # In every process, since a model that is sharded over them is gathered for saving.
     trainer.model.merge_lora()
     # `_internal_call` saves without pushing: only the complete folder is pushed, by `trainer.push_to_hub`.
@@ -72,12 +71,33 @@ def write_report(
     from ..figures import plot_confusion
 
     with (folder / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
-        header = ["split", "dialogue_id", "utterance_id", "speaker", "text", "label", "prediction", *names]
+        header = ["split", *prediction_columns(config)]
         csv.writer(file).writerows(map(safe_cell, row) for row in [header, *rows])
     (folder / "metrics.json").write_text(json_text(metrics, indent=2) + "\n", encoding="utf-8")
     (folder / "run_config.yaml").write_text(yaml.safe_dump(settings, sort_keys=True), encoding="utf-8")
     last = list(splits)[-1]
-    plot_confusion(np.array(metrics[last]["confusion_matrix"]), names, folder / "confusion_matrix.png", title=last)
+    if (matrix := metrics[last].get("confusion_matrix")) is not None:
+        names = trainer.metric.label_names
+        plot_confusion(np.array(matrix), names, folder / "confusion_matrix.png", title=last)
     facts.save(folder)
     write_model_card(folder)
     return metrics
+
+
+def _calibrate(config: ErcConfig, logits: np.ndarray, label_ids: np.ndarray, *, fit: bool) -> dict[str, float]:
+    """Returns the calibration errors of single labels; with `fit` first sets the temperature, also in `logits`.
+
+    The splits that follow are predicted with this temperature.
+    """
+    count, labels = config.num_classes, columns_of(config, label_ids)[0]
+    scored = labels != IGNORE_INDEX
+    if not scored.any():
+        return {}
+    raw = logits[..., :count] * config.calibration_temperature
+    if fit:
+        config.calibration_temperature = fit_temperature(raw[scored], labels[scored])
+        logits[..., :count] = raw / config.calibration_temperature
+    return {
+        "calibration_error": calibration_error(logits[..., :count][scored], labels[scored]),
+        "calibration_error_without_temperature": calibration_error(raw[scored], labels[scored]),
+    }

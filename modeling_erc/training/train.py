@@ -13,13 +13,14 @@ from ..features.decoded_media import DecodedMedia
 from ..features.feature_cache import cache_frozen_features
 from ..hub.cost import CostMeter
 from ..hub.repository import HubRepository
-from ..hub.run_facts import METRIC_TITLES, RunFacts, score_rows
+from ..hub.run_facts import RunFacts, score_rows, titles_of
 from .arguments import DataArguments, ErcArgumentParser, ErcTrainingArguments, changed_settings, shown_command
 from .augmentation import FrameAugmentation, SpeedPerturbation
-from .build import build, class_counts, class_weights
+from .build import build
 from .checkpoints import check_resumed, delete_old_run, naming_resume, prepare_run_folder, write_identity
 from .data import ErcCollator, check_media, check_splits, corpus_fingerprint, load_corpus
 from .model_arguments import ModelArguments
+from .outputs import USUAL_METRICS, class_balance
 from .report import write_report
 from .trainer import ErcTrainer
 from .warm_start import interpolate, trained_weights
@@ -61,9 +62,11 @@ def _train(
     # 3. Build the model and its processor, with pretrained or untrained backbones.
     model, processor = build(model_args, data_args, splits, labels)
     config = model.config
-    counts = class_counts(splits["train"], len(labels))
-    config.class_weights = class_weights(counts, args.class_weighting)
-    config.class_priors = (counts / counts.sum()).tolist() if config.logit_adjustment else None
+    balance = class_balance(splits["train"], config.num_classes, args.class_weighting)
+    config.class_weights = balance["class_weights"]
+    config.class_priors = balance["class_priors"] if config.logit_adjustment else None
+    if args.metric_for_best_model == "weighted_f1":
+        args.metric_for_best_model = USUAL_METRICS.get(config.problem_type or "", "weighted_f1")
     check_media(splits["train"], processor)
 
     # 4. Prepare the run's folder and, for a push, the repository: a refusal of the Hub must come before hours of work.
@@ -81,7 +84,7 @@ def _train(
     decoded = DecodedMedia(processor, budget=data_args.decoded_cache_mb * 2**20)
 
     # 6. Train; dev alone chooses the checkpoint.
-    collator = partial(ErcCollator, processor, labels, config.label2id)
+    collator = partial(ErcCollator, processor, labels, config.label2id, config=config)
     trainer = ErcTrainer(
         model=model,
         args=args,
@@ -127,7 +130,7 @@ def _train(
     trainer.warn_of_media_problems()
     if trainer.is_world_process_zero():
         for split, scores in score_rows(metrics).items():
-            print(f"{split}: " + "  ".join(f"{name} {scores[name]:.4f}" for name in METRIC_TITLES))
+            print(f"{split}: " + "  ".join(f"{name} {scores[name]:.4f}" for name in titles_of(scores)))
         if facts.split_note:
             print(f"splits: {facts.split_note}")
         print(f"everything is in {args.output_dir}")

@@ -14,7 +14,7 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, has_length
 from transformers.utils import logging
 
-from ..losses_erc import IGNORE_INDEX, ErcLoss
+from ..losses_erc import IGNORE_INDEX, ErcLoss, is_labelled
 from ..outputs_erc import ErcClassifierOutput
 from ..plain_json import finite
 from ..processing_erc import ErcProcessor
@@ -23,8 +23,9 @@ from .checkpoints import complete_checkpoints, rotate, seal, writing
 from .data import ErcCollator
 from .evaluation_log import EvaluationLog
 from .global_contrast import CachedContrast, GatherBatch, cache_contrast
-from .metrics import ErcMetric, logits_of
+from .metrics import logits_of
 from .pushing_trainer import PushingTrainer
+from .target_metrics import TaskMetric
 
 logger = logging.get_logger(__name__)
 
@@ -95,8 +96,7 @@ class ErcTrainer(PushingTrainer):
         self.train_collator = train_collator
         # Kept from the Trainer, which would look for a tokenizer in it; without text there is none.
         self.processor = processing_class
-        labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
-        self.metric = ErcMetric(labels)
+        self.metric = TaskMetric(model.config)
         self.media_problems: Counter[str] = Counter()
         kwargs.setdefault("compute_metrics", self.metric.for_trainer)
         kwargs.setdefault("compute_loss_func", self.erc_loss)
@@ -114,7 +114,7 @@ class ErcTrainer(PushingTrainer):
         self.step_dialogues: list[str] = []  # of the current optimizer step in this process
         self.parts: list[dict[str, Any]] = []  # inputs of the next optimizer step
         self.contrasts: list[CachedContrast] = []  # of the parts of this step that are still to be processed
-        self.evaluation_log = EvaluationLog(labels, self.callback_handler.callbacks)
+        self.evaluation_log = EvaluationLog(model.config, self.callback_handler.callbacks)
         self.add_callback(self.evaluation_log)
         self.add_callback(OwnDraws())
 
@@ -176,6 +176,14 @@ class ErcTrainer(PushingTrainer):
         several = len(parts) > 1 and getattr(self.args, "gradient_cache", False)
         self.parts = parts if several and self.model.config.contrastive != "none" else []
         return parts, items
+
+    def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> Any:
+        # Utterances with labels in several columns count once.
+        counted = [
+            {"labels": torch.where(is_labelled(batch["labels"]), 0, IGNORE_INDEX)} if "labels" in batch else batch
+            for batch in batch_samples
+        ]
+        return super()._get_num_items_in_batch(counted, device)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Creates the Trainer's optimizer, with `backbone_learning_rate` for the backbones where it is set."""

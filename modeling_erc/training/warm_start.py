@@ -45,7 +45,9 @@ def start_from(model: ErcForSequenceClassification, source: str | PathLike) -> N
         )
     other.merge_lora()  # adapters start from zero, on whatever the checkpoint has learned
     trained = dict(other.named_parameters())
-    same_classes = other.config.id2label == model.config.id2label
+    same_classes = all(
+        getattr(other.config, name) == getattr(model.config, name) for name in ("id2label", "target_names")
+    )
     copied = 0
     for name, weight in model.named_parameters():
         # Low-rank adapters wrap the layer that they adapt.

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from modeling_erc import ErcConfig, ErcForSequenceClassification, ErcModel
-from modeling_erc.losses_erc import CONTRASTIVE_LOSSES, ContrastiveMemory, ErcLoss
+from modeling_erc.layers_erc import ContrastiveMemory
+from modeling_erc.losses_erc import CONTRASTIVE_LOSSES, ErcLoss
 from modeling_erc.processing_erc import ErcProcessor
 from modeling_erc.training import ErcCollator, ErcTrainer, ErcTrainingArguments
 

@@ -128,6 +128,7 @@ def test_rows_and_tensors_are_those_of_the_pickle_in_order(tmp_path: Path, proto
         "split": "train",
         "label": LABELS["a"][1],
         "strength": None,
+        "emotions": None,
     }
     tensors = load_file(folder / FEATURES)
     for name, member in {"text_0": TEXT, "audio": AUDIO, "vision": VISION}.items():

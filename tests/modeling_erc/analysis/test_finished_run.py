@@ -102,6 +102,8 @@ def test_every_array_has_a_row_for_each_utterance(run: Run) -> None:
         "embeddings": (count, 64),
         "modality_logits": (count, 1, 7),
         "modality_mask": (count, 1),
+        "targets": (count, 0),
+        "predicted_targets": (count, 0),
     }
     assert found.embeddings is not None
     np.testing.assert_allclose(np.linalg.norm(found.embeddings, axis=1), 1, atol=1e-5)

@@ -193,3 +193,47 @@ def test_cells_that_a_spreadsheet_would_run_are_read_as_they_were(tmp_path: Path
     result = read_predictions(tmp_path / "predictions.csv")
     assert (result.classes, result.places) == (["-1", "joy"], [("=a", "'-0", "-1")])
     assert (result.true.tolist(), result.predicted.tolist()) == ([0], [1])
+
+
+def test_targets_are_compared_by_concordance_over_the_utterances_that_have_them(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    true = draw.standard_normal((120, 2)).round(3)
+    runs = {}
+    for cell, noise in ((JOINT, 0.3), (CONCAT, 1.0)):
+        for seed in (0, 1):
+            predicted = (true + noise * draw.standard_normal(true.shape)).round(6)
+            rows = [
+                ["test", f"d{n // 6}", n, "Ann", "", "" if n == 3 else x[0], y[0], x[1], y[1]]
+                for n, (x, y) in enumerate(zip(true.tolist(), predicted.tolist(), strict=True))
+            ]
+            header = ["split", "dialogue_id", "utterance_id", "speaker", "text"]
+            header += [f"{name} ({kind})" for name in ("valence", "arousal") for kind in ("true", "predicted")]
+            with (tmp_path / "predictions.csv").open("w", newline="") as file:
+                csv.writer(file).writerows([header, *rows])
+            runs[cell, seed] = read_predictions(tmp_path / "predictions.csv")
+    result = compare(runs, [JOINT, CONCAT], JOINT, [0, 1])
+    assert (result.metric, result.utterances) == ("ccc", 120)
+    assert result.scores["mae"][0].max() < result.scores["mae"][1].min()
+    assert result.scores["ccc valence"][0, 0] > result.scores["ccc valence"][1, 0]
+    assert result.differences[CONCAT].high < 0
+    with pytest.raises(ValueError, match="metric weighted_f1: these runs have mae, pearson"):
+        compare(runs, [JOINT, CONCAT], JOINT, [0, 1], metric="weighted_f1")
+    assert averaged([runs[JOINT, 0], runs[JOINT, 1]]).predicted.shape == (120, 2)
+
+
+def test_several_labels_are_compared_by_macro_f1(tmp_path: Path) -> None:
+    rows = [
+        ["split", "dialogue_id", "utterance_id", "speaker", "text", "labels", "predictions", "joy", "fear"],
+        ["test", "a", "0", "", "", "joy + fear", "joy", "0.9", "0.2"],
+        ["test", "a", "1", "", "", "none", "none", "0.1", "0.1"],
+        ["test", "b", "0", "", "", "", "joy", "0.9", "0.1"],
+        ["test", "b", "1", "", "", "fear", "fear", "0.1", "0.7"],
+    ]
+    with (tmp_path / "predictions.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    run = read_predictions(tmp_path / "predictions.csv")
+    assert run.true.tolist() == [[True, True], [False, False], [False, True]]
+    result = compare({(JOINT, 0): run}, [JOINT], JOINT, [0], classes=["fear"])
+    assert result.metric == "macro_f1"
+    assert result.scores["macro_f1"][0, 0] == pytest.approx((1 + 2 / 3) / 2)
+    assert result.scores["classes_f1"][0, 0] == pytest.approx(2 / 3)

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModel, ViTConfig, ViTImageProcessorPil, ViTModel
 
 from modeling_erc.feature_extraction_erc import LogMelImageFeatureExtractor
-from modeling_erc.training.build import class_counts, class_weights
+from modeling_erc.training.outputs import class_balance
 from modeling_erc.training.tiny_backbones import FRESH
 
 MakeSplits = Callable[..., datasets.DatasetDict]
@@ -130,21 +130,18 @@ def test_wrong_settings_are_refused_with_the_remedy(
 
 
 def test_class_weights_are_inverse_frequencies_of_mean_one(words: datasets.DatasetDict) -> None:
-    weights = class_weights(class_counts(words["train"], 3), power=1.0)
-    assert weights is not None
+    weights = class_balance(words["train"], 3, 1.0)["class_weights"]
     # Two neutral, one joy; a class without a training utterance counts as one.
     assert weights[1] / weights[0] == pytest.approx(2)
     assert weights[2] == pytest.approx(weights[1])
     assert (2 * weights[0] + weights[1]) / 3 == pytest.approx(1)
-    halfway = class_weights(class_counts(words["train"], 3), power=0.5)
-    assert halfway is not None
+    halfway = class_balance(words["train"], 3, 0.5)["class_weights"]
     assert halfway[1] / halfway[0] == pytest.approx(2**0.5)
-    assert class_weights(class_counts(words["train"], 3), power=0.0) is None
+    assert class_balance(words["train"], 3, 0.0)["class_weights"] is None
 
 
 def test_class_weights_average_to_one_over_the_training_split(splits: datasets.DatasetDict) -> None:
-    weights = class_weights(class_counts(splits["train"], 7), power=0.7)
-    assert weights is not None
+    weights = class_balance(splits["train"], 7, 0.7)["class_weights"]
     labels = [u["label"] for row in splits["train"] for u in row["utterances"]]
     assert sum(weights[label] for label in labels) / len(labels) == pytest.approx(1)
 

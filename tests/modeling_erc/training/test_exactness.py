@@ -25,6 +25,9 @@ OBJECTIVES: dict[str, Settings] = {
     "inter_class": {"contrastive_memory": 40},
     "supcon": {"contrastive": "supcon"},
     "none": {"contrastive": "none", "label_smoothing": 0.1},
+    "targets": {"corpus": "targets", "target_loss": "mae"},
+    # Concordance is a statistic of the whole batch.
+    "concordance": {"corpus": "targets", "target_loss": "ccc"},
     # Few dialogues have text, so that some batches do not use the text encoder.
     "words": {"text_encoder": "tiny", "corpus": "words"},
 }
@@ -109,7 +112,7 @@ def test_two_processes_have_the_predictions_and_scores_of_one(
         two = two_processes[f"{objective}-{rank}"]
         assert torch.equal(one["labels"], two["labels"]), "seven dialogues fill no batch, and none is scored twice"
         torch.testing.assert_close(one["predictions"][labelled], two["predictions"][labelled], atol=1e-5, rtol=0)
-        assert torch.equal(one["scores"], two["scores"])
+        torch.testing.assert_close(one["scores"], two["scores"], atol=1e-5, rtol=0)
 
 
 @pytest.mark.slow
@@ -123,7 +126,7 @@ def test_four_processes_equal_one(whole: Results, tmp_path: Path) -> None:
         torch.testing.assert_close(
             found["predictions"][labelled], whole[objective]["predictions"][labelled], atol=1e-5, rtol=0
         )
-        assert torch.equal(found["scores"], whole[objective]["scores"])
+        torch.testing.assert_close(found["scores"], whole[objective]["scores"], atol=1e-5, rtol=0)
 
 
 def test_two_processes_draw_different_random_numbers(two_processes: Results) -> None:
@@ -131,7 +134,7 @@ def test_two_processes_draw_different_random_numbers(two_processes: Results) -> 
     assert not torch.equal(first, second), "dropout and dropped modalities would be alike in both"
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", sorted({*OBJECTIVES} - {"concordance"}))
 def test_accumulated_parts_equal_one_batch_with_the_gradient_cache(whole: Results, objective: str) -> None:
     parts = exact_runs.train({**PARTS, **OBJECTIVES[objective], "gradient_cache": True})
     assert_equal(whole[objective], parts, f"two accumulated parts with the cache, {objective}")

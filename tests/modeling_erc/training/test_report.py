@@ -15,11 +15,11 @@ from sklearn.metrics import accuracy_score, f1_score
 from transformers import set_seed
 
 from datasets_scripts import label_names
-from modeling_erc import ErcForSequenceClassification
+from modeling_erc import ErcConfig, ErcForSequenceClassification
 from modeling_erc.hub.run_facts import METRIC_TITLES, RunFacts
 from modeling_erc.training import ErcArgumentParser, ErcCollator, ErcTrainer, build
 from modeling_erc.training.calibration import fit_temperature
-from modeling_erc.training.metrics import prediction_rows
+from modeling_erc.training.prediction_table import prediction_rows
 from modeling_erc.training.report import write_report
 
 LABELS = ["neutral", "joy", "anger"]
@@ -197,5 +197,6 @@ def test_the_confusion_matrix_is_an_image(report: Report) -> None:
 def test_large_logits_do_not_overflow(make_splits: Callable[..., datasets.DatasetDict]) -> None:
     rows = make_splits({"test": [[{"text": "a", "label": 0}]]})["test"]
     logits = np.array([[[1000.0, -1000.0, 999.0]]], dtype=np.float32)
-    (row,) = prediction_rows(rows, logits, np.array([[0]]), LABELS)
+    config = ErcConfig(id2label=dict(enumerate(LABELS)))
+    (row,) = prediction_rows(config, rows, logits, np.array([[0]]))
     assert [float(score) for score in row[-3:]] == pytest.approx([0.731059, 0, 0.268941], abs=1e-6)
