@@ -133,18 +133,32 @@ _THEN: dict[str, Callable[[], object]] = {
 
 
 class _AfterImport(MetaPathFinder):
-    """Does what follows the import of a module of `_THEN`; importing transformers here would take seconds."""
+    """Does what follows the import of a module of `_THEN`; importing transformers here would take seconds.
+
+    It waits until no module of the Hub code is still being imported, which would close a circle.
+    """
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.waiting: list[Callable[[], object]] = []
 
     def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Finds a module of `_THEN`."""
-        spec = PathFinder.find_spec(name, path) if name in _THEN else None
+        """Finds a module of `_THEN` or of the Hub code."""
+        own = name.startswith("modeling_erc.") and name.endswith("_erc")
+        spec = PathFinder.find_spec(name, path) if own or name in _THEN else None
         if spec is None or spec.loader is None:
             return None
         execute = spec.loader.exec_module
 
         def execute_and_follow(module: ModuleType) -> None:
-            execute(module)
-            _THEN[name]()
+            self.running += own
+            try:
+                execute(module)
+            finally:
+                self.running -= own
+            self.waiting += [_THEN[name]] if name in _THEN else []
+            while self.waiting and not self.running:
+                self.waiting.pop(0)()
 
         spec.loader.exec_module = execute_and_follow  # type: ignore[method-assign]
         return spec

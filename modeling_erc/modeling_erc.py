@@ -497,7 +497,7 @@ class ErcForSequenceClassification(ErcPreTrainedModel):
         own = [self.modality_classifiers[m](states[..., i, :]) for i, m in enumerate(self.config.modalities)]
         modality_logits = torch.stack(own, dim=2) * modality_mask[..., None]
         weight = self.config.modality_logit_weight
-        total = 1 + weight * modality_mask.sum(dim=2, keepdim=True)
+        total = 1 + weight * modality_mask.to(joint_logits.dtype).sum(dim=2, keepdim=True)
         logits = (joint_logits + weight * modality_logits.sum(dim=2)) / total
         temperature = self.config.calibration_temperature
         if not self.config.target_names:
