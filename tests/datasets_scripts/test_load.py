@@ -68,7 +68,7 @@ def test_unknown_corpus_names_the_known_ones() -> None:
 
 
 def test_unknown_option_names_the_known_ones(root: Path) -> None:
-    with pytest.raises(ValueError, match=r"'meld' has no option normalise: it knows normalize_text$"):
+    with pytest.raises(ValueError, match=r"'meld' has no option normalise: it knows normalize_text, targets$"):
         load(root, normalise=True)
 
 
