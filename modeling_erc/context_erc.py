@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
+from transformers import initialization as init
 
 from .configuration_erc import ErcConfig
 from .layers_erc import BlockLayer, Dropout, end_of, in_blocks, length_buckets, run_gru, unsplit
@@ -186,6 +187,10 @@ class TransformerContext(Context):
         self.bias = nn.Parameter(torch.empty(2 * (2 * self.max_distance + 1), config.num_attention_heads))
         self.layers = nn.ModuleList(BlockLayer(config) for _ in range(config.num_context_layers))
         self.norm = nn.LayerNorm(config.hidden_size)
+
+    def set_initial_weights(self) -> None:
+        """Sets the bias: see `initial_bias`."""
+        init.copy_(self.bias, self.initial_bias())
 
     def initial_bias(self) -> Tensor:
         """Returns the bias before training, `(2 * distances, heads)`: other speaker first, then the same speaker."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import initialization as init
 
 from .configuration_erc import MODALITIES, ErcConfig
 from .layers_erc import Dropout, length_buckets, unsplit
@@ -377,6 +378,13 @@ class ModalityProjection(nn.Module):
         self.norm: nn.Module = nn.Identity() if backbone is None else nn.LayerNorm(width)
         self.linear = nn.Linear(width, config.hidden_size)
         self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def set_initial_weights(self) -> None:
+        """Sets statistics that change nothing, and an even mix of the layers."""
+        init.zeros_(self.feature_mean)
+        init.ones_(self.feature_scale)
+        if self.layer_weights is not None:
+            init.zeros_(self.layer_weights)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Projects `(N, [layers,] tokens, width)` to `(N, tokens, hidden)`."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration_erc import ErcConfig
@@ -115,6 +116,10 @@ class JointVectorFusion(Fusion):
         )
         self.joint_norm = nn.LayerNorm(config.hidden_size)
         self.modality_norms = nn.ModuleDict({m: nn.LayerNorm(config.hidden_size) for m in self.modalities})
+
+    def set_initial_weights(self) -> None:
+        """Draws the joint vectors: with equal initial values they would stay equal."""
+        init.normal_(self.joint_vectors, std=1.0)
 
     def fuse(self, tokens: dict[str, Tensor], token_mask: dict[str, Tensor], modality_mask: Tensor) -> FusionOutput:
         """See [`Fusion.fuse`]."""

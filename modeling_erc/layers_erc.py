@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
+from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration_erc import ErcConfig
@@ -64,6 +65,12 @@ class ContrastiveMemory(nn.Module):
         self.register_buffer("embeddings", torch.zeros(size, config.contrastive_size))
         self.register_buffer("labels", torch.full((size,), EMPTY))
         self.register_buffer("position", torch.tensor(0))  # next slot to write
+
+    def set_initial_weights(self) -> None:
+        """Empties the memory."""
+        init.zeros_(self.embeddings)
+        init.constant_(self.labels, EMPTY)
+        init.zeros_(self.position)
 
     def read(self) -> tuple[Tensor, Tensor]:
         """Returns copies of the stored embeddings `(k, width)` and labels `(k,)`; k is 0 at first."""
@@ -281,6 +288,10 @@ class ContrastiveHead(nn.Module):
             nn.Linear(config.hidden_size, config.contrastive_size),
         )
         self.prototypes = nn.Parameter(torch.empty(config.num_labels, config.contrastive_size))
+
+    def set_initial_weights(self) -> None:
+        """Draws the prototypes."""
+        init.normal_(self.prototypes)
 
     def forward(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
         """Maps `(..., hidden)` to embeddings `(..., contrastive_size)`; returns them and the prototypes, unit norm."""

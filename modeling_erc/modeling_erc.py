@@ -10,11 +10,10 @@ from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
 
 from .configuration_erc import MODALITIES, ErcConfig
-from .context_erc import CONTEXTS, Context, TransformerContext, in_context
+from .context_erc import CONTEXTS, Context, in_context
 from .encoders_erc import ENCODERS, BackboneEncoder, ModalityProjection, merge_lora, used_inputs
-from .fusion_erc import FUSIONS, JointVectorFusion, fuse
+from .fusion_erc import FUSIONS, fuse
 from .layers_erc import (
-    EMPTY,
     AttentionPool,
     ContrastiveHead,
     ContrastiveMemory,
@@ -31,7 +30,6 @@ from .streaming_erc import ErcStream
 if TYPE_CHECKING:  # loading a model does not need media libraries
     from .processing_erc import ErcProcessor
 
-
 NO_DIALOGUES = (
     "utterance_mask is missing: the model takes dialogues as its ErcProcessor encodes them. For words or media use "
     'pipeline("emotion-recognition-in-conversation", model=CHECKPOINT)([{"speaker": "Ann", "text": "We won!"}])'
@@ -40,7 +38,6 @@ NO_HIDDEN_STATES = (
     "output_hidden_states is not supported: the output has last_hidden_state; for the layers of a backbone call "
     'model.erc_model.encoder("text").backbone, or audio or vision'
 )
-
 # Utterances that are encoded and fused at a time in inference.
 GROUP = 512
 
@@ -60,26 +57,13 @@ class ErcPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
+        """Initialises linear layers and norms as transformers does; a module with other weights sets its own."""
         super()._init_weights(module)
-        if isinstance(module, JointVectorFusion):
-            # Joint vectors with equal initial values would stay equal.
-            init.normal_(module.joint_vectors, std=1.0)
-        elif isinstance(module, TransformerContext):
-            init.copy_(module.bias, module.initial_bias())
-        elif isinstance(module, nn.GRU):
+        if isinstance(module, nn.GRU):
             for weight in module.parameters():
                 init.uniform_(weight, -(module.hidden_size**-0.5), module.hidden_size**-0.5)
-        elif isinstance(module, ModalityProjection):
-            init.zeros_(module.feature_mean)
-            init.ones_(module.feature_scale)
-            if module.layer_weights is not None:
-                init.zeros_(module.layer_weights)
-        elif isinstance(module, ContrastiveHead):
-            init.normal_(module.prototypes)
-        elif isinstance(module, ContrastiveMemory):
-            init.zeros_(module.embeddings)
-            init.constant_(module.labels, EMPTY)
-            init.zeros_(module.position)
+        elif (set_initial := getattr(module, "set_initial_weights", None)) is not None:
+            set_initial()
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
@@ -96,8 +80,8 @@ class ErcPreTrainedModel(PreTrainedModel):
         devices = sorted({str(weight.device) for weight in model.parameters()})
         if len(devices) > 1 or devices == ["meta"]:
             raise ValueError(
-                f"device_map puts the weights on {' and '.join(devices)} (meta: offloaded), but its layers read "
-                'one another\'s weights: put all on one device, such as device_map="cuda:0" or "cpu"'
+                f"device_map puts the weights on {' and '.join(devices)} (meta: offloaded), but layers read each "
+                'other\'s weights: put all on one device, such as device_map="cuda:0" or "cpu"'
             )
         for modality in model.erc_model.encoders:
             model.erc_model.encoder(modality).freeze()
@@ -205,9 +189,7 @@ class ErcModel(ErcPreTrainedModel):
     def __init__(self, config: ErcConfig) -> None:
         super().__init__(config)
         if not config.modalities:
-            raise ValueError(
-                "the config has no modality: give text_config, audio_config, vision_config or feature_sizes"
-            )
+            raise ValueError("the config has no modality: give the config of a backbone, or feature_sizes")
         if config.output_hidden_states:
             raise ValueError(NO_HIDDEN_STATES)
         self.encoders = nn.ModuleDict(
@@ -277,8 +259,7 @@ class ErcModel(ErcPreTrainedModel):
             audio_features_mask: boolean `(N_audio, tokens)`.
             visual_features: as `text_features`, with N_vision rows.
             visual_features_mask: boolean `(N_vision, tokens)`.
-            context_states: streaming states of the contexts, empty at the start of a dialogue. The batch then holds the
-                next utterance, `(1, 1)`, and the states are updated (see [`ErcStream`]).
+            context_states: states of a stream (see [`ErcStream`]), updated by the call; the batch is then `(1, 1)`.
             output_hidden_states: not supported, because every backbone has layers of its own.
             return_dict: if False, returns a tuple.
 
@@ -305,15 +286,13 @@ class ErcModel(ErcPreTrainedModel):
             "visual_features_mask": visual_features_mask,
         }
         modalities = self.config.modalities
-        given = {
-            m: any(inputs[n] is not None for n in (MODALITIES[m].features, MODALITIES[m].inputs[0])) for m in modalities
-        }
-        # An empty batch of the processor has a modality mask.
-        if modality_mask is None and not any(given.values()):
-            raise ValueError(f"no input for any of the model's modalities ({', '.join(modalities)})")
         if modality_mask is None:
-            available = torch.tensor([given[m] for m in modalities], device=utterance_mask.device)
-            modality_mask = utterance_mask[..., None] & available
+            names = [MODALITIES[m] for m in modalities]
+            given = [inputs[n.features] is not None or inputs[n.inputs[0]] is not None for n in names]
+            # An empty batch of the processor has a modality mask.
+            if not any(given):
+                raise ValueError(f"no input for any of the model's modalities ({', '.join(modalities)})")
+            modality_mask = utterance_mask[..., None] & torch.tensor(given, device=utterance_mask.device)
         if speaker_ids is None:
             speaker_ids = torch.zeros_like(utterance_mask, dtype=torch.long)
         utterance_mask = utterance_mask.bool()
