@@ -1,7 +1,5 @@
 """A run that was killed, or whose disk was full, continues as if it had not been interrupted."""
 
-import json
-import pickle
 import random
 import resource
 import shutil
@@ -11,73 +9,31 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
-import yaml
-from safetensors.torch import load_file
 
 import train_hf
+from benchmarks.fault_kinds import small_run
 from modeling_erc.training.checkpoints import CheckpointError, checkpoints_of, complete_checkpoints, fault_of
 from modeling_erc.training.train import main as train_main
 
 pytestmark = pytest.mark.usefixtures("home")
 SCRIPT = Path(train_hf.__file__)
-# Everything that draws random numbers is on; checkpoints, logs and the five steps of an epoch do not coincide.
-SETTINGS = {
-    "dataset": "mosi_features",
-    "dataset_options": {"dev_dialogues": 3},
-    "modalities": ["text", "audio"],
-    "hidden_size": 16,
-    "intermediate_size": 16,
-    "num_attention_heads": 2,
-    "num_fusion_layers": 1,
-    "hidden_dropout_prob": 0.2,
-    "modality_dropout": 0.2,
-    "contrastive_memory": 30,
-    "num_train_epochs": 2,
-    "per_device_train_batch_size": 3,
-    "eval_strategy": "steps",
-    "eval_steps": 2,
-    "save_strategy": "steps",
-    "save_steps": 2,
-    "logging_strategy": "steps",
-    "logging_steps": 3,
-    "early_stopping_patience": 6,
-    "save_total_limit": 3,
-    "use_cpu": True,
-    "disable_tqdm": True,
-}
 STEPS = 10
 
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The command line of the run without its folder."""
-    folder, draw = tmp_path_factory.mktemp("corpus"), np.random.default_rng(0)
-    videos = [f"video{number}" for number in range(22)]
-    lengths = {video: 1 + number % 5 for number, video in enumerate(videos)}
-    labels = {video: draw.integers(0, 2, length).tolist() for video, length in lengths.items()}
-
-    def features(width: int) -> dict[str, Any]:
-        return {v: [draw.standard_normal(width) + label for label in labels[v]] for v in videos}
-
-    ids = {v: [f"{v}_{place}" for place in range(n)] for v, n in lengths.items()}
-    speakers = {v: ["M"] * n for v, n in lengths.items()}
-    texts = {v: ["fine"] * n for v, n in lengths.items()}
-    members = [ids, speakers, labels, features(6), features(4), {}, texts, videos[:18], videos[18:]]
-    (folder / "features.pkl").write_bytes(pickle.dumps(members, 2))
-    (folder / "small.yaml").write_text(yaml.safe_dump(SETTINGS))
-    return [str(folder / "small.yaml"), "--data_dir", str(folder)]
+    return small_run.write_corpus(tmp_path_factory.mktemp("corpus"), np.random.default_rng(0))
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("uninterrupted") / "run"
     train_main([*words, "--output_dir", str(folder)])
-    assert state_of(folder)["global_step"] == STEPS
+    assert small_run.state_of(folder)["global_step"] == STEPS
     return folder
 
 
@@ -114,32 +70,12 @@ def killed(killed_once: Path, tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(tmp_path / "kept", killed_once)
 
 
-def state_of(run: Path) -> dict[str, Any]:
-    """The Trainer state in the last checkpoint, without times."""
-    state: dict[str, Any] = json.loads((complete_checkpoints(run)[0] / "trainer_state.json").read_text())
-    clock = ("_runtime", "_per_second")
-    state["log_history"] = [{k: v for k, v in entry.items() if not k.endswith(clock)} for entry in state["log_history"]]
-    return state
-
-
 def assert_same(run: Path, other: Path) -> None:
     """Compares bit for bit: weights, optimizer, every logged loss and score, and every probability."""
-    first, second = state_of(run), state_of(other)
-    assert first["log_history"] == second["log_history"]
-    assert sum("loss" in entry for entry in first["log_history"]) == STEPS // 3
-    assert sum("eval_loss" in entry for entry in first["log_history"]) == STEPS // 2
-    for name in ("global_step", "best_global_step", "best_metric"):
-        assert first[name] == second[name]
-    for pair in ((complete_checkpoints(run)[0], complete_checkpoints(other)[0]), (run, other)):
-        weights, others = (load_file(path / "model.safetensors") for path in pair)
-        assert weights.keys() == others.keys()
-        assert all(torch.equal(value, others[name]) for name, value in weights.items())
-    moments, others = (
-        torch.load(complete_checkpoints(f)[0] / "optimizer.pt", weights_only=True)["state"] for f in (run, other)
-    )
-    assert all(torch.equal(value, others[n][k]) for n, kept in moments.items() for k, value in kept.items())
-    for name in ("metrics.json", "predictions.csv"):
-        assert (run / name).read_text() == (other / name).read_text()
+    logged = small_run.state_of(run)["log_history"]
+    assert sum("loss" in entry for entry in logged) == STEPS // 3
+    assert sum("eval_loss" in entry for entry in logged) == STEPS // 2
+    assert small_run.difference(run, other) is None
 
 
 def test_a_killed_run_continues_bit_for_bit(killed: Path, uninterrupted: Path, words: list[str]) -> None:

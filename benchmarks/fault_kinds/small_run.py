@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from modeling_erc.training.checkpoints import complete_checkpoints
 from modeling_erc.training.train import main as train
 
-from . import children
+from . import Plan, children
 
 # Everything that draws random numbers is on; checkpoints, logs and the five steps of an epoch do not coincide.
 SETTINGS = {
@@ -37,6 +37,7 @@ SETTINGS = {
     "save_steps": 2,
     "logging_strategy": "steps",
     "logging_steps": 3,
+    "early_stopping_patience": 6,
     "save_total_limit": 3,
     "use_cpu": True,
     "disable_tqdm": True,
@@ -88,6 +89,18 @@ def finished(home: Path, words: list[str], run: Path, log: Path) -> str | None:
     """Trains to the end in a process of its own; returns what went wrong."""
     code = children.run(train_in, home, words, run, log=log)
     return None if code == 0 else f"exit code {code}: {children.last_line(log)}"
+
+
+def uninterrupted(plan: Plan) -> tuple[list[str], Path]:
+    """Trains once without a fault; returns the command line and the folder that other runs are compared with.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    words, run = write_corpus(plan.folder / "corpus", plan.draw), plan.folder / "whole" / "run"
+    if error := finished(plan.folder / "home", words, run, plan.folder / "log"):
+        raise RuntimeError(error)
+    return words, run
 
 
 def difference(run: Path, other: Path) -> str | None:
