@@ -35,7 +35,7 @@ class TrainingDiverged(ValueError):
 
 
 class OwnDraws(TrainerCallback):
-    """Gives each process random numbers of its own for dropout and masks; the Trainer seeds all of them alike.
+    """Gives each process its own random numbers for dropout and masks; the Trainer seeds all processes equally.
 
     It runs once the weights are initialised and the order of the dialogues is fixed, in which all processes agree.
     """

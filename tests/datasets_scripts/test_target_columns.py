@@ -1,6 +1,5 @@
 """Targets and several labels in the corpora: tables, feature pickles, MELD."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 
 from datasets_scripts import CorpusError, label_names, load_erc_dataset
+from datasets_scripts.pickles.restricted import load_pickle
 from datasets_scripts.schema import has_several_labels, target_names
 from tests.small_mosei import EMOTIONS, write_mosei
 
@@ -87,8 +87,7 @@ def test_the_published_form_of_mosei_gives_emotions_and_a_strength(tmp_path: Pat
     path = write_mosei(tmp_path / "mosei.pkl", videos=6)
     splits = load(path, "mosi_features", emotions=True, targets=["strength"])
     assert label_names(splits) == list(EMOTIONS)
-    with path.open("rb") as file:
-        train = pickle.load(file)["train"]
+    train = load_pickle(path)["train"]
     turns = [turn for row in splits["train"] for turn in row["utterances"]]
     by_id = {turn["utterance_id"]: turn for turn in turns}
     for name, numbers in zip(train["id"], train["labels"][:, 0], strict=True):

@@ -131,7 +131,7 @@ def test_four_processes_equal_one(whole: Results, tmp_path: Path) -> None:
 
 def test_two_processes_draw_different_random_numbers(two_processes: Results) -> None:
     first, second = (two_processes[f"single-{rank}"]["draws"] for rank in (0, 1))
-    assert not torch.equal(first, second), "dropout and dropped modalities would be alike in both"
+    assert not torch.equal(first, second), "dropout and dropped modalities would be equal in both"
 
 
 @pytest.mark.parametrize("objective", sorted({*OBJECTIVES} - {"concordance"}))
