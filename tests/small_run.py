@@ -1,15 +1,21 @@
 """Set-up shared by tests of whole runs: a recipe that trains in a second, a small corpus, and separate caches."""
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import runpy
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import datasets
 import evaluate
 import huggingface_hub.constants
 import pytest
 
+import train_hf
+
+SCRIPT = Path(train_hf.__file__)
 # Text alone, through an untrained encoder; each test adds what it needs.
 SMALL_RECIPE = """
 dataset: meld
@@ -52,3 +58,21 @@ def write_meld(folder: Path, splits: Mapping[str, Iterable[Sequence[object]]]) -
         with (folder / f"{split}_sent_emo.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([MELD_COLUMNS, *rows])
     return folder
+
+
+def edit(table: Path, change: Callable[[list[list[str]]], Any]) -> None:
+    """Changes the rows of a CSV file."""
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    change(rows)
+    with table.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
+def refusal(words: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs the script with wrong settings and returns its message; the exit status must not be 0."""
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *words])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert stopped.value.code not in (0, None)
+    return str(stopped.value.code)

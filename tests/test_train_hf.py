@@ -3,7 +3,6 @@ import csv
 import itertools
 import json
 import random
-import runpy
 import shlex
 import shutil
 import subprocess
@@ -31,7 +30,7 @@ from modeling_erc.hub.run_facts import METRIC_TITLES
 from modeling_erc.training.tiny_backbones import FRESH
 from modeling_erc.training.train import main as train_main
 from tests.hub_server import HubServer, Reply
-from tests.small_run import SMALL_RECIPE, write_meld
+from tests.small_run import SMALL_RECIPE, edit, refusal, write_meld
 
 SCRIPT = Path(train_hf.__file__)
 SMALL = ["--hidden_size", "16", "--num_train_epochs", "1"]
@@ -102,14 +101,6 @@ def long_run(words_alone: Path, home: Path, tmp_path_factory: pytest.TempPathFac
     return finished_run(words_alone, tmp_path_factory.mktemp("long"), *EIGHT)
 
 
-def edit(table: Path, change: Callable[[list[list[str]]], Any]) -> None:
-    with table.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file))
-    change(rows)
-    with table.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(rows)
-
-
 def save_backbone(folder: Path) -> None:
     bert, tokenizer = FRESH["text"]([" ".join(words) for words in WORDS.values()])
     AutoModel.from_config(bert).save_pretrained(folder)
@@ -177,79 +168,6 @@ def test_the_saved_settings_repeat_the_run(finished: Finished, tmp_path: Path) -
     first, metrics = finished
     assert train_main([str(first / "run_config.yaml"), "--output_dir", str(tmp_path / "b")]) == metrics
     assert (first / "run_config.yaml").read_text() == (tmp_path / "b" / "run_config.yaml").read_text()
-
-
-# ---- wrong settings ----
-
-
-def refusal(words: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
-    """Runs the script with wrong settings and returns its message; the exit status must not be 0."""
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *words])
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    assert stopped.value.code not in (0, None)
-    return str(stopped.value.code)
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["wrong.yaml"], ["wrong.yaml", "'fusoin'", "'fusion'"]),
-        (["gone.yaml"], ["gone.yaml"]),
-        (["--hidden_sizes", "3"], ["--hidden_sizes"]),
-        (["--dataset", "mled"], ["'mled'", "demo", "meld"]),
-        (["--data_dir", "nowhere"], ["nowhere"]),
-        (["--data_dir", "no_column"], ["dev_sent_emo.csv", "Emotion"]),
-        (["--data_dir", "odd_emotion"], ["train_sent_emo.csv", "row 3", "'bored'", "neutral, surprise"]),
-        (["--data_dir", "no_table"], ["test_sent_emo.csv"]),
-        (["--modalities", "audio"], ["audio", "--data_dir", "--modalities"]),
-        (["--modalities", "text", "smell"], ["smell", "text, audio, vision"]),
-        (["--text_encoder", "some/folder"], ["--text_encoder some/folder"]),
-        (["--text_encoder", "./some/deep/folder"], ["--text_encoder ./some/deep/folder"]),
-        (["--fusion", "joint"], ["fusion 'joint'", "concat", "joint_vector"]),
-        (["--contrastive", "simclr"], ["'simclr'", "inter_class"]),
-        (["--classification_loss", "hinge"], ["'hinge'", "cross_entropy"]),
-        (["--hidden_size", "17"], ["hidden_size 17"]),
-        (["no_encoder.yaml"], ["text needs --text_encoder"]),
-        (["--output_dir", "full"], ["full is not empty", "--resume", "--overwrite"]),
-        (["--output_dir", "full", "--overwrite"], ["full", "holds no run"]),
-        (["--output_dir", "new", "--resume"], ["new", "no checkpoint"]),
-        (["--dataset", "demo", "--data_dir", "full"], ["full"]),
-    ],
-    ids=" ".join,
-)
-def test_wrong_settings_stop_before_training_with_one_line(
-    words_alone: Path,
-    home: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    words: list[str],
-    expected: list[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("words", "no_column", "odd_emotion", "no_table"):
-        shutil.copytree(words_alone, tmp_path / name)
-    edit(tmp_path / "no_column" / "dev_sent_emo.csv", lambda rows: [row.pop(EMOTION) for row in rows])
-    edit(tmp_path / "odd_emotion" / "train_sent_emo.csv", lambda rows: rows[2].__setitem__(EMOTION, "bored"))
-    (tmp_path / "no_table" / "test_sent_emo.csv").unlink()
-    (tmp_path / "wrong.yaml").write_text("fusoin: concat\n")
-    (tmp_path / "no_encoder.yaml").write_text("modalities: [text]\n")
-    (tmp_path / "small.yaml").write_text(CONFIG)
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "notes.txt").write_text("mine")
-    if words[0].endswith(".yaml"):
-        command = [words[0], "--data_dir", "words", "--dataset", "meld"]
-    else:
-        command = ["small.yaml", "--data_dir", "words", *words]
-    message = refusal(command, monkeypatch)
-    assert all(part in message for part in expected), message
-    assert "\n" not in message
-    out, err = capfd.readouterr()
-    assert "'loss'" not in out, "it trained"
-    assert "Traceback" not in err
-    assert not (tmp_path / "runs").exists()
-    assert (tmp_path / "full" / "notes.txt").read_text() == "mine"
 
 
 @pytest.mark.slow

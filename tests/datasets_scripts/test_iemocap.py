@@ -1,5 +1,4 @@
 import logging
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -8,103 +7,32 @@ import numpy as np
 import pytest
 
 from datasets_scripts import CorpusError, iemocap, label_names
-from datasets_scripts.iemocap import CLASSES, EXPECTED_COUNTS, Iemocap, IemocapConfig
-
-RATE = 16000
-# Name without the dialogue's, start, end, raw label, words.
-Turn = tuple[str, float, float, str, str]
-DIALOGUES: dict[str, list[Turn]] = {
-    # The woman wears the markers. Not in the order of time, two at once.
-    "Ses01F_impro01": [
-        ("M000", 1.0, 2.0, "fru", "No."),
-        ("F001", 2.25, 3.0, "xxx", "Well."),
-        ("F000", 0.0, 1.0, "neu", "I\u2019m here."),
-        ("F002", 1.0, 1.5, "hap", "Oh."),
-    ],
-    "Ses02M_script01_1": [("M000", 0.5, 1.5, "exc", "Great!")],
-    "Ses03F_impro02": [("F000", 0.5, 1.5, "xxx", "Hm."), ("M000", 1.5, 2.5, "oth", "Hm?")],
-    "Ses04M_impro03": [("M000", 0.5, 1.5, "sad", "Gone."), ("F000", 2.0, 2.5, "fru", "Gone?")],
-    # The man wears the markers.
-    "Ses05M_script01_1b": [("F000", 0.5, 1.5, "ang", "Out!"), ("M000", 1.5, 2.5, "sur", "What?")],
-}
-OTHERS = (
-    "M: Yeah.\n"
-    "Ses01F_impro01_FXX0 [000.5000-000.7500]: [LAUGHTER]\n"
-    "Ses01F_impro01_MXX0: Mhm.\n"
-)  # fmt: skip
-
-
-def write_dialogue(root: Path, name: str, turns: list[Turn], others: str = "") -> None:
-    """The label file and the transcript of a dialogue."""
-    dialog = root / f"Session{name[4]}" / "dialog"
-    labels = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n" + "".join(
-        f"[{start:.4f} - {end:.4f}]\t{name}_{turn}\t{label}\t[2.5000, 2.5000, 2.5000]\nC-E2:\tNeutral;\t()\n\n"
-        for turn, start, end, label, _ in turns
-    )
-    transcript = others + "".join(
-        f"{name}_{turn} [{start:08.4f}-{end:08.4f}]: {words}\n" for turn, start, end, _, words in turns
-    )
-    for folder, text in (("EmoEvaluation", labels), ("transcriptions", transcript)):
-        (dialog / folder).mkdir(parents=True, exist_ok=True)
-        (dialog / folder / f"{name}.txt").write_text(text, encoding="utf-8")
-
-
-def write_empty(*paths: Path) -> None:
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
-
-
-def label_file(root: Path, name: str) -> Path:
-    return root / f"Session{name[4]}" / "dialog" / "EmoEvaluation" / f"{name}.txt"
-
-
-def wav_of(root: Path, turn: str) -> Path:
-    return root / f"Session{turn[4]}" / "sentences" / "wav" / turn.rsplit("_", 1)[0] / f"{turn}.wav"
-
-
-def avi_of(root: Path, name: str, folder: str = "avi/DivX") -> Path:
-    return root / f"Session{name[4]}" / "dialog" / folder / f"{name}.avi"
+from datasets_scripts.iemocap import Iemocap
+from tests.datasets_scripts.small_iemocap import (
+    DIALOGUES,
+    Turn,
+    all_rows,
+    label_file,
+    load,
+    stream,
+    turns,
+    wav_of,
+    write_dialogue,
+    write_empty,
+    write_release,
+)
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "IEMOCAP_full_release"
-    for name, turns in DIALOGUES.items():
-        write_dialogue(folder, name, turns, OTHERS if name == "Ses01F_impro01" else "")
-    return folder
+    return write_release(tmp_path / "IEMOCAP_full_release")
 
 
-@pytest.fixture(scope="module")
-def full_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """151 dialogues of one turn: 120 in sessions 1 to 4, 31 in session 5."""
-    folder = tmp_path_factory.mktemp("full")
-    for session, count in {1: 28, 2: 30, 3: 32, 4: 30, 5: 31}.items():
-        for number in range(count):
-            write_dialogue(folder, f"Ses0{session}F_impro{number:02d}", [("F000", 0.0, 1.0, "neu", "Hm.")])
-    return folder
+RATE = 16000
 
 
-def load(root: Path, **options: Any) -> Any:
-    builder = Iemocap(data_dir=root, cache_dir=root.parent / "cache", **{"dev_dialogues": 1, **options})
-    builder.download_and_prepare()
-    return builder.as_dataset()
-
-
-def stream(root: Path, **options: Any) -> Any:
-    return Iemocap(data_dir=root, **{"dev_dialogues": 1, **options}).as_streaming_dataset()
-
-
-def all_rows(splits: Any) -> Iterator[dict[str, Any]]:
-    for rows in splits.values():
-        yield from rows
-
-
-def turns(root: Path, **options: Any) -> dict[str, dict[str, Any]]:
-    """Utterances of all splits by id, in the order in which the rows have them."""
-    return {
-        turn["utterance_id"]: turn for row in all_rows(stream(root, **options)) for turn in row["utterances"]
-    }  # fmt: skip
+def avi_of(root: Path, name: str, folder: str = "avi/DivX") -> Path:
+    return root / f"Session{name[4]}" / "dialog" / folder / f"{name}.avi"
 
 
 def warnings_with(caplog: pytest.LogCaptureFixture, words: str) -> list[str]:
@@ -327,77 +255,6 @@ def test_counts_that_agree_are_not_in_the_warning(
         stream(root)
     messages = warnings_with(caplog, "is not the full release")
     assert [message.split(": ", 1)[1] for message in messages] == ["dis 0 instead of 1. It is read as it is."] * surplus
-
-
-def test_published_counts_agree_with_each_other() -> None:
-    labels = {name: count for name, count in EXPECTED_COUNTS.items() if len(name) == 3}
-    assert sum(labels.values()) == EXPECTED_COUNTS["labelled turns"]
-    for setting, classes in CLASSES.items():
-        assert sum(labels[label] for label in classes) == EXPECTED_COUNTS[f"{setting} turns"]
-
-
-@pytest.mark.parametrize(("dev_dialogues", "train"), [(12, 108), (20, 100)])
-def test_seeded_dev_split_is_taken_out_of_sessions_one_to_four(
-    full_tree: Path, tmp_path: Path, dev_dialogues: int, train: int
-) -> None:
-    def ids(**options: Any) -> dict[str, set[str]]:
-        splits = stream(full_tree, dev_dialogues=dev_dialogues, **options)
-        return {split: {row["dialogue_id"] for row in rows} for split, rows in splits.items()}
-
-    first = ids()
-    assert {split: len(names) for split, names in first.items()} == {"train": train, "dev": dev_dialogues, "test": 31}
-    assert len(set.union(*first.values())) == 151
-    assert {name[:5] for name in first["test"]} == {"Ses05"}
-    assert ids(setting="4way") == first
-    other = ids(dev_seed=1)
-    assert other["dev"] != first["dev"]
-    assert other["test"] == first["test"]
-
-
-@pytest.mark.parametrize("session", [1, 2, 3, 4, 5])
-def test_any_session_can_be_left_out_for_testing(root: Path, session: int) -> None:
-    # A scored turn in session 3 too.
-    write_dialogue(root, "Ses03F_impro02", [("F000", 0.5, 1.5, "sad", "Hm.")])
-    splits = {
-        split: {row["dialogue_id"][:5] for row in rows} for split, rows in stream(root, test_session=session).items()
-    }
-    assert splits["test"] == {f"Ses0{session}"}
-    assert splits["train"] | splits["dev"] == {f"Ses0{number}" for number in range(1, 6)} - splits["test"]
-    assert len(splits["dev"]) == 1
-    assert not splits["train"] & splits["dev"]
-
-
-def test_split_with_nothing_to_score_is_refused(root: Path) -> None:
-    write_dialogue(root, "Ses05M_script01_1b", [("F000", 0.5, 1.5, "xxx", "Out!")])
-    with pytest.raises(
-        CorpusError, match=r"test would be empty: none of its 1 dialogues \(Ses05M_script01_1b, .* 6way"
-    ):
-        load(root)
-
-
-def test_official_split_is_the_default() -> None:
-    config = IemocapConfig()
-    assert (config.test_session, config.dev_dialogues, config.setting, config.other_labels) == (5, 12, "6way", "drop")
-
-
-def test_release_without_labels_is_refused_with_what_it_holds(tmp_path: Path) -> None:
-    write_empty(wav_of(tmp_path, "Ses01F_impro01_F000"))
-    with pytest.raises(FileNotFoundError, match=r"EmoEvaluation/Ses\*\.txt.* it holds Session1"):
-        Iemocap(data_dir=tmp_path)
-
-
-def test_missing_test_session_is_named_with_those_found(root: Path) -> None:
-    label_file(root, "Ses05M_script01_1b").unlink()
-    with pytest.raises(FileNotFoundError, match=r"test_session is 5 .* of session 1, 2, 3, 4 only"):
-        load(root)
-
-
-@pytest.mark.parametrize(
-    ("count", "message"), [(4, "4 of 4 training dialogues for dev"), (0, "dev_dialogues is 0: at least 1")]
-)
-def test_split_without_training_or_dev_dialogues_is_refused(root: Path, count: int, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        load(root, dev_dialogues=count)
 
 
 @pytest.mark.parametrize("read", [load, stream])

@@ -1,50 +1,18 @@
-import csv
 import datetime
-import json
 import logging
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from datasets_scripts import CorpusError, DialogueRows, label_names
+from datasets_scripts import CorpusError, label_names
 from datasets_scripts.table import Table
+from tests.datasets_scripts.small_tables import PLAIN, Cells, load, turns, write
 
-Cells = dict[str, Any]
 ROWS: list[Cells] = [
     {"dialogue_id": "a", "speaker": "Ann", "text": "Hi, Bo.", "label": "glad", "start": 0.5, "end": 2},
     {"dialogue_id": "a", "speaker": "Bo", "text": None, "label": None, "start": None, "end": None},
     {"dialogue_id": "b", "speaker": "Ann", "text": "Oh\u2026", "label": "calm", "start": 3, "end": None},
 ]
-PLAIN = [{"dialogue_id": "a", "text": "Hi.", "label": "glad"}, {"dialogue_id": "b", "text": "Oh.", "label": "calm"}]
-
-
-def write(path: Path, rows: list[Cells]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    elif path.suffix == ".json":
-        path.write_text(json.dumps(rows))
-    elif path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    else:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
-            writer.writeheader()
-            writer.writerows(rows)
-    return path
-
-
-def load(path: Path, cache_dir: Path, **options: Any) -> Any:
-    builder = Table(data_dir=path, cache_dir=cache_dir / "cache", **options)
-    builder.download_and_prepare()
-    return builder.as_dataset()
-
-
-def turns(splits: Any, split: str = "train") -> list[Cells]:
-    return [turn for row in splits[split] for turn in row["utterances"]]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".json", ".jsonl", ".parquet"])
@@ -188,210 +156,11 @@ def test_times_of_every_usual_form_are_seconds(
     assert (turn["start"], turn["end"]) == expected
 
 
-def clips(count: int, groups: int = 0, **cells: Any) -> list[Cells]:
-    """Dialogues of two speakers, who are the same in dialogues n and n + `groups`."""
-    return [
-        {
-            "dialogue_id": f"d{n:02d}",
-            "speaker": f"{n % groups if groups else n}-{turn}",
-            "text": "Hi.",
-            "label": ("calm", "glad")[turn],
-            **cells,
-        }
-        for n in range(count)
-        for turn in range(2)
-    ]
-
-
-def split_ids(data: Any) -> dict[str, list[str]]:
-    return {split: rows["dialogue_id"][:] for split, rows in data.items()}
-
-
-def test_missing_dev_and_test_are_drawn_by_seed_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = write(tmp_path / "t.csv", clips(12))
-    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
-        data = load(path, tmp_path)
-    assert {split: len(ids) for split, ids in split_ids(data).items()} == {"train": 9, "dev": 1, "test": 2}
-    assert sorted(name for ids in split_ids(data).values() for name in ids) == [f"d{n:02d}" for n in range(12)]
-    note = "test and dev drawn by seed 0, dialogue-disjoint: test 2, dev 1, train 9 dialogues"
-    assert note in caplog.text
-    assert DialogueRows(data["dev"]).split_note == note
-    other = split_ids(load(path, tmp_path, split_seed=1, test_share=0.25, dev_share=0.25))
-    assert {split: len(ids) for split, ids in other.items()} == {"train": 6, "dev": 3, "test": 3}
-    assert list(load(path, tmp_path, split_by="none")) == ["train"]
-
-
-def test_only_missing_splits_are_drawn(tmp_path: Path) -> None:
-    test = [{**row, "dialogue_id": f"t{row['dialogue_id']}"} for row in clips(4, split="Test1")]
-    found = split_ids(load(write(tmp_path / "t.csv", clips(10, split="train") + test), tmp_path))
-    assert (len(found["train"]), len(found["dev"])) == (9, 1)
-    assert found["test"] == ["td00", "td01", "td02", "td03"]
-    assert list(load(write(tmp_path / "u.csv", clips(9, split="test")), tmp_path)) == ["test"]
-
-
-def test_splits_are_drawn_out_of_the_training_file(tmp_path: Path) -> None:
-    write(tmp_path / "talks" / "train.csv", clips(10))
-    write(tmp_path / "talks" / "test.csv", clips(2))
-    found = split_ids(load(tmp_path / "talks", tmp_path))
-    assert {split: len(ids) for split, ids in found.items()} == {"train": 9, "dev": 1, "test": 2}
-    assert found["dev"][0].startswith("train_")
-
-
-def test_draw_is_disjoint_by_speakers_that_repeat(tmp_path: Path) -> None:
-    data = load(write(tmp_path / "t.csv", clips(30, groups=10)), tmp_path)
-    train, dev, test = ({turn["speaker"] for turn in turns(data, split)} for split in ("train", "dev", "test"))
-    assert train and dev and test
-    assert not (train & dev or train & test or dev & test)
-    assert "speaker-disjoint: test 6, dev 3, train 21" in data["train"].info.description
-
-
-def test_speakers_of_all_dialogues_leave_a_draw_by_dialogue_unless_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "t.csv", clips(12, groups=1))
-    description = load(path, tmp_path)["train"].info.description
-    assert "dialogue-disjoint, with speakers that may occur in several splits" in description
-    with pytest.raises(CorpusError, match=r"t\.csv: split_by is speaker, but the 12 training dialogues form 1 groups"):
-        load(path, tmp_path, split_by="speaker")
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "message"),
-    [
-        ("split_by", "session", "choose one of auto, dialogue, speaker, none"),
-        ("dev_share", 0.7, r"both are above 0 and below 0\.5|choose above 0, below 0\.5"),
-        ("split_map", {"a": "eval"}, "its values are train, dev and test"),
-    ],
-)
-def test_wrong_options_of_the_draw_are_refused(tmp_path: Path, option: str, value: Any, message: str) -> None:
-    path = write(tmp_path / "t.csv", PLAIN)
-    with pytest.raises(ValueError, match=message):
-        load(path, tmp_path, **{option: value})
-
-
-def test_split_map_reads_other_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    names = ["fold 1", "Fold 2", "3", "Development"]
-    path = write(tmp_path / "t.csv", [{**PLAIN[0], "dialogue_id": name, "split": name} for name in names])
-    split_map: Any = {"Fold 1": "train", "fold 2": "train", 3: "test"}
-    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
-        data = load(path, tmp_path, split_map=split_map)
-    assert split_ids(data) == {"train": names[:2], "dev": names[3:], "test": names[2:3]}
-    assert "splits are read as fold 1 = train, Fold 2 = train, 3 = test, Development = dev" in caplog.text
-    with pytest.raises(CorpusError, match=r"split 'fold 1' is none of train, .* pass split_map"):
-        load(path, tmp_path)
-
-
-def test_names_of_files_may_contain_the_split(tmp_path: Path) -> None:
-    for name in ("talks_trn.csv", "talks-development.csv", "Test1.csv"):
-        write(tmp_path / "talks" / name, PLAIN)
-    assert list(load(tmp_path / "talks", tmp_path)) == ["train", "dev", "test"]
-
-
-def test_single_and_absent_classes_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    rows = [
-        {**PLAIN[0], "dialogue_id": "a", "split": "train"},
-        {**PLAIN[1], "dialogue_id": "b", "split": "dev"},
-        {**PLAIN[0], "dialogue_id": "c", "split": "test", "label": "-1"},
-    ]
-    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
-        load(write(tmp_path / "t.csv", rows), tmp_path)
-        load(write(tmp_path / "u.csv", rows[:1]), tmp_path)
-    assert "t.csv: train has no utterance of calm; dev has no utterance of glad; no utterance of test is" in caplog.text
-    assert "u.csv: there is only one class, glad" in caplog.text
-
-
-def test_given_labels_fix_the_order_of_the_classes(tmp_path: Path) -> None:
-    data = load(write(tmp_path / "t.csv", PLAIN), tmp_path, labels=["glad", "sad", "calm"])
-    assert label_names(data) == ["glad", "sad", "calm"]
-    assert [turn["label"] for turn in turns(data)] == [0, 2]
-
-
-def test_numbers_as_labels_are_names(tmp_path: Path) -> None:
-    rows = [{"dialogue_id": "a", "text": "Hi.", "label": label} for label in (10, 9)]
-    assert label_names(load(write(tmp_path / "t.jsonl", rows), tmp_path)) == ["10", "9"]
-    with pytest.raises(CorpusError, match=r"row 1: label '10' is none of calm, glad: correct the row, or pass labels"):
-        load(tmp_path / "t.jsonl", tmp_path, labels=["calm", "glad"])
-
-
-@pytest.mark.parametrize("labels", [[0, 1], [False, True], [], "glad"])
-def test_labels_that_are_no_list_of_texts_are_refused(tmp_path: Path, labels: Any) -> None:
-    path = write(tmp_path / "t.csv", PLAIN)
-    with pytest.raises(ValueError, match=r"labels is .*: give a list of texts"):
-        load(path, tmp_path, labels=labels)
-
-
 def test_parquet_times_are_read_as_seconds(tmp_path: Path) -> None:
     row = {"dialogue_id": "a", "text": "Hi.", "label": "glad", "start": datetime.timedelta(seconds=1.5), "end": None}
     late = {**row, "start": datetime.timedelta(seconds=3), "end": datetime.timedelta(minutes=1)}
     data = load(write(tmp_path / "t.parquet", [row, late]), tmp_path)
     assert [(turn["start"], turn["end"]) for turn in turns(data)] == [(1.5, None), (3.0, 60.0)]
-
-
-MARKS = ["", "-1", "-100", "nan", "NaN", "None", "N/A", "null", "XXX", "-1.0", " n/a "]
-
-
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_marks_of_unlabelled_utterances_are_no_classes(
-    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    rows = [{"dialogue_id": "a", "text": "Hi.", "label": label} for label in ("joy", *MARKS, "sad")]
-    path = write(tmp_path / f"t{suffix}", rows)
-    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
-        data = load(path, tmp_path)
-    assert label_names(data) == ["joy", "sad"]
-    assert [turn["label"] for turn in turns(data)] == [0, *[None] * len(MARKS), 1]
-    assert "-1 (1), -1.0 (1), -100 (1), N/A (1), NaN (1)" in caplog.text
-    assert "are read as unlabelled; give labels if they are classes" in caplog.text
-
-
-def test_mark_that_labels_names_is_a_class(tmp_path: Path) -> None:
-    rows = [{"dialogue_id": "a", "text": "Hi.", "label": label} for label in ("-1", "0", "1", "None")]
-    data = load(write(tmp_path / "t.csv", rows), tmp_path, labels=["-1", "0", "1"])
-    assert [turn["label"] for turn in turns(data)] == [0, 1, 2, None]
-
-
-@pytest.mark.parametrize(
-    "labels",
-    [[1.2, -2.0, 0.0], ["0,5", "1,5", "joy"], [-3, -2, 0, 1], ["1e-3", 0, 1], [f"class {n}" for n in range(41)]],
-)
-def test_strengths_are_refused_as_classes(tmp_path: Path, labels: list[Any]) -> None:
-    rows = [{"dialogue_id": "a", "text": "Hi.", "mood": label, "annotation": "ok"} for label in labels]
-    path = write(tmp_path / "t.csv", rows)
-    with pytest.raises(CorpusError, match=r"t\.csv: column mood has .* a strength\? name the label column"):
-        load(path, tmp_path, columns={"label": "mood"})
-    assert label_names(load(path, tmp_path, columns={"label": "annotation"})) == ["ok"]
-
-
-def test_spellings_that_differ_in_case_or_space_are_one_class(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    spellings = ["Happy", "happy", "happy ", "HAPPY", "no emotion", "No  Emotion", "noemotion"]
-    rows = [{"dialogue_id": "a", "text": "Hi.", "label": label} for label in spellings]
-    path = write(tmp_path / "t.csv", rows)
-    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
-        data = load(path, tmp_path)
-    assert label_names(data) == ["happy", "noemotion"]
-    assert [turn["label"] for turn in turns(data)] == [0] * 4 + [1] * 3
-    assert "labels are read as classes: HAPPY (1), Happy (1) as happy; " in caplog.text
-    assert label_names(load(path, tmp_path, labels=["No Emotion", "Happy"])) == ["No Emotion", "Happy"]
-
-
-def test_whole_numbers_written_as_decimals_are_one_class(tmp_path: Path) -> None:
-    rows = [{"dialogue_id": "a", "text": "Hi.", "label": label} for label in ("0.0", "1.0", "1", "")]
-    data = load(write(tmp_path / "t.csv", rows), tmp_path)
-    assert (label_names(data), [turn["label"] for turn in turns(data)]) == (["0", "1"], [0, 1, 1, None])
-
-
-def test_label_map_renames_joins_and_drops_labels(tmp_path: Path) -> None:
-    rows = [{"dialogue_id": "a", "text": "Hi.", "label": label} for label in ("Freude", "joy", 0, "-1", "other", 0.5)]
-    label_map: Any = {"freude": "joy", 0: "anger", "-1": "fear", "Other": None, "0.5": None}
-    data = load(write(tmp_path / "t.csv", rows), tmp_path, label_map=label_map)
-    assert label_names(data) == ["anger", "fear", "joy"]
-    assert [turn["label"] for turn in turns(data)] == [2, 2, 0, 1, None, None]
-    with pytest.raises(ValueError, match=r"label_map is .*: give a class name, as text, for each label"):
-        load(tmp_path / "t.csv", tmp_path, label_map={"0": 1})
-
-
-def test_classes_of_a_table_map_to_shared_emotions_by_their_usual_names(tmp_path: Path) -> None:
-    rows = [{"dialogue_id": "a", "text": "Hi.", "label": label} for label in ("Angry", "happy", "sad", "bored", "fear")]
-    shared = Table(write(tmp_path / "t.csv", rows), tmp_path).label_set.shared
-    assert shared == {"Angry": "anger", "happy": "joy", "sad": "sadness", "bored": None, "fear": "fear"}
 
 
 def test_half_a_character_does_not_stop_a_table(tmp_path: Path) -> None:
