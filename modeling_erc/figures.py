@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from .lettering import lettering
 
-# Width in inches; at 100 dots per inch a figure is 1280 pixels wide.
-WIDTH, DPI = 12.8, 100
+# Width in inches; at `DPI` a figure is 1280 pixels wide.
+WIDTH = 12.8
 INK = "#1f2d3d"
 
 

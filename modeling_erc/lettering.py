@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.font_manager import FontProperties, fontManager, get_font
 
 BASE = "DejaVu Sans"  # comes with matplotlib
+DPI = 100  # dots per inch of figures
 
 
 @contextmanager
@@ -71,7 +72,8 @@ def _spell(character: str) -> str:
 @functools.lru_cache(maxsize=20_000)
 def _width(text: str, size: float, weight: str, families: tuple[str, ...]) -> float:
     font = FontProperties(family=list(families), size=size, weight=weight)
-    return RendererAgg(1, 1, 72).get_text_width_height_descent(text, font, False)[0] / 72
+    # Letters are rounded to pixels, so that the width depends on the resolution.
+    return RendererAgg(1, 1, DPI).get_text_width_height_descent(text, font, False)[0] / DPI
 
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.lines import Line2D
 
-from ..figures import DPI, INK, WIDTH, new_figure
-from ..lettering import lettering
+from ..figures import INK, WIDTH, new_figure
+from ..lettering import DPI, lettering
 from ..timelines import emotion_colours
 from ..training.calibration import Reliability
 from .robustness import Curve

@@ -8,7 +8,7 @@ from scipy.special import expit
 from ..configuration_erc import ErcConfig
 from ..figures import new_figure
 from ..hub.run_facts import TITLES
-from ..lettering import lettering
+from ..lettering import DPI, lettering
 from ..training.target_metrics import label_scores, label_sums, target_scores, target_sums, thresholds_of
 from .finished_run import Prediction
 from .html_report import Section, Table, with_interval
@@ -98,4 +98,4 @@ def plot_targets(names: list[str], true: np.ndarray, predicted: np.ndarray, path
             axes.set_xlabel(f"{spell(names[place])}, true")
             axes.set_ylabel("predicted")
             axes.spines[["top", "right"]].set_visible(False)
-        figure.savefig(path, dpi=100)
+        figure.savefig(path, dpi=DPI)

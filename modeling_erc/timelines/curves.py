@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from ..figures import DPI, INK, new_figure
-from ..lettering import lettering
+from ..figures import INK, new_figure
+from ..lettering import DPI, lettering
 from .colours import OTHERS, emotion_colours
 from .timeline import Turn
 

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MultipleLocator
 
-from ..figures import DPI, INK, WIDTH, new_figure
-from ..lettering import lettering, text_width
+from ..figures import INK, WIDTH, new_figure
+from ..lettering import DPI, lettering, text_width
 from .colours import emotion_colours, letter_colour
 from .timeline import Turn
 

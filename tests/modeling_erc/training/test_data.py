@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 
+from modeling_erc.configuration_erc import ErcConfig
 from modeling_erc.processing_erc import ErcProcessor
 from modeling_erc.training import ErcCollator
 from modeling_erc.training.arguments import DataArguments
@@ -68,6 +69,21 @@ def test_labels_of_unlabelled_and_padded_slots_are_ignored(rows: datasets.Datase
     assert batch["utterance_mask"].tolist() == [[True] * 4, [True, False, False, False]]
     assert batch["modality_mask"][..., 0].tolist() == [[True, True, False, True], [True, False, False, False]]
     assert batch["media_problems"] == []
+
+
+def test_several_labels_are_columns_in_the_order_of_the_model(rows: datasets.DatasetDict, make_parts: Any) -> None:
+    parts = make_parts(rows)
+    label2id = {"anger": 0, "neutral": 1, "joy": 2}
+    config = ErcConfig(feature_sizes={"text": 4}, label2id=label2id, problem_type="multi_label_classification")
+    labels = [[0, 2], None, [], [1]]
+    utterances = [
+        {**utterance, "labels": own} for utterance, own in zip(rows["train"][0]["utterances"], labels, strict=True)
+    ]
+    batch = ErcCollator(parts.processor, LABELS, label2id, config=config)(
+        [{**rows["train"][0], "utterances": utterances}]
+    )
+    # LABELS has joy as 1 and anger as 2; an utterance without labels is not scored, one with none of them is.
+    assert batch["labels"][0].tolist() == [[1, 1, 0], [-100] * 3, [0, 0, 0], [0, 0, 1]]
 
 
 def test_an_unknown_class_is_refused_with_both_label_sets(rows: datasets.DatasetDict, make_parts: Any) -> None:

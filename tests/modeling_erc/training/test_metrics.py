@@ -78,7 +78,7 @@ def test_the_trainer_receives_scalars_only() -> None:
     assert all(isinstance(value, float) for value in scores.values())
     assert scores["accuracy"] == pytest.approx(2 / 3)
     # Other outputs of the model may come with the logits.
-    assert metric.for_trainer(EvalPrediction(predictions=(logits, logits), label_ids=labels)) == scores
+    assert metric.for_trainer(EvalPrediction(predictions=(logits, -logits), label_ids=labels)) == scores
 
 
 def test_it_can_be_used_repeatedly() -> None:

@@ -114,7 +114,10 @@ def test_padding_and_missing_values_are_not_scored(task: str) -> None:
         predictions, label_ids = perfect, labels
 
     assert logits_of(Prediction) is perfect
-    assert all(isinstance(value, float) for value in metric.for_trainer(Prediction).values())  # type: ignore[arg-type]
+    given = metric.for_trainer(Prediction)  # type: ignore[arg-type]
+    assert all(isinstance(value, float) for value in given.values())
+    expected = {f"{kind}_{name}" for name in config.target_names or () for kind in ("ccc", "mae")}
+    assert {name for name in given if name.startswith(("ccc_", "mae_"))} == expected
 
 
 def test_rows_of_each_task_have_the_columns_of_their_header() -> None:
