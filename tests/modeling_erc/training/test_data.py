@@ -9,11 +9,12 @@ import pytest
 import soundfile
 import torch
 
+from datasets_scripts import DialogueRows
 from modeling_erc.configuration_erc import ErcConfig
 from modeling_erc.processing_erc import ErcProcessor
 from modeling_erc.training import ErcCollator
 from modeling_erc.training.arguments import DataArguments
-from modeling_erc.training.data import SAMPLED_CLIPS, check_media, load_corpus
+from modeling_erc.training.data import SAMPLED_CLIPS, check_media, check_splits, corpus_fingerprint, load_corpus
 from modeling_erc.training.tiny_backbones import FRESH
 
 CORPUS = Path(__file__).parents[3].parent / "shared" / "data" / "cmu_mosi"
@@ -74,7 +75,7 @@ def test_labels_of_unlabelled_and_padded_slots_are_ignored(rows: datasets.Datase
 def test_several_labels_are_columns_in_the_order_of_the_model(rows: datasets.DatasetDict, make_parts: Any) -> None:
     parts = make_parts(rows)
     label2id = {"anger": 0, "neutral": 1, "joy": 2}
-    config = ErcConfig(feature_sizes={"text": 4}, label2id=label2id, problem_type="multi_label_classification")
+    config = ErcConfig(feature_sizes={"text": 4}, num_labels=3, problem_type="multi_label_classification")
     labels = [[0, 2], None, [], [1]]
     utterances = [
         {**utterance, "labels": own} for utterance, own in zip(rows["train"][0]["utterances"], labels, strict=True)
@@ -84,6 +85,62 @@ def test_several_labels_are_columns_in_the_order_of_the_model(rows: datasets.Dat
     )
     # LABELS has joy as 1 and anger as 2; an utterance without labels is not scored, one with none of them is.
     assert batch["labels"][0].tolist() == [[1, 1, 0], [-100] * 3, [0, 0, 0], [0, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "columns"),
+    [
+        ("regression", [[2.5, -99.9999], [-100, 0.0], [-100, -100], [-100, -100]]),
+        (None, [[1, 2.5, -99.9999], [2, -100, 0.0], [0, -100, -100], [-100, -100, -100]]),
+    ],
+)
+def test_targets_are_columns_behind_those_of_the_label(
+    problem_type: str | None, columns: list[list[float]], rows: datasets.DatasetDict, make_parts: Any
+) -> None:
+    config = ErcConfig(
+        feature_sizes={"text": 4},
+        target_names=["valence", "arousal"],
+        problem_type=problem_type,
+    )
+    label2id = {} if problem_type == "regression" else {"anger": 0, "neutral": 1, "joy": 2}
+    # A target of -100, the mark of a missing one, is the next number; NaN is a missing one.
+    targets = [{"valence": 2.5, "arousal": -100.0}, {"valence": float("nan"), "arousal": 0.0}, {}, None]
+    spoken = [
+        {**utterance, "targets": own} for utterance, own in zip(rows["train"][0]["utterances"], targets, strict=True)
+    ]
+    collator = ErcCollator(make_parts(rows).processor, LABELS, label2id, config=config)
+    batch = collator([{**rows["train"][0], "utterances": spoken}])
+    torch.testing.assert_close(batch["labels"][0].tolist(), [[float(cell) for cell in row] for row in columns])
+
+
+def test_the_fingerprint_of_a_corpus_is_that_of_its_content() -> None:
+    def dialogue(**changed: Any) -> dict[str, Any]:
+        utterance = {"utterance_id": "0", "speaker": "A", "text": "hi", "label": 0, "audio_path": "old/clip.wav"}
+        return {"dialogue_id": "d", "utterances": [{**utterance, **changed}]}
+
+    def fingerprint(split: str = "train", **changed: Any) -> str:
+        return corpus_fingerprint({split: [dialogue(**changed)]})
+
+    assert fingerprint() == fingerprint(audio_path="new/clip.wav")
+    others = [
+        fingerprint("dev"),
+        fingerprint(text="ho"),
+        fingerprint(label=1),
+        fingerprint(speaker="B"),
+        fingerprint(audio_path="old/other.wav"),
+        fingerprint(audio_path=None),
+        fingerprint(labels=[0]),
+        fingerprint(targets={"valence": 1.0}),
+        fingerprint(targets={"valence": 2.0}),
+    ]
+    assert len({fingerprint(), *others}) == 1 + len(others)
+
+
+def test_a_corpus_without_a_needed_split_is_refused(rows: datasets.DatasetDict) -> None:
+    splits = {name: DialogueRows(split) for name, split in rows.items()}
+    check_splits(splits, required=["train"])
+    with pytest.raises(ValueError, match=r"no dialogue in dev, test \(dialogues: train 2"):
+        check_splits(splits)
 
 
 def test_an_unknown_class_is_refused_with_both_label_sets(rows: datasets.DatasetDict, make_parts: Any) -> None:
