@@ -2,10 +2,14 @@
 
 import copy
 import io
+import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+
+# Tensors this small are slower on several threads, and tests may run side by side; child processes inherit it.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import huggingface_hub.constants
 import numpy as np
@@ -27,9 +31,6 @@ from modeling_erc import MODALITIES, ErcConfig, ErcForSequenceClassification
 from modeling_erc.processing_erc import ErcProcessor
 from tests.hub_server import HubServer
 from tests.small_run import offline_home
-
-# Tensors this small are slower on several threads, and tests may run side by side.
-torch.set_num_threads(1)
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = [f"w{number}" for number in range(40)] + ["we", "won", "oh", "no", "Ann", "Bo", ":"]

@@ -87,7 +87,6 @@ def address(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "HF_HOME": str(home),
         "GRADIO_TEMP_DIR": str(home / "gradio"),
         "ERC_CHECKPOINT": str(checkpoint),
-        "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(home),
         "ERC_TEST_CALLS": str(home / "calls.txt"),
     }

@@ -15,7 +15,7 @@ def test_a_trained_model_predicts_on_a_machine_that_knows_only_the_hub(tmp_path:
     done = subprocess.run(
         [sys.executable, str(SCRIPT)],
         cwd=tmp_path,
-        env={**environment, "OMP_NUM_THREADS": "1"},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=900,

@@ -47,7 +47,7 @@ def load_installed(folder: Path, place: dict[str, str]) -> dict[str, Any]:
     """Runs CHILD in a fresh process in which the package can be imported."""
     run = subprocess.run(
         [sys.executable, "-c", CHILD, str(folder), json.dumps(place), json.dumps(DIALOGUE)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -73,7 +73,7 @@ def load_elsewhere(dialogue: Utterances, jobs: list[tuple[Path, Path]], home: Pa
     run = subprocess.run(
         [sys.executable, "-c", CHILD, json.dumps([dialogue, *([str(a), str(b)] for a, b in jobs)])],
         cwd=home,
-        env={**os.environ, **fresh, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, **fresh},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -29,7 +29,7 @@ def run(tmp_path: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", *command],
         cwd=ROOT,
-        env={**os.environ, "HF_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "HF_HOME": str(tmp_path / "home")},
         capture_output=True,
         text=True,
         timeout=240,

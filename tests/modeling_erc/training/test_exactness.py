@@ -59,7 +59,7 @@ def launched(processes: int, jobs: dict[str, Settings], folder: Path) -> Results
     ]
     done = subprocess.run(
         [sys.executable, "-m", *launch, str(Path(exact_runs.__file__)), str(folder / "jobs.json"), str(folder)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HOME": str(folder / "home")},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HOME": str(folder / "home")},
         capture_output=True,
         text=True,
         timeout=300,
