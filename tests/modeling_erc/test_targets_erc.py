@@ -99,6 +99,14 @@ def test_concordance_equals_its_definition_over_all_known_values() -> None:
         assert loss[:, column].tolist() == pytest.approx([1 - expected] * 40, rel=1e-5)
 
 
+def test_an_utterance_without_a_label_has_the_loss_of_its_targets_alone() -> None:
+    config = ErcConfig(**SMALL, **TASKS["labels and targets"], target_loss="mse")
+    logits, labels = torch.randn(1, 1, 5), torch.tensor([[[-100.0, 3.5, 14.0]]])
+    errors = (logits[0, 0, 3:] - labels[0, 0, 1:]) / torch.tensor([0.5, 4.0])
+    loss = ErcLoss(config)(ErcClassifierOutput(logits=logits), labels)
+    torch.testing.assert_close(loss, config.target_loss_weight * (errors**2).mean())
+
+
 @pytest.mark.parametrize("name", sorted(TARGET_LOSSES))
 def test_a_perfect_prediction_has_no_loss_and_one_value_no_nan(name: str) -> None:
     true, known = torch.tensor([[1.0], [2.0], [4.0]]), torch.ones(3, 1).bool()
