@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -62,26 +63,35 @@ sys.addaudithook(note)
 """
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
-    """An untrained model of text and audio."""
+def write_checkpoint(folder: Path, tokenizer: Any, **settings: Any) -> Path:
+    """Writes an untrained model of text and audio, with settings of `ErcConfig`."""
     torch.manual_seed(3)
     backbones = {f"{m}_config": copy.deepcopy(BACKBONES[m]) for m in ("text", "audio")}
-    config = ErcConfig(**{**SMALL, **backbones, "num_labels": len(LABELS)})
+    config = ErcConfig(**{**SMALL, **backbones, "num_labels": len(LABELS), **settings})
     config.id2label, config.label2id = dict(enumerate(LABELS)), {name: i for i, name in enumerate(LABELS)}
     processor = ErcProcessor(
         tokenizer, WhisperFeatureExtractor(feature_size=MELS, sampling_rate=RATE), modalities=["text", "audio"]
     )
-    folder = tmp_path_factory.mktemp("run") / "tiny"
     ErcForSequenceClassification(config).eval().save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
+    """A model of one label."""
+    return write_checkpoint(tmp_path_factory.mktemp("run") / "tiny", tokenizer)
+
+
+@pytest.fixture(scope="module")
 def address(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(checkpoint, tmp_path_factory.mktemp("home")) as address:
+        yield address
+
+
+@contextmanager
+def served(checkpoint: Path, home: Path) -> Iterator[str]:
     """The address of a page that runs in a separate process."""
-    home = tmp_path_factory.mktemp("home")
     environment = {
         **os.environ,
         "HF_HOME": str(home),
@@ -136,6 +146,12 @@ def complaints() -> list[str]:
 
 @pytest.fixture
 def page(browser: Any, address: str, complaints: list[str]) -> Iterator[Any]:
+    with opened_page(browser, address, complaints) as page:
+        yield page
+
+
+@contextmanager
+def opened_page(browser: Any, address: str, complaints: list[str]) -> Iterator[Any]:
     """The newly opened page; requests to other machines and console errors fail the test."""
     page = browser.new_page(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     page.set_default_timeout(PATIENCE)
@@ -259,20 +275,53 @@ def test_each_script_is_written_in_its_direction(page: Any) -> None:
     assert page.evaluate("getComputedStyle(document.querySelector('#erc-script textarea')).unicodeBidi") == "plaintext"
 
 
-@in_browser
-def test_the_page_has_no_accessibility_violations(page: Any) -> None:
+def accessibility_violations(page: Any) -> dict[tuple[int, str], list[Any]]:
+    """What axe finds on a wide light page and on a narrow dark one, without what it finds nothing in."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = {}
+    for width, scheme in ((1280, "light"), (390, "dark")):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(600)  # colours fade into each other
+        violations = axe.run(page).response["violations"]
+        found[width, scheme] = [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in violations]
+    return {where: rules for where, rules in found.items() if rules}
+
+
+def predict_example_without_voice(page: Any) -> None:
     page.click("text=Example")
     page.wait_for_selector("video#erc-player")
     page.get_by_label("voice").uncheck()
     page.wait_for_selector(".erc-change")
     page.wait_for_selector("#erc-get-png:not([disabled])")  # its colours fade in once the picture is drawn
-    for width, scheme in ((1280, "light"), (390, "dark")):
-        page.set_viewport_size({"width": width, "height": 844})
-        page.emulate_media(color_scheme=scheme)
-        page.wait_for_timeout(600)  # colours fade into each other
-        found = axe.run(page).response["violations"]
-        assert [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in found] == [], (width, scheme)
+
+
+@in_browser
+def test_the_page_has_no_accessibility_violations(page: Any) -> None:
+    predict_example_without_voice(page)
+    assert accessibility_violations(page) == {}
+
+
+@in_browser
+def test_several_labels_and_targets_are_drawn_on_any_screen(
+    browser: Any, complaints: list[str], tmp_path: Path, tokenizer: Any
+) -> None:
+    answers = {"problem_type": "multi_label_classification", "target_names": ["valence", "arousal"]}
+    checkpoint = write_checkpoint(tmp_path / "several", tokenizer, **answers)
+    with served(checkpoint, tmp_path) as address, opened_page(browser, address, complaints) as page:
+        predict_example_without_voice(page)
+        assert re.search(r"valence changes most in turn \d, from", page.locator(".erc-change").inner_text())
+        sync_api.expect(page.get_by_role("img", name="over the conversation")).to_have_count(3)
+        assert page.locator("thead th").all_inner_texts() == ["turn", "emotions", *LABELS, "valence", "arousal"]
+        colours = "all => all.map(e => getComputedStyle(e).stroke)"
+        light = page.locator("path.erc-voice").evaluate_all(colours)
+        assert accessibility_violations(page) == {}
+        assert len({*light, *page.locator("path.erc-voice").evaluate_all(colours)}) == 4, "two speakers, two schemes"
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        ribbon, plot = (page.locator(name).last.bounding_box() for name in (".erc-panel svg", ".erc-spots"))
+        assert (ribbon["x"], ribbon["width"]) == pytest.approx((plot["x"], plot["width"]))
+        page.locator(".erc-spots a").nth(4).click()
+        sync_api.expect(page.locator("#erc-turn-5")).to_be_focused()
 
 
 @in_browser
