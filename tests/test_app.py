@@ -1,17 +1,14 @@
 """The page in a real browser: a separate process, a tiny untrained checkpoint, Chromium, and loopback only."""
 
-import copy
 import csv
 import json
 import os
 import re
-import select
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -21,21 +18,17 @@ from urllib.request import Request, urlopen
 
 import matplotlib.image
 import pytest
-import torch
-from transformers import WhisperConfig, WhisperFeatureExtractor
 
-from modeling_erc import EmotionRecognitionPipeline, ErcConfig, ErcForSequenceClassification
+from modeling_erc import EmotionRecognitionPipeline, ErcForSequenceClassification
 from modeling_erc.demo_page.limits import LIMITS
 from modeling_erc.processing_erc import ErcProcessor
-from tests.conftest import BACKBONES, MELS, RATE, SMALL
+from tests.served_page import LABELS, ROOT, accessibility_violations, opened_page, served, write_checkpoint
 
 pytest.importorskip("gradio")
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
-ROOT = Path(__file__).parents[1]
-LABELS = ["joy", "anger", "neutral", "fear"]
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -44,37 +37,9 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
-# Timeout of any action on the page on a busy machine, in milliseconds.
-PATIENCE = 60_000
 OPEN = "input[data-testid='Open a file-upload-button']"
 SCRIPT = "Ann: we won w1 w2\nBo: oh no\nAnn: w3 w4 we\n"
 SRT = "1\n00:00:00,000 --> 00:00:00,700\nANN: we won\n\n2\n00:00:00,700 --> 00:00:01,400\nBO: oh no\n"
-
-# Logs every address that the process of the app looks up or connects to.
-WATCH = """
-import os, sys
-
-def note(event, args):
-    if event in ("socket.connect", "socket.getaddrinfo"):
-        with open(os.environ["ERC_TEST_CALLS"], "a") as file:
-            print(args[event == "socket.connect"], file=file)
-
-sys.addaudithook(note)
-"""
-
-
-def write_checkpoint(folder: Path, tokenizer: Any, **settings: Any) -> Path:
-    """Writes an untrained model of text and audio, with settings of `ErcConfig`."""
-    torch.manual_seed(3)
-    backbones = {f"{m}_config": copy.deepcopy(BACKBONES[m]) for m in ("text", "audio")}
-    config = ErcConfig(**{**SMALL, **backbones, "num_labels": len(LABELS), **settings})
-    config.id2label, config.label2id = dict(enumerate(LABELS)), {name: i for i, name in enumerate(LABELS)}
-    processor = ErcProcessor(
-        tokenizer, WhisperFeatureExtractor(feature_size=MELS, sampling_rate=RATE), modalities=["text", "audio"]
-    )
-    ErcForSequenceClassification(config).eval().save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -87,47 +52,6 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path
 def address(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with served(checkpoint, tmp_path_factory.mktemp("home")) as address:
         yield address
-
-
-@contextmanager
-def served(checkpoint: Path, home: Path) -> Iterator[str]:
-    """The address of a page that runs in a separate process."""
-    environment = {
-        **os.environ,
-        "HF_HOME": str(home),
-        "GRADIO_TEMP_DIR": str(home / "gradio"),
-        "ERC_CHECKPOINT": str(checkpoint),
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(home),
-        "ERC_TEST_CALLS": str(home / "calls.txt"),
-    }
-    environment.pop("GRADIO_SERVER_NAME", None)
-    recogniser = home / "recogniser"
-    WhisperConfig().save_pretrained(recogniser)  # its weights are read where there is speech
-    (home / "sitecustomize.py").write_text(WATCH)
-    log = home / "log.txt"
-    with log.open("w") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "app.py", "--device", "cpu", "--transcribe", str(recogniser)],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
-    try:
-        assert process.stdout is not None
-        ready, _, _ = select.select([process.stdout], [], [], 300)
-        line = process.stdout.readline() if ready else ""
-        found = re.search(r"answers at (http://127\.0\.0\.1:\d+)/", line)
-        assert found, f"{line}{log.read_text()}"
-        yield found[1]
-        assert process.poll() is None, "the app has stopped"
-        calls = set((home / "calls.txt").read_text().splitlines())
-        assert calls and all("127.0.0.1" in call or "localhost" in call for call in calls), calls
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 @pytest.fixture(scope="module")
@@ -148,23 +72,6 @@ def complaints() -> list[str]:
 def page(browser: Any, address: str, complaints: list[str]) -> Iterator[Any]:
     with opened_page(browser, address, complaints) as page:
         yield page
-
-
-@contextmanager
-def opened_page(browser: Any, address: str, complaints: list[str]) -> Iterator[Any]:
-    """The newly opened page; requests to other machines and console errors fail the test."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    page.set_default_timeout(PATIENCE)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(address, wait_until="domcontentloaded")
-    page.wait_for_selector("#erc-run")
-    yield page
-    page.close()
-    assert {urlparse(url).hostname for url in asked if url.startswith("http")} == {"127.0.0.1"}, asked
-    assert complaints == []
 
 
 def type_and_run(page: Any, script: str) -> None:
@@ -273,19 +180,6 @@ def test_each_script_is_written_in_its_direction(page: Any) -> None:
     assert words == [["שלום (w1) we won!", "rtl"]]
     assert page.locator(".erc-who bdi").all_inner_texts() == ["דנה", "דנה"]
     assert page.evaluate("getComputedStyle(document.querySelector('#erc-script textarea')).unicodeBidi") == "plaintext"
-
-
-def accessibility_violations(page: Any) -> dict[tuple[int, str], list[Any]]:
-    """What axe finds on a wide light page and on a narrow dark one, without what it finds nothing in."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    found = {}
-    for width, scheme in ((1280, "light"), (390, "dark")):
-        page.set_viewport_size({"width": width, "height": 844})
-        page.emulate_media(color_scheme=scheme)
-        page.wait_for_timeout(600)  # colours fade into each other
-        violations = axe.run(page).response["violations"]
-        found[width, scheme] = [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in violations]
-    return {where: rules for where, rules in found.items() if rules}
 
 
 def predict_example_without_voice(page: Any) -> None:
