@@ -1,11 +1,9 @@
 """The page in a real browser: a separate process, a tiny untrained checkpoint, Chromium, and loopback only."""
 
-import copy
 import csv
 import json
 import os
 import re
-import select
 import shutil
 import subprocess
 import sys
@@ -20,21 +18,17 @@ from urllib.request import Request, urlopen
 
 import matplotlib.image
 import pytest
-import torch
-from transformers import WhisperConfig, WhisperFeatureExtractor
 
-from modeling_erc import EmotionRecognitionPipeline, ErcConfig, ErcForSequenceClassification
+from modeling_erc import EmotionRecognitionPipeline, ErcForSequenceClassification
 from modeling_erc.demo_page.limits import LIMITS
 from modeling_erc.processing_erc import ErcProcessor
-from tests.conftest import BACKBONES, MELS, RATE, SMALL
+from tests.served_page import LABELS, ROOT, accessibility_violations, opened_page, served, write_checkpoint
 
 pytest.importorskip("gradio")
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
-ROOT = Path(__file__).parents[1]
-LABELS = ["joy", "anger", "neutral", "fear"]
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -43,80 +37,21 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
-# Timeout of any action on the page on a busy machine, in milliseconds.
-PATIENCE = 60_000
 OPEN = "input[data-testid='Open a file-upload-button']"
 SCRIPT = "Ann: we won w1 w2\nBo: oh no\nAnn: w3 w4 we\n"
 SRT = "1\n00:00:00,000 --> 00:00:00,700\nANN: we won\n\n2\n00:00:00,700 --> 00:00:01,400\nBO: oh no\n"
 
-# Logs every address that the process of the app looks up or connects to.
-WATCH = """
-import os, sys
-
-def note(event, args):
-    if event in ("socket.connect", "socket.getaddrinfo"):
-        with open(os.environ["ERC_TEST_CALLS"], "a") as file:
-            print(args[event == "socket.connect"], file=file)
-
-sys.addaudithook(note)
-"""
-
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
-    """An untrained model of text and audio."""
-    torch.manual_seed(3)
-    backbones = {f"{m}_config": copy.deepcopy(BACKBONES[m]) for m in ("text", "audio")}
-    config = ErcConfig(**{**SMALL, **backbones, "num_labels": len(LABELS)})
-    config.id2label, config.label2id = dict(enumerate(LABELS)), {name: i for i, name in enumerate(LABELS)}
-    processor = ErcProcessor(
-        tokenizer, WhisperFeatureExtractor(feature_size=MELS, sampling_rate=RATE), modalities=["text", "audio"]
-    )
-    folder = tmp_path_factory.mktemp("run") / "tiny"
-    ErcForSequenceClassification(config).eval().save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
+    """A model of one label."""
+    return write_checkpoint(tmp_path_factory.mktemp("run") / "tiny", tokenizer)
 
 
 @pytest.fixture(scope="module")
 def address(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a page that runs in a separate process."""
-    home = tmp_path_factory.mktemp("home")
-    environment = {
-        **os.environ,
-        "HF_HOME": str(home),
-        "GRADIO_TEMP_DIR": str(home / "gradio"),
-        "ERC_CHECKPOINT": str(checkpoint),
-        "PYTHONPATH": str(home),
-        "ERC_TEST_CALLS": str(home / "calls.txt"),
-    }
-    environment.pop("GRADIO_SERVER_NAME", None)
-    recogniser = home / "recogniser"
-    WhisperConfig().save_pretrained(recogniser)  # its weights are read where there is speech
-    (home / "sitecustomize.py").write_text(WATCH)
-    log = home / "log.txt"
-    with log.open("w") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "app.py", "--device", "cpu", "--transcribe", str(recogniser)],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
-    try:
-        assert process.stdout is not None
-        ready, _, _ = select.select([process.stdout], [], [], 300)
-        line = process.stdout.readline() if ready else ""
-        found = re.search(r"answers at (http://127\.0\.0\.1:\d+)/", line)
-        assert found, f"{line}{log.read_text()}"
-        yield found[1]
-        assert process.poll() is None, "the app has stopped"
-        calls = set((home / "calls.txt").read_text().splitlines())
-        assert calls and all("127.0.0.1" in call or "localhost" in call for call in calls), calls
-    finally:
-        process.terminate()
-        process.wait(30)
+    with served(checkpoint, tmp_path_factory.mktemp("home")) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -135,19 +70,8 @@ def complaints() -> list[str]:
 
 @pytest.fixture
 def page(browser: Any, address: str, complaints: list[str]) -> Iterator[Any]:
-    """The newly opened page; requests to other machines and console errors fail the test."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    page.set_default_timeout(PATIENCE)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(address, wait_until="domcontentloaded")
-    page.wait_for_selector("#erc-run")
-    yield page
-    page.close()
-    assert {urlparse(url).hostname for url in asked if url.startswith("http")} == {"127.0.0.1"}, asked
-    assert complaints == []
+    with opened_page(browser, address, complaints) as page:
+        yield page
 
 
 def type_and_run(page: Any, script: str) -> None:
@@ -258,20 +182,40 @@ def test_each_script_is_written_in_its_direction(page: Any) -> None:
     assert page.evaluate("getComputedStyle(document.querySelector('#erc-script textarea')).unicodeBidi") == "plaintext"
 
 
-@in_browser
-def test_the_page_has_no_accessibility_violations(page: Any) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+def predict_example_without_voice(page: Any) -> None:
     page.click("text=Example")
     page.wait_for_selector("video#erc-player")
     page.get_by_label("voice").uncheck()
     page.wait_for_selector(".erc-change")
     page.wait_for_selector("#erc-get-png:not([disabled])")  # its colours fade in once the picture is drawn
-    for width, scheme in ((1280, "light"), (390, "dark")):
-        page.set_viewport_size({"width": width, "height": 844})
-        page.emulate_media(color_scheme=scheme)
-        page.wait_for_timeout(600)  # colours fade into each other
-        found = axe.run(page).response["violations"]
-        assert [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in found] == [], (width, scheme)
+
+
+@in_browser
+def test_the_page_has_no_accessibility_violations(page: Any) -> None:
+    predict_example_without_voice(page)
+    assert accessibility_violations(page) == {}
+
+
+@in_browser
+def test_several_labels_and_targets_are_drawn_on_any_screen(
+    browser: Any, complaints: list[str], tmp_path: Path, tokenizer: Any
+) -> None:
+    answers = {"problem_type": "multi_label_classification", "target_names": ["valence", "arousal"]}
+    checkpoint = write_checkpoint(tmp_path / "several", tokenizer, **answers)
+    with served(checkpoint, tmp_path) as address, opened_page(browser, address, complaints) as page:
+        predict_example_without_voice(page)
+        assert re.search(r"valence changes most in turn \d, from", page.locator(".erc-change").inner_text())
+        sync_api.expect(page.get_by_role("img", name="over the conversation")).to_have_count(3)
+        assert page.locator("thead th").all_inner_texts() == ["turn", "emotions", *LABELS, "valence", "arousal"]
+        colours = "all => all.map(e => getComputedStyle(e).stroke)"
+        light = page.locator("path.erc-voice").evaluate_all(colours)
+        assert accessibility_violations(page) == {}
+        assert len({*light, *page.locator("path.erc-voice").evaluate_all(colours)}) == 4, "two speakers, two schemes"
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        ribbon, plot = (page.locator(name).last.bounding_box() for name in (".erc-panel svg", ".erc-spots"))
+        assert (ribbon["x"], ribbon["width"]) == pytest.approx((plot["x"], plot["width"]))
+        page.locator(".erc-spots a").nth(4).click()
+        sync_api.expect(page.locator("#erc-turn-5")).to_be_focused()
 
 
 @in_browser

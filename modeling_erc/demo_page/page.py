@@ -13,7 +13,7 @@ from gradio.processing_utils import save_file_to_cache
 from ..timelines import write_timeline
 from .examples import example_script, write_example
 from .limits import PageError
-from .reading import DOWNLOADS, NAMES, Reader, Reading, write_downloads
+from .reading import DOWNLOADS, NAMES, Reader, Reading, joined, write_downloads
 from .upload import SUFFIXES, Transcriber, open_conversation
 from .views import empty_view, message_view, notes_view, results_view, table_view
 
@@ -62,7 +62,7 @@ def build_page(reader: Reader, name: str, transcriber: Transcriber | None = None
         html(
             '<div class="erc-title"><h1>Emotions in a conversation</h1>'
             "<p>Paste a conversation, or open subtitles, a table or JSON; attach its recording if you have one. "
-            f"<b>{escape(name)}</b> predicts the emotion of every turn.</p></div>"
+            f"<b>{escape(name)}</b> predicts {escape(joined(reader.predicted))} of every turn.</p></div>"
             + notes_view([reader.origin] if reader.origin else [])
         )
         state = gr.State(None, time_to_live=HOUR)
@@ -102,7 +102,7 @@ def build_page(reader: Reader, name: str, transcriber: Transcriber | None = None
                 on = gr.CheckboxGroup(choices, value=reader.modalities, label="Modalities", elem_id="erc-on")
                 run = gr.Button("Predict the emotions", variant="primary", elem_id="erc-run")
             with gr.Column(scale=7, min_width=340):
-                results = html(empty_view(reader.labels), elem_id="erc-results")
+                results = html(empty_view(reader.predicted, reader.labels), elem_id="erc-results")
                 table = html(visible=False, elem_id="erc-table")
                 with gr.Row(visible=False) as downloads:
                     buttons = [
@@ -143,7 +143,7 @@ def build_page(reader: Reader, name: str, transcriber: Transcriber | None = None
             return [
                 message_update(str(error)),
                 reading,
-                empty_view(reader.labels),
+                empty_view(reader.predicted, reader.labels),
                 *hidden,
                 *[gr.skip() for _ in (*buttons, picture)],
             ]

@@ -8,7 +8,7 @@ from typing import Any
 from ..configuration_erc import MODALITIES
 from ..notes_erc import synthetic_note
 from ..pipeline_erc import EmotionRecognitionPipeline
-from ..timelines import Turn, timeline, write_timeline
+from ..timelines import Turn, is_timed, timeline, write_timeline
 from .limits import LIMITS, Limits, PageError
 from .script import read_script
 from .upload import with_recording
@@ -37,14 +37,14 @@ class Reading:
 
     @property
     def changed(self) -> list[int]:
-        """Indices of the turns whose label differs from that with all modalities."""
+        """Indices of the turns whose emotions differ from those with all modalities."""
         pairs = zip(self.whole, self.shown, strict=True)
-        return [place for place, (before, now) in enumerate(pairs) if before.label != now.label]
+        return [place for place, (before, now) in enumerate(pairs) if before.emotions != now.emotions]
 
     @property
     def timed(self) -> bool:
         """Whether every turn has times; subtitles need them."""
-        return all(turn.start is not None and turn.end is not None for turn in self.shown)
+        return is_timed(self.shown)
 
 
 class Reader:
@@ -56,7 +56,8 @@ class Reader:
 
     Attributes:
         modalities: modalities that can be typed or uploaded.
-        labels: labels of the model, in its order.
+        labels: labels of the model, in its order; none where it predicts numbers only.
+        predicted: what the model predicts of a turn, such as `the emotion` or `valence`.
         origin: a sentence about a model of synthetic data, else None.
 
     Raises:
@@ -70,13 +71,10 @@ class Reader:
         self.pipe, self.limits = pipe, limits
         self.modalities: list[str] = [m for m in pipe.model.config.modalities if m in raw]
         self.origin: str | None = synthetic_note(pipe.model.config)
-        problem = pipe.model.config.problem_type
-        if problem in ("multi_label_classification", "regression"):
-            raise ValueError(
-                f"the page shows one label of each utterance, and this checkpoint is for {problem}: "
-                "draw its answers with `modeling-erc predict CKPT FILE --out timeline.png`"
-            )
-        self.labels: list[str] = [name for _, name in sorted(pipe.model.config.id2label.items())]
+        config = pipe.model.config
+        self.labels: list[str] = [config.id2label[index] for index in range(config.num_classes)]
+        emotion = "every emotion" if config.problem_type == "multi_label_classification" else "the emotion"
+        self.predicted: list[str] = [*([emotion] if self.labels else []), *(config.target_names or ())]
 
     def read(self, script: str, recording: Path | None, modalities: Sequence[str]) -> Reading:
         """Predicts the emotions of a typed conversation.
@@ -132,6 +130,16 @@ class Reader:
                 more = "" if len(lost) < 9 else f" and {len(lost) - 8} more"
                 notes.append(f"No usable {NAMES[modality]} in turn {', '.join(lost[:8])}{more}.")
         return notes
+
+
+def joined(words: Sequence[str]) -> str:
+    """Joins words to a phrase.
+
+    Example:
+        >>> joined(["words", "voice", "face"])
+        'words, voice and face'
+    """
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def write_downloads(reading: Reading, folder: Path) -> dict[str, Path | None]:

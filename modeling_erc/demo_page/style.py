@@ -27,7 +27,7 @@ HEAD = f"<script>{Path(__file__).with_name('page.js').read_text(encoding='utf-8'
 CSS = """
 .gradio-container { max-width: 1240px !important; margin: 0 auto !important; }
 .erc-view { font-size: .925rem; line-height: 1.45; color: var(--body-text-color);
-  --faint: var(--body-text-color-subdued); }
+  --faint: var(--body-text-color-subdued); --gutter: 2.7rem; }
 .erc-view [hidden] { display: none !important; }
 .gradio-container :focus-visible { outline: 3px solid #2f6fc4 !important; outline-offset: 2px !important; }
 /* Each line of the text box has the direction of its script. */
@@ -55,6 +55,31 @@ CSS = """
 .erc-ends { display: flex; justify-content: space-between; font-size: .78rem; color: var(--faint);
   font-variant-numeric: tabular-nums; }
 
+.erc-charts { position: relative; }
+.erc-view .erc-panel { display: grid; grid-template-columns: var(--gutter) 1fr; margin: 0 0 .7rem; }
+.erc-panel figcaption { grid-column: 2; font-size: .82rem; color: var(--faint); margin-bottom: .35rem; }
+.erc-panel figcaption b { font-weight: 650; color: var(--body-text-color); }
+.erc-panel svg, .erc-scale { width: 100%; height: 6.5rem; display: block; overflow: visible; }
+.erc-scale { position: relative; font-size: .72rem; line-height: 1; color: var(--faint);
+  font-variant-numeric: tabular-nums; }
+.erc-scale span { position: absolute; right: .6rem; transform: translateY(50%); }
+.erc-panel path { fill: none; stroke-linecap: round; vector-effect: non-scaling-stroke; }
+path.erc-grid { stroke: var(--border-color-primary); }
+path.erc-line { stroke: var(--faint); }
+path.erc-before { stroke: var(--body-text-color); stroke-width: 1.5px; stroke-dasharray: 2 4; }
+path.erc-voice { stroke: currentcolor; stroke-width: 5px; }
+path.erc-band { fill: currentcolor; stroke: currentcolor; stroke-width: .6px; }
+/* The same speakers' colours are dark lines on the light page, and light lines on the dark one. */
+.erc-voice { color: color-mix(in srgb, var(--colour) 75%, black); }
+.erc-legend i.erc-voice { background: currentcolor; }
+.erc-legend i.erc-before { width: 1.4rem; height: 0; border-top: 2px dotted; border-radius: 0; }
+.erc-spots { position: absolute; inset: 0 0 0 var(--gutter); }
+.erc-spots a { position: absolute; top: 0; bottom: 0; min-width: 2px; }
+.erc-spots a:hover { background: color-mix(in srgb, var(--body-text-color) 10%, transparent); }
+.erc-charts + .erc-ends, .erc-ribbon:has(~ .erc-charts) { margin-left: var(--gutter) !important; }
+.erc-ribbon:has(~ .erc-charts) { margin-bottom: .8rem; }
+.erc-view .erc-ends:has(~ .erc-charts) { display: none; }
+
 .erc-tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(5.8rem, 1fr)); gap: .7rem .4rem;
   margin: .7rem 0 0 !important; }
 .erc-tiles a { display: block; color: inherit; text-decoration: none; border-radius: 9px; }
@@ -64,7 +89,16 @@ CSS = """
   font-size: .82rem; line-height: 1.25; overflow: hidden; border-left: .6rem solid var(--colour);
   background: color-mix(in srgb, var(--colour) 18%, transparent); }
 .erc-block b { font-weight: 650; text-overflow: ellipsis; overflow: hidden; }
-.erc-changed .erc-block { outline: 2px dashed var(--body-text-color); outline-offset: 2px; }
+.erc-block.erc-none { --colour: var(--border-color-primary); }
+.erc-values { display: block; padding: .3rem .5rem; margin-top: .25rem; border-radius: 9px; font-size: .82rem;
+  border: 1px solid var(--border-color-primary); }
+.erc-values span { display: flex; flex-wrap: wrap; column-gap: .4rem; font-variant-numeric: tabular-nums; }
+.erc-values bdi, .erc-several bdi { overflow-wrap: anywhere; }
+.erc-values b { margin-left: auto; font-weight: 650; }
+.erc-several { display: block; border-radius: 9px; }
+.erc-several .erc-block { flex-flow: row wrap; justify-content: space-between; padding: .2rem .5rem; }
+.erc-changed > .erc-block, .erc-changed .erc-several, .erc-changed .erc-values { outline-offset: 2px;
+  outline: 2px dashed var(--body-text-color); }
 .erc-was { display: block; font-size: .78rem; margin-top: .3rem; font-style: italic; }
 
 .erc-scroll { overflow-x: auto; }
@@ -86,16 +120,19 @@ video#erc-player { background: #000; }
   color: inherit; background: none; cursor: pointer; font-variant-numeric: tabular-nums; }
 .erc-pages button[aria-current=true] { font-weight: 650; border-color: currentcolor; }
 .erc-table .erc-num { text-align: right; font-variant-numeric: tabular-nums; }
-.erc-table td.erc-num { background: color-mix(in srgb, var(--colour) calc(var(--score) * .42), transparent); }
+.erc-table td.erc-num { background: color-mix(in srgb,
+  var(--colour, transparent) calc(var(--score, 0%) * .42), transparent); }
 .erc-table td.erc-nil { color: var(--faint); }
 .erc-words { display: block; min-width: 9.5rem; overflow-wrap: anywhere; }
 .erc-emotion { white-space: nowrap; }
 .erc-emotion > i { margin-right: .4rem; }
 .erc-emotion b { font-weight: 650; }
+.erc-emotion .erc-was { width: max-content; max-width: 14rem; white-space: normal; }
 .erc-used { display: block; font-size: .78rem; color: var(--faint); white-space: normal; }
 .erc-care { font-size: .82rem; color: var(--faint); }
 
 .dark .gradio-container :focus-visible { outline-color: #8fbcf5 !important; }
+.dark .erc-voice { color: color-mix(in srgb, var(--colour) 50%, white); }
 .dark .erc-ribbon { background: #2c3644; }
 .dark .erc-ribbon a { box-shadow: inset -1px 0 #000; }
 .dark .erc-message { background: #47201f; color: #ffd9d6; }

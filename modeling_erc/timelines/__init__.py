@@ -3,20 +3,23 @@
 from typing import TYPE_CHECKING, Any
 
 from .colours import emotion_colours
-from .timeline import Turn, timeline
+from .speakers import Voice, voices
+from .timeline import Turn, is_timed, spans_of, timeline
 from .writers import WRITERS, write_table, write_timeline
 
 if TYPE_CHECKING:
-    from .curves import plot_curves
     from .picture import plot_timeline
 
 __all__ = [
     "WRITERS",
     "Turn",
+    "Voice",
     "emotion_colours",
-    "plot_curves",
+    "is_timed",
     "plot_timeline",
+    "spans_of",
     "timeline",
+    "voices",
     "write_table",
     "write_timeline",
 ]
@@ -28,8 +31,4 @@ def __getattr__(name: str) -> Any:
         from .picture import plot_timeline
 
         return plot_timeline
-    if name == "plot_curves":
-        from .curves import plot_curves
-
-        return plot_curves
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

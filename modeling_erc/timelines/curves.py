@@ -1,6 +1,5 @@
 """Draws numbers as curves over a conversation, and the probabilities of several labels as stacked bands."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,41 +8,29 @@ from matplotlib.axes import Axes
 
 from ..figures import INK, new_figure
 from ..lettering import DPI, lettering
-from .colours import OTHERS, emotion_colours
-from .timeline import Turn
+from .colours import emotion_colours
+from .speakers import Voice, voices
+from .timeline import Turn, is_timed, spans_of
 
 PANEL, HEAD = 1.9, 1.3  # inches: height of a panel; title, legend and time axis
 FAINT = "#566476"
-# More speakers than colours share one.
-SPEAKERS = ("#0945b0", "#d77901", *OTHERS[1:])
 MOST_POINTS = 300
 
 
-def plot_curves(turns: Sequence[Turn], path: str | Path, *, title: str = "Emotion timeline") -> None:
+def draw_curves(turns: Sequence[Turn], path: Path, title: str) -> None:
     """Draws a panel for each target, and one for the labels where an utterance may have several.
 
     In the panel of a target the line joins the turns of all speakers, and a bar from start to end of each turn has the
     colour of its speaker. In that of the labels the height of a band is the probability of its label. Turns without
-    times have equal widths.
-
-    Args:
-        turns: turns of one conversation.
-        path: PNG file to write, 1280 pixels wide.
-        title: title of the figure.
-
-    Raises:
-        ValueError: there is no turn.
+    times have equal widths. `plot_timeline` has the arguments.
     """
-    if not turns:
-        raise ValueError("there is no turn to draw")
     targets, labels = list(turns[0].targets), [] if turns[0].labels is None else list(turns[0].scores)
-    speakers = [name for name, _ in Counter(turn.speaker or "?" for turn in turns).most_common()]
-    with lettering([title, *targets, *labels, *speakers]) as spell:
+    speakers = voices(turns)
+    with lettering([title, *targets, *labels, *(voice.name for voice in speakers)]) as spell:
         figure = new_figure(height=HEAD + PANEL * (len(targets) + bool(labels)))
         panels = np.atleast_1d(figure.subplots(len(targets) + bool(labels), sharex=True))
         figure.suptitle(spell(title), fontsize=15, fontweight="bold", color=INK, x=0.02, ha="left")
-        timed = all(turn.start is not None and turn.end is not None for turn in turns)
-        spans = np.array([(t.start, t.end) if timed else (n, n + 1) for n, t in enumerate(turns, 1)], dtype=float)
+        spans = np.array(spans_of(turns))
         for axes, target in zip(panels, targets, strict=False):
             _draw_target(axes, turns, spans, target, speakers, spell)
         if targets:
@@ -51,7 +38,7 @@ def plot_curves(turns: Sequence[Turn], path: str | Path, *, title: str = "Emotio
         if labels:
             _draw_labels(panels[-1], turns, spans, labels, spell)
         note = "; dashed: the mean of the conversation" if targets else ""
-        panels[-1].set_xlabel(("seconds" if timed else "turn") + note, fontsize=9, color=FAINT)
+        panels[-1].set_xlabel(("seconds" if is_timed(turns) else "turn") + note, fontsize=9, color=FAINT)
         panels[-1].set_xlim(spans.min(), max(spans.max(), spans.min() + 1))
         figure.savefig(path, dpi=DPI)
 
@@ -61,19 +48,17 @@ def _draw_target(
     turns: Sequence[Turn],
     spans: np.ndarray,
     target: str,
-    speakers: Sequence[str],
+    speakers: Sequence[Voice],
     spell: Callable[[str], str],
 ) -> None:
     values = np.array([turn.targets[target] for turn in turns])
     axes.plot(spans.mean(axis=1), values, color="#9aa5b1", linewidth=1, zorder=1)
     axes.axhline(values.mean(), color="#b9c0c8", linewidth=0.8, linestyle="--", zorder=0)
-    for number, speaker in enumerate(speakers):
-        own = np.array([(turn.speaker or "?") == speaker for turn in turns])
-        colour = SPEAKERS[min(number, len(SPEAKERS) - 1)]
-        name = spell(speaker if len(speaker) <= 20 else f"{speaker[:19]}…")
-        # A label with an underscore stays out of the legend.
-        label = name if number < len(SPEAKERS) - 1 else "others" if number == len(SPEAKERS) - 1 else "_"
-        axes.hlines(values[own], spans[own, 0], spans[own, 1], color=colour, linewidth=4, zorder=2, label=label)
+    for voice in speakers:
+        own, colour = voice.places, voice.colour
+        # A label that begins with an underscore would stay out of the legend.
+        name = spell(voice.name).lstrip("_") or "?"
+        axes.hlines(values[own], spans[own, 0], spans[own, 1], color=colour, linewidth=4, zorder=2, label=name)
         if len(turns) <= MOST_POINTS:
             axes.plot(spans[own].mean(axis=1), values[own], "o", color=colour, markersize=4, zorder=3)
     _style(axes, spell(target))

@@ -18,7 +18,9 @@ from matplotlib.ticker import MultipleLocator
 from ..figures import INK, WIDTH, new_figure
 from ..lettering import DPI, lettering, text_width
 from .colours import emotion_colours, letter_colour
-from .timeline import Turn
+from .curves import draw_curves
+from .speakers import OTHERS, short_names
+from .timeline import Turn, is_timed, spans_of
 
 MARGIN, GAP = 0.25, 0.52  # inches: side margin, time axis below each row
 TITLE, LINE, LEGEND = 15, 0.25, 10.5  # font size of the title, height of a line of the head in inches, font size
@@ -26,7 +28,6 @@ TITLE, LINE, LEGEND = 15, 0.25, 10.5  # font size of the title, height of a line
 MOST_WORDS, TURNS_A_ROW, BLOCKS_A_ROW, MOST_ROWS, MOST_LANES = 100, 10, 25, 20, 24
 SPANS = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 450, 600, 900, 1200, 1800, 3600)
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
-OTHERS = "others"
 FAINT = "#566476"
 
 
@@ -53,7 +54,7 @@ class Block:
 
 
 def plot_timeline(turns: Sequence[Turn], path: str | Path, *, title: str = "Emotion timeline") -> None:
-    """Draws a conversation of any length.
+    """Draws a conversation of any length: blocks of one label, bands of several labels, or curves of targets.
 
     The colour of a block shows its emotion, the height of the strong colour its probability. Where there is room, the
     emotion and the text are written out. Turns without times have equal widths.
@@ -68,6 +69,9 @@ def plot_timeline(turns: Sequence[Turn], path: str | Path, *, title: str = "Emot
     """
     if not turns:
         raise ValueError("there is no turn to draw")
+    if not turns[0].label:
+        draw_curves(turns, Path(path), title)
+        return
     names = [name for turn in turns for name in (turn.speaker, turn.text, *turn.scores) if name]
     with lettering([title, "\u2026", *names]) as spell:
         _plot([_spelled(turn, spell) for turn in turns], Path(path), spell(title))
@@ -84,7 +88,7 @@ def _spelled(turn: Turn, spell: Callable[[str], str]) -> Turn:
 
 
 def _plot(turns: Sequence[Turn], path: Path, title: str) -> None:
-    timed = all(turn.start is not None and turn.end is not None for turn in turns)
+    timed = is_timed(turns)
     blocks = _blocks(turns, timed)
     rows = _rows(blocks)
     left = MARGIN + 0.12 + max(text_width(lane, 10.5) for lane in {block.lane for block in blocks})
@@ -118,17 +122,11 @@ def _plot(turns: Sequence[Turn], path: Path, title: str) -> None:
 
 
 def _blocks(turns: Sequence[Turn], timed: bool) -> list[Block]:
-    names = Counter(turn.speaker or "?" for turn in turns)
-    kept = [name for name, _ in names.most_common(MOST_LANES - (len(names) > MOST_LANES))]
-    # Two long names may have the same beginning.
-    lanes = {name: f"{name[:17]}…" if len(name) > 18 else name for name in kept}
-    shown = Counter(lanes.values())
-    lanes = {name: lane if shown[lane] == 1 else f"{name[:8]}…{name[-9:]}" for name, lane in lanes.items()}
-    blocks = []
-    for index, turn in enumerate(turns):
-        start, end = (turn.start or 0.0, turn.end or 0.0) if timed else (index + 1, index + 1.94)
-        blocks.append(Block(start, end, lanes.get(turn.speaker or "?", OTHERS), turn))
-    return blocks
+    lanes, gap = short_names(turns, MOST_LANES), 0.0 if timed else 0.06
+    return [
+        Block(start, end - gap, lanes[turn.speaker or "?"], turn)
+        for turn, (start, end) in zip(turns, spans_of(turns), strict=True)
+    ]
 
 
 def _wrapped(text: str, room: float, size: float, lines: int, weight: str = "normal") -> list[str]:

@@ -33,6 +33,23 @@ class Turn:
     labels: tuple[str, ...] | None = None
     targets: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """All predicted emotions: one, or any number from a model of several labels; none from one of targets only."""
+        return self.labels if self.labels is not None else (self.label,) if self.label else ()
+
+
+def is_timed(turns: Sequence[Turn]) -> bool:
+    """Whether every turn has its start and end."""
+    return all(turn.start is not None and turn.end is not None for turn in turns)
+
+
+def spans_of(turns: Sequence[Turn]) -> list[tuple[float, float]]:
+    """Returns start and end of each turn on the time axis of a figure: seconds, or 1 to 2, 2 to 3 ... without times."""
+    if is_timed(turns):
+        return [(turn.start or 0.0, turn.end or 0.0) for turn in turns]
+    return [(float(number), number + 1.0) for number in range(1, len(turns) + 1)]
+
 
 def timeline(utterances: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]) -> list[Turn]:
     """Joins a dialogue with the pipeline's results for it.

@@ -12,7 +12,7 @@ from ..csv_cells import safe_cell
 from ..plain_json import json_text
 from ..registry_erc import Registry
 from .colours import emotion_colours, letter_colour
-from .timeline import Turn
+from .timeline import Turn, is_timed
 
 Writer = Callable[[Sequence[Turn], Path], None]
 
@@ -43,13 +43,10 @@ def write_timeline(turns: Sequence[Turn], path: str | Path, title: str = "Emotio
 
 
 def write_png(turns: Sequence[Turn], path: Path, title: str = "Emotion timeline") -> None:
-    """Draws the turns: blocks of one label, bands of several labels, curves of targets."""
-    # matplotlib takes a second
-    from .curves import plot_curves
-    from .picture import plot_timeline
+    """Draws the turns, see `plot_timeline`."""
+    from .picture import plot_timeline  # matplotlib takes a second
 
-    blocks = bool(turns and turns[0].label)
-    (plot_timeline if blocks else plot_curves)(turns, path, title=title)
+    plot_timeline(turns, path, title=title)
 
 
 WRITERS[".png"] = write_png
@@ -106,7 +103,7 @@ def write_json(turns: Sequence[Turn], path: Path) -> None:
 @WRITERS.register(".vtt")
 def write_vtt(turns: Sequence[Turn], path: Path) -> None:
     """Writes subtitles whose cues name the emotion and have its colour, in players that support style sheets."""
-    if any(turn.start is None or turn.end is None for turn in turns):
+    if not is_timed(turns):
         raise ValueError(f"{path}: WebVTT needs start and end of every utterance, and some have none")
     colours = emotion_colours(list(turns[0].scores) if turns else [])
     styles = [

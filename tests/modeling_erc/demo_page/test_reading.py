@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from modeling_erc import EmotionRecognitionPipeline, ErcConfig, ErcForSequenceClassification
 from modeling_erc.demo_page.limits import Limits, PageError
@@ -20,11 +19,8 @@ SCRIPT = "[0:00 - 0:00.5] Ann: we won\n[0:00.5 - 0:01] Bo: oh no\n[0:01 - 0:01.5
 
 
 @pytest.fixture
-def reader(raw_config: Callable[..., ErcConfig], processor: ErcProcessor) -> Reader:
-    processor.modalities = ["text", "audio"]
-    torch.manual_seed(0)
-    model = ErcForSequenceClassification(raw_config("text", "audio")).eval()
-    return Reader(EmotionRecognitionPipeline(model=model, processor=processor, device="cpu"))
+def reader(reader_of: Callable[..., Reader]) -> Reader:
+    return reader_of()
 
 
 def scores(turns: list) -> np.ndarray:
