@@ -108,8 +108,12 @@ def conversion(plan: Plan) -> Outcome:
         small_run.own_caches(home)
         convert(file)
 
+    def converted_folders(home: Path) -> list[Path]:
+        # That of a killed conversion is hidden.
+        return [path for path in home.glob("erc-pickles/*") if not path.name.startswith(".")]
+
     def tables(home: Path) -> list[Any]:
-        (folder,) = (home / "erc-pickles").iterdir()
+        (folder,) = converted_folders(home)
         return [pq.read_table(folder / UTTERANCES).to_pylist(), load_file(folder / FEATURES)]
 
     def compare(home: Path) -> None:
@@ -123,8 +127,7 @@ def conversion(plan: Plan) -> Outcome:
     for trial in range(trials):
         home = plan.folder / f"killed{trial}"
         children.run(converted, home, log=log, kill_after=draw.uniform(0, lasting))
-        whole = [path for path in home.glob("erc-pickles/*") if not path.name.startswith(".")]
-        codes = [children.run(compare, home, log=log)] if whole else []
+        codes = [children.run(compare, home, log=log)] if converted_folders(home) else []
         codes += [children.run(converted, home, log=log), children.run(lambda home: compare(home), home, log=log)]
         if any(codes):
             failures.append(f"{trial}: exit codes {codes}: {children.last_line(log)}")

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,7 +67,11 @@ def convert(path: str | Path) -> Path:
     except CorpusError as error:
         raise CorpusError(f"{path}: {error}") from None
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as aside:
+    # A conversion that was killed leaves its folder; one of the last hour may be at work.
+    for left in folder.parent.glob(".converting-*"):
+        if time.time() - left.stat().st_mtime > 3600:
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as aside:
         new = Path(aside) / "new"
         new.mkdir()
         save_file(features, new / FEATURES, metadata={"warnings": json.dumps(warnings)})

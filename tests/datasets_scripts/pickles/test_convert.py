@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -277,6 +278,16 @@ def test_conversion_cut_short_is_done_again(tmp_path: Path, cache: Path) -> None
     (cache / ".half" / "new").mkdir(parents=True)
     (cache / ".half" / "new" / FEATURES).write_bytes(b"")
     assert load_file(convert(write(tmp_path, NINE)) / FEATURES)["audio"].shape == (8, 3)
+
+
+def test_folder_of_a_conversion_that_was_killed_is_deleted_after_an_hour(tmp_path: Path, cache: Path) -> None:
+    old, new = (cache / f".converting-{name}" for name in ("old", "new"))
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+        (folder / "part").touch()
+    os.utime(old, (0, 0))
+    convert(write(tmp_path, NINE))
+    assert not old.exists() and new.exists()
 
 
 def test_text_that_utf_8_cannot_hold_is_kept_as_far_as_it_can(tmp_path: Path) -> None:
