@@ -9,7 +9,7 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
 from .configuration_erc import MODALITIES, ErcConfig
-from .layers_erc import Dropout, length_buckets, unsplit
+from .layers_erc import Dropout, length_buckets, pick_tokens, unsplit
 from .registry_erc import Registry
 
 # Rows in a length bucket of a backbone.
@@ -149,6 +149,22 @@ ENCODERS: Registry[type[BackboneEncoder]] = Registry("encoder")
 @ENCODERS.register("text")
 class TextEncoder(BackboneEncoder):
     """Text backbone. Returns the tokens of the utterance without those of neighbouring utterances in the input."""
+
+    def forward(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes text of N utterances, each in a row of its own or in windows that utterances share.
+
+        Args:
+            **inputs: inputs of [`encode`]; for windows, `text_token_index` `(N, tokens)` in place of `text_token_mask`:
+                positions of the tokens of an utterance in the flattened `input_ids`, then -1.
+        """
+        index = inputs.pop("text_token_index", None)
+        if index is None:
+            return super().forward(**inputs)
+        states, _ = super().forward(**inputs, text_token_mask=inputs["attention_mask"])
+        length, places = inputs["input_ids"].shape[1], index.clamp(min=0)
+        # The states end with the longest window.
+        places = places - places // length * (length - states.shape[-2])
+        return pick_tokens(states, places), index >= 0
 
     def encode(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes text.
@@ -292,10 +308,27 @@ def used_inputs(modality: str, inputs: Mapping[str, Tensor | None], rows: int, *
     if inputs[names.features] is not None:
         used = (names.features, f"{names.features}_mask")
     given = {name: value for name in used if (value := inputs[name]) is not None}
-    found = len(next(iter(given.values()))) if given else 0
+    # Utterances share windows of text.
+    found = len(given.get("text_token_index", next(iter(given.values())))) if given else 0
     if found != rows:
         raise ValueError(f"{found} rows of {modality} for {rows} utterances that have it (modality_mask)")
     return given
+
+
+def select_utterances(inputs: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+    """Returns the inputs of some utterances of a modality; of shared windows of text those that hold the utterances.
+
+    Args:
+        inputs: packed inputs of the modality.
+        rows: indices of its utterances.
+    """
+    index = inputs.get("text_token_index")
+    if index is None:
+        return {name: value[rows] for name, value in inputs.items()}
+    index, length = index[rows], inputs["input_ids"].shape[1]
+    windows, place = (index[:, 0] // length).unique(return_inverse=True)
+    moved = (place[:, None] * length + index % length).where(index >= 0, -1)
+    return {name: moved if name == "text_token_index" else value[windows] for name, value in inputs.items()}
 
 
 def text_positions(config: PreTrainedConfig) -> int | None:
@@ -385,6 +418,12 @@ class ModalityProjection(nn.Module):
         init.ones_(self.feature_scale)
         if self.layer_weights is not None:
             init.zeros_(self.layer_weights)
+
+    def no_tokens(self) -> tuple[Tensor, Tensor]:
+        """Returns the tokens of no utterance, `(0, [layers,] 1, width)`, and their mask `(0, 1)`."""
+        layers = () if self.layer_weights is None else (len(self.layer_weights),)
+        tokens = self.feature_mean.new_zeros(0, *layers, 1, len(self.feature_mean))
+        return tokens, tokens.new_zeros(0, 1)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Projects `(N, [layers,] tokens, width)` to `(N, tokens, hidden)`."""

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import Any, ClassVar
 
@@ -22,7 +23,7 @@ from transformers.utils import logging
 from .configuration_erc import MODALITIES
 from .containers_erc import MediaError, clip_settings, source_name
 from .media_erc import crop_face, load_audio, load_frames
-from .text_context_erc import encode_in_context
+from .text_context_erc import WHOLE_DIALOGUES, Place, encode_dialogue, encode_in_context
 
 logger = logging.get_logger(__name__)
 
@@ -57,9 +58,11 @@ class ErcProcessor(ProcessorMixin):
         feature_extractor: feature extractor of the audio backbone.
         image_processor: image processor of the vision backbone.
         modalities: modalities of the model, in its order.
-        max_text_length: largest number of tokens of an utterance with its neighbours.
-        text_past: number of earlier utterances that the text backbone reads with an utterance.
-        text_future: number of later utterances that the text backbone reads with an utterance.
+        max_text_length: largest number of tokens that the text backbone reads at once.
+        text_context: what it reads at once: `"neighbours"`: an utterance with `text_past` utterances before it and
+            `text_future` after it; `"dialogue"`: all utterances, or overlapping windows of a dialogue that is longer.
+        text_past: number of earlier utterances.
+        text_future: number of later utterances.
         max_audio_seconds: longer clips are cut (seconds).
         num_frames: number of frames of a video clip.
         face_crop: crop frames to the largest face (needs the extra `faces`); without a face they are not cropped.
@@ -86,6 +89,7 @@ class ErcProcessor(ProcessorMixin):
         image_processor: Any = None,
         modalities: Sequence[str] = tuple(MODALITIES),
         max_text_length: int = 128,
+        text_context: str = "neighbours",
         text_past: int = 0,
         text_future: int = 0,
         max_audio_seconds: float = 12.0,
@@ -95,12 +99,17 @@ class ErcProcessor(ProcessorMixin):
     ) -> None:
         if unnamed_speakers not in ("one", "each"):
             raise ValueError(f"unnamed_speakers {unnamed_speakers!r}: choose one or each")
+        if text_context not in ("neighbours", "dialogue"):
+            raise ValueError(f"text_context {text_context!r}: choose neighbours or dialogue")
+        if text_context == "dialogue" and (text_past or text_future):
+            raise ValueError("text_context dialogue includes all neighbours: leave out text_past and text_future")
         self.tokenizer = tokenizer
         self.feature_extractor = feature_extractor
         self.image_processor = image_processor
         self.chat_template = None
         self.modalities = list(modalities)
         self.max_text_length = max_text_length
+        self.text_context = text_context
         self.text_past = text_past
         self.text_future = text_future
         self.max_audio_seconds = max_audio_seconds
@@ -130,7 +139,8 @@ class ErcProcessor(ProcessorMixin):
     @property
     def model_input_names(self) -> list[str]:
         """Model arguments that this processor can return."""
-        names = [name for m in self.modalities for name in MODALITIES[m].inputs]
+        unused = "text_token_mask" if self.text_context == "dialogue" else "text_token_index"
+        names = [name for m in self.modalities for name in MODALITIES[m].inputs if name != unused]
         return ["utterance_mask", "modality_mask", "speaker_ids", *names]
 
     def __call__(self, dialogues: Dialogue | Sequence[Dialogue], **kwargs: Any) -> BatchFeature:
@@ -161,7 +171,12 @@ class ErcProcessor(ProcessorMixin):
 
         Returns:
             inputs of [`ErcModel.forward`] for a dialogue `(1, 1)`, with speaker id 0.
+
+        Raises:
+            ValueError: `text_context` is `"dialogue"`, in which an utterance is read with later ones.
         """
+        if self.text_context == "dialogue":
+            raise ValueError(WHOLE_DIALOGUES)
         neighbours = list(past)[max(0, len(past) - self.text_past) :]
         inputs = self([*({"speaker": u.get("speaker"), "text": u.get("text")} for u in neighbours), utterance])
         last = {name: inputs[name][:, -1:] for name in ("utterance_mask", "modality_mask")}
@@ -215,6 +230,8 @@ class ErcProcessor(ProcessorMixin):
     ) -> tuple[dict[str, torch.Tensor], list[bool]]:
         if self.tokenizer is None:
             return {}, [False for utterances in batch for _ in utterances]
+        if self.text_context == "dialogue":
+            return self._encode_windows(self.tokenizer, batch)
         encoded = [
             text
             for utterances in batch
@@ -235,6 +252,29 @@ class ErcProcessor(ProcessorMixin):
         own = pad_stack([np.array(text.own, dtype=np.int64) for text in texts])
         tensors = {"input_ids": ids, "attention_mask": attention, "text_token_mask": own}
         return tensors, [text is not None for text in encoded]
+
+    def _encode_windows(
+        self, tokenizer: PreTrainedTokenizerBase, batch: list[list[Utterance]]
+    ) -> tuple[dict[str, torch.Tensor], list[bool]]:
+        windows: list[list[int]] = []
+        places: list[Place | None] = []
+        for utterances in batch:
+            own_windows, own_places = encode_dialogue(
+                tokenizer,
+                [u.get("text") for u in utterances],
+                [str(u.get("speaker") or "") for u in utterances],
+                max_length=self.max_text_length,
+            )
+            places += [place and replace(place, window=place.window + len(windows)) for place in own_places]
+            windows += own_windows
+        here = [place is not None for place in places]
+        if not windows:
+            return {}, here
+        ids = pad_stack([np.array(window) for window in windows], fill=tokenizer.pad_token_id or 0)
+        attention = pad_stack([np.ones(len(window), dtype=np.int64) for window in windows])
+        first = [place.window * ids.shape[1] + np.arange(place.start, place.stop) for place in places if place]
+        tensors = {"input_ids": ids, "attention_mask": attention, "text_token_index": pad_stack(first, fill=-1)}
+        return tensors, here
 
     def _encode_audio(
         self, batch: list[list[Utterance]], problems: list[str]

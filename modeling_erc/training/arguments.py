@@ -42,14 +42,23 @@ class DataArguments:
         default=None,
         metadata={"help": "how a table's missing dev and test are drawn: auto, dialogue, speaker or none"},
     )
+    text_context: str = field(
+        default="neighbours",
+        metadata={
+            "help": "neighbours (text_past, text_future), or dialogue: the text backbone reads all utterances at once"
+        },
+    )
     text_past: int = field(
         default=0, metadata={"help": "number of earlier utterances that the text backbone also reads"}
     )
     text_future: int = field(
         default=0, metadata={"help": "number of later utterances that the text backbone also reads"}
     )
-    max_text_length: int = field(
-        default=128, metadata={"help": "maximum number of tokens of an utterance, neighbours included"}
+    max_text_length: int | None = field(
+        default=None,
+        metadata={
+            "help": "maximum number of tokens that the text backbone reads at once; default: 128, of a dialogue 512"
+        },
     )
     max_audio_seconds: float = field(default=12.0, metadata={"help": "longer clips are truncated (seconds)"})
     num_frames: int = field(default=4, metadata={"help": "number of frames read from each video clip"})
