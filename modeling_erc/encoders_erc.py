@@ -12,8 +12,8 @@ from .configuration_erc import MODALITIES, ErcConfig
 from .layers_erc import Dropout, length_buckets, pick_tokens, unsplit
 from .registry_erc import Registry
 
-# Rows in a length bucket of a backbone.
-BUCKET_SIZE = 32
+# Rows in a length bucket of a backbone; tokens of text in one on a CPU, where padding costs more than another call.
+BUCKET_SIZE, BUCKET_TOKENS = 32, 512
 # Masked spans per axis of SpecAugment.
 SPANS = 2
 
@@ -80,7 +80,8 @@ class BackboneEncoder(nn.Module, ABC):
             tokens `(N, tokens, width)`, or `(N, layers, tokens, width)` for the layer `"mix"`, and their boolean mask
             `(N, tokens)`.
         """
-        lengths, size = self.lengths(inputs), self.bucket_size()
+        lengths = self.lengths(inputs)
+        size = self.bucket_size(lengths)
         if lengths is None or len(lengths) <= size:
             return self.encode(**inputs)
         groups = length_buckets(lengths, size)
@@ -92,8 +93,8 @@ class BackboneEncoder(nn.Module, ABC):
     def encode(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes all utterances in one batch; returns the same as `forward`."""
 
-    def bucket_size(self) -> int:
-        """Returns the number of rows in a length bucket."""
+    def bucket_size(self, lengths: Tensor | None = None) -> int:
+        """Returns the number of rows in a length bucket; `lengths` are those of all rows, if they differ."""
         return BUCKET_SIZE
 
     def lengths(self, inputs: dict[str, Tensor]) -> Tensor | None:
@@ -189,6 +190,12 @@ class TextEncoder(BackboneEncoder):
             index = index[:, None].expand(-1, tokens.shape[1], -1, -1)
         return tokens.gather(-2, index), own.gather(1, order)
 
+    def bucket_size(self, lengths: Tensor | None = None) -> int:
+        """Returns fewer rows where they are long."""
+        if lengths is None or lengths.device.type != "cpu" or torch.compiler.is_compiling():
+            return BUCKET_SIZE
+        return min(BUCKET_SIZE, max(1, BUCKET_TOKENS * len(lengths) // int(lengths.sum().clamp(min=1))))
+
     def lengths(self, inputs: dict[str, Tensor]) -> Tensor | None:
         """Returns the number of tokens of each row."""
         return inputs["attention_mask"].sum(dim=1)
@@ -230,10 +237,10 @@ class AudioEncoder(BackboneEncoder):
                 token_mask = tokens.new_ones(tokens.shape[0], tokens.shape[-2], dtype=torch.bool)
         return pool_tokens(tokens, token_mask, self.stride)
 
-    def bucket_size(self) -> int:
+    def bucket_size(self, lengths: Tensor | None = None) -> int:
         """Returns 1 if a norm of the front-end runs over time, because padding would change the result."""
         over_time = getattr(self.backbone.config, "feat_extract_norm", None) == "group"
-        return 1 if over_time else super().bucket_size()
+        return 1 if over_time else super().bucket_size(lengths)
 
     def lengths(self, inputs: dict[str, Tensor]) -> Tensor | None:
         """Returns the number of samples or frames of each row, if the feature extractor pads."""
