@@ -39,7 +39,7 @@ def _seconds(quick: bool) -> dict[str, float]:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     noise = np.random.default_rng(0)
-    lengths = [2, 5] if quick else noise.integers(3, 18, 16).tolist()
+    lengths = [2, 5] if quick else noise.integers(3, 18, 8).tolist()
     dialogues = [
         [{"speaker": "AB"[u % 2], "text": " ".join(noise.choice(WORDS, noise.integers(3, 18)))} for u in range(length)]
         for length in lengths

@@ -12,10 +12,10 @@ from .configuration_erc import MODALITIES, ErcConfig
 from .layers_erc import Dropout, length_buckets, pick_tokens, unsplit
 from .registry_erc import Registry
 
-# Rows in a length bucket of a backbone; tokens of text in one on a CPU, where padding costs more than another call.
-BUCKET_SIZE, BUCKET_TOKENS = 32, 512
-# Masked spans per axis of SpecAugment.
-SPANS = 2
+BUCKET_SIZE = 32  # rows in a length bucket of a backbone
+# Mean tokens of long rows of text, and tokens in a bucket of them on a CPU, where their padding costs more than calls.
+LONG_TEXT, BUCKET_TOKENS = 64, 256
+SPANS = 2  # masked spans per axis of SpecAugment
 
 
 def unimodal_config(config: PreTrainedConfig, modality: str) -> PreTrainedConfig:
@@ -194,7 +194,8 @@ class TextEncoder(BackboneEncoder):
         """Returns fewer rows where they are long."""
         if lengths is None or lengths.device.type != "cpu" or torch.compiler.is_compiling():
             return BUCKET_SIZE
-        return min(BUCKET_SIZE, max(1, BUCKET_TOKENS * len(lengths) // int(lengths.sum().clamp(min=1))))
+        mean = int(lengths.sum()) // max(len(lengths), 1)
+        return BUCKET_SIZE if mean < LONG_TEXT else max(1, BUCKET_TOKENS // mean)
 
     def lengths(self, inputs: dict[str, Tensor]) -> Tensor | None:
         """Returns the number of tokens of each row."""

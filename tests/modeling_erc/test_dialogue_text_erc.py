@@ -151,6 +151,20 @@ def test_reading_few_windows_or_utterances_at_a_time_changes_nothing(
         torch.testing.assert_close(model(**inputs).logits, expected, atol=1e-5, rtol=0)
 
 
+def test_long_windows_are_encoded_few_at_a_time_on_a_cpu(
+    raw_config: MakeConfig, reader: ErcProcessor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, inputs = perturbed(raw_config("text")), reader([talk(60), talk(3)])
+    expected, rows = model(**inputs).logits, []
+    model.erc.encoder("text").backbone.register_forward_hook(
+        lambda module, args, given, output: rows.append(len(given["input_ids"])), with_kwargs=True
+    )
+    monkeypatch.setattr(encoders_erc, "LONG_TEXT", 8)
+    monkeypatch.setattr(encoders_erc, "BUCKET_TOKENS", 64)
+    torch.testing.assert_close(model(**inputs).logits, expected, atol=1e-5, rtol=0)
+    assert sum(rows) == len(inputs["input_ids"]) and max(rows) == 2
+
+
 def states_of(model: Any, reader: ErcProcessor, dialogue: Utterances) -> list[Tensor]:
     """Mean token of each utterance with text."""
     inputs = reader(dialogue)
