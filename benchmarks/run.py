@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 import transformers
 
-from benchmarks import contrastive, end_to_end, features_in, gpu, growth  # noqa: F401 (registers them)
+from benchmarks import contrastive, end_to_end, features_in, gpu, growth, text_context  # noqa: F401 (registers them)
 from benchmarks.table import BENCHMARKS, Setting, Table
 
 

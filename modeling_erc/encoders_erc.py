@@ -9,13 +9,13 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
 from .configuration_erc import MODALITIES, ErcConfig
-from .layers_erc import Dropout, length_buckets, unsplit
+from .layers_erc import Dropout, length_buckets, pick_tokens, unsplit
 from .registry_erc import Registry
 
-# Rows in a length bucket of a backbone.
-BUCKET_SIZE = 32
-# Masked spans per axis of SpecAugment.
-SPANS = 2
+BUCKET_SIZE = 32  # rows in a length bucket of a backbone
+# Mean tokens of long rows of text, and tokens in a bucket of them on a CPU, where their padding costs more than calls.
+LONG_TEXT, BUCKET_TOKENS = 64, 256
+SPANS = 2  # masked spans per axis of SpecAugment
 
 
 def unimodal_config(config: PreTrainedConfig, modality: str) -> PreTrainedConfig:
@@ -80,7 +80,8 @@ class BackboneEncoder(nn.Module, ABC):
             tokens `(N, tokens, width)`, or `(N, layers, tokens, width)` for the layer `"mix"`, and their boolean mask
             `(N, tokens)`.
         """
-        lengths, size = self.lengths(inputs), self.bucket_size()
+        lengths = self.lengths(inputs)
+        size = self.bucket_size(lengths)
         if lengths is None or len(lengths) <= size:
             return self.encode(**inputs)
         groups = length_buckets(lengths, size)
@@ -92,8 +93,8 @@ class BackboneEncoder(nn.Module, ABC):
     def encode(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes all utterances in one batch; returns the same as `forward`."""
 
-    def bucket_size(self) -> int:
-        """Returns the number of rows in a length bucket."""
+    def bucket_size(self, lengths: Tensor | None = None) -> int:
+        """Returns the number of rows in a length bucket; `lengths` are those of all rows, if they differ."""
         return BUCKET_SIZE
 
     def lengths(self, inputs: dict[str, Tensor]) -> Tensor | None:
@@ -150,6 +151,22 @@ ENCODERS: Registry[type[BackboneEncoder]] = Registry("encoder")
 class TextEncoder(BackboneEncoder):
     """Text backbone. Returns the tokens of the utterance without those of neighbouring utterances in the input."""
 
+    def forward(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes text of N utterances, each in a row of its own or in windows that utterances share.
+
+        Args:
+            **inputs: inputs of [`encode`]; for windows, `text_token_index` `(N, tokens)` in place of `text_token_mask`:
+                positions of the tokens of an utterance in the flattened `input_ids`, then -1.
+        """
+        index = inputs.pop("text_token_index", None)
+        if index is None:
+            return super().forward(**inputs)
+        states, _ = super().forward(**inputs, text_token_mask=inputs["attention_mask"])
+        length, places = inputs["input_ids"].shape[1], index.clamp(min=0)
+        # The states end with the longest window.
+        places = places - places // length * (length - states.shape[-2])
+        return pick_tokens(states, places), index >= 0
+
     def encode(self, **inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes text.
 
@@ -172,6 +189,13 @@ class TextEncoder(BackboneEncoder):
         if tokens.dim() == 4:
             index = index[:, None].expand(-1, tokens.shape[1], -1, -1)
         return tokens.gather(-2, index), own.gather(1, order)
+
+    def bucket_size(self, lengths: Tensor | None = None) -> int:
+        """Returns fewer rows where they are long."""
+        if lengths is None or lengths.device.type != "cpu" or torch.compiler.is_compiling():
+            return BUCKET_SIZE
+        mean = int(lengths.sum()) // max(len(lengths), 1)
+        return BUCKET_SIZE if mean < LONG_TEXT else max(1, BUCKET_TOKENS // mean)
 
     def lengths(self, inputs: dict[str, Tensor]) -> Tensor | None:
         """Returns the number of tokens of each row."""
@@ -214,10 +238,10 @@ class AudioEncoder(BackboneEncoder):
                 token_mask = tokens.new_ones(tokens.shape[0], tokens.shape[-2], dtype=torch.bool)
         return pool_tokens(tokens, token_mask, self.stride)
 
-    def bucket_size(self) -> int:
+    def bucket_size(self, lengths: Tensor | None = None) -> int:
         """Returns 1 if a norm of the front-end runs over time, because padding would change the result."""
         over_time = getattr(self.backbone.config, "feat_extract_norm", None) == "group"
-        return 1 if over_time else super().bucket_size()
+        return 1 if over_time else super().bucket_size(lengths)
 
     def lengths(self, inputs: dict[str, Tensor]) -> Tensor | None:
         """Returns the number of samples or frames of each row, if the feature extractor pads."""
@@ -292,10 +316,27 @@ def used_inputs(modality: str, inputs: Mapping[str, Tensor | None], rows: int, *
     if inputs[names.features] is not None:
         used = (names.features, f"{names.features}_mask")
     given = {name: value for name in used if (value := inputs[name]) is not None}
-    found = len(next(iter(given.values()))) if given else 0
+    # Utterances share windows of text.
+    found = len(given.get("text_token_index", next(iter(given.values())))) if given else 0
     if found != rows:
         raise ValueError(f"{found} rows of {modality} for {rows} utterances that have it (modality_mask)")
     return given
+
+
+def select_utterances(inputs: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+    """Returns the inputs of some utterances of a modality; of shared windows of text those that hold the utterances.
+
+    Args:
+        inputs: packed inputs of the modality.
+        rows: indices of its utterances.
+    """
+    index = inputs.get("text_token_index")
+    if index is None:
+        return {name: value[rows] for name, value in inputs.items()}
+    index, length = index[rows], inputs["input_ids"].shape[1]
+    windows, place = (index[:, 0] // length).unique(return_inverse=True)
+    moved = (place[:, None] * length + index % length).where(index >= 0, -1)
+    return {name: moved if name == "text_token_index" else value[windows] for name, value in inputs.items()}
 
 
 def text_positions(config: PreTrainedConfig) -> int | None:
@@ -385,6 +426,12 @@ class ModalityProjection(nn.Module):
         init.ones_(self.feature_scale)
         if self.layer_weights is not None:
             init.zeros_(self.layer_weights)
+
+    def no_tokens(self) -> tuple[Tensor, Tensor]:
+        """Returns the tokens of no utterance, `(0, [layers,] 1, width)`, and their mask `(0, 1)`."""
+        layers = () if self.layer_weights is None else (len(self.layer_weights),)
+        tokens = self.feature_mean.new_zeros(0, *layers, 1, len(self.feature_mean))
+        return tokens, tokens.new_zeros(0, 1)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Projects `(N, [layers,] tokens, width)` to `(N, tokens, hidden)`."""

@@ -365,6 +365,16 @@ def unsplit(parts: list[Tensor], groups: tuple[Tensor, ...]) -> Tensor:
     return torch.cat(parts)[torch.cat(groups).argsort()]
 
 
+def pick_tokens(states: Tensor, places: Tensor) -> Tensor:
+    """Returns the tokens of utterances that share windows, `(N, [layers,] tokens, width)`.
+
+    Args:
+        states: hidden states of the windows, `(windows, [layers,] length, width)`.
+        places: `(N, tokens)`, `length` times the window plus the position of each token.
+    """
+    return states.movedim(-2, 1).flatten(0, 1)[places].movedim(1, -2)
+
+
 def end_of(mask: Tensor) -> int:
     """Returns the length up to the last True position of any row of `mask`, boolean `(rows, length)`; at least 1."""
     positions = mask.any(dim=0).nonzero()

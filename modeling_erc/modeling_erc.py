@@ -11,7 +11,7 @@ from transformers import initialization as init
 
 from .configuration_erc import MODALITIES, ErcConfig
 from .context_erc import CONTEXTS, Context, in_context
-from .encoders_erc import ENCODERS, BackboneEncoder, ModalityProjection, merge_lora, used_inputs
+from .encoders_erc import ENCODERS, BackboneEncoder, ModalityProjection, merge_lora, select_utterances, used_inputs
 from .fusion_erc import FUSIONS, fuse
 from .layers_erc import (
     AttentionPool,
@@ -224,6 +224,7 @@ class ErcModel(ErcPreTrainedModel):
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         text_token_mask: Tensor | None = None,
+        text_token_index: Tensor | None = None,
         audio_values: Tensor | None = None,
         audio_attention_mask: Tensor | None = None,
         pixel_values: Tensor | None = None,
@@ -246,9 +247,10 @@ class ErcModel(ErcPreTrainedModel):
             utterance_mask: boolean `(batch, utterances)`, False in padded slots.
             modality_mask: boolean `(batch, utterances, modalities)`; default: every utterance has all given modalities.
             speaker_ids: `(batch, utterances)`, equal for the same speaker of a dialogue; default: one speaker.
-            input_ids: `(N_text, length)`.
-            attention_mask: `(N_text, length)`.
+            input_ids: `(N_text, length)`, or windows of dialogues, `(windows, length)`.
+            attention_mask: of the same shape.
             text_token_mask: `(N_text, length)`, 1 for tokens of the utterance, 0 for those of its neighbours.
+            text_token_index: `(N_text, tokens)`, its tokens in the flattened windows, then -1 (see [`TextEncoder`]).
             audio_values: `(N_audio, ...)`, output of the feature extractor of the backbone.
             audio_attention_mask: `(N_audio, samples or frames)`.
             pixel_values: `(N_vision, frames, channels, height, width)`.
@@ -264,8 +266,7 @@ class ErcModel(ErcPreTrainedModel):
             return_dict: if False, returns a tuple.
 
         Raises:
-            ValueError: there is no `utterance_mask`, no modality of the model has an input, the rows do not match the
-                masks, or `output_hidden_states` is True.
+            ValueError: an input is missing, its rows do not match the masks, or `output_hidden_states` is True.
         """
         if utterance_mask is None:
             raise ValueError(NO_DIALOGUES)
@@ -275,6 +276,7 @@ class ErcModel(ErcPreTrainedModel):
             "input_ids": input_ids,
             "attention_mask": attention_mask,
             "text_token_mask": text_token_mask,
+            "text_token_index": text_token_index,
             "audio_values": audio_values,
             "audio_attention_mask": audio_attention_mask,
             "pixel_values": pixel_values,
@@ -297,7 +299,6 @@ class ErcModel(ErcPreTrainedModel):
             speaker_ids = torch.zeros_like(utterance_mask, dtype=torch.long)
         utterance_mask = utterance_mask.bool()
         modality_mask = modality_mask.bool() & utterance_mask[..., None]
-
         present = modality_mask[utterance_mask]  # (N, modalities), N real utterances
         packed = {
             m: used_inputs(m, inputs, int(present[:, index].sum()), encoded=m in self.encoders)
@@ -337,8 +338,9 @@ class ErcModel(ErcPreTrainedModel):
 
     def _groups(self, packed: dict[str, dict[str, Tensor]], present: Tensor) -> tuple[Tensor, ...]:
         """Returns the utterances that are encoded and fused at a time; in training all of them."""
-        if self.training or torch.compiler.is_compiling() or len(present) <= GROUP:
-            return (torch.arange(len(present), device=present.device),)
+        size = len(present) if self.training or torch.compiler.is_compiling() else GROUP
+        if len(present) <= size or "text_token_index" in packed.get("text", ()):  # most windows stay in one group
+            return torch.arange(len(present), device=present.device).split(max(size, 1))
         lengths = torch.zeros(len(present), device=present.device)
         for index, m in enumerate(self.config.modalities):
             if MODALITIES[m].inputs[0] in packed[m] and (own := self.encoder(m).lengths(packed[m])) is not None:
@@ -353,7 +355,7 @@ class ErcModel(ErcPreTrainedModel):
         for index, m in enumerate(self.config.modalities):
             here = present[rows, index]
             place = (present[:, index].cumsum(0) - 1)[rows[here]]
-            states, mask = self._modality_tokens(m, {name: value[place] for name, value in packed[m].items()})
+            states, mask = self._modality_tokens(m, select_utterances(packed[m], place))
             tokens[m], token_mask[m] = scatter_rows(states, here), scatter_rows(mask, here)
         return tokens, token_mask
 
@@ -366,9 +368,7 @@ class ErcModel(ErcPreTrainedModel):
         elif inputs and len(next(iter(inputs.values()))):
             tokens, mask = self.encoder(modality)(**inputs)
         else:
-            layers = () if projection.layer_weights is None else (len(projection.layer_weights),)
-            tokens = projection.feature_mean.new_zeros(0, *layers, 1, len(projection.feature_mean))
-            mask = tokens.new_zeros(0, 1)
+            tokens, mask = projection.no_tokens()
         return projection(tokens), mask.bool()
 
     def _in_context(

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from os import PathLike
 from typing import Any, ClassVar
 
@@ -23,6 +23,7 @@ from transformers.utils import logging
 from .configuration_erc import MODALITIES
 from .containers_erc import MediaError, clip_settings, source_name
 from .media_erc import crop_face, load_audio, load_frames
+from .text_context_erc import WHOLE_DIALOGUES, Place, encode_dialogue, encode_in_context
 
 logger = logging.get_logger(__name__)
 
@@ -57,9 +58,11 @@ class ErcProcessor(ProcessorMixin):
         feature_extractor: feature extractor of the audio backbone.
         image_processor: image processor of the vision backbone.
         modalities: modalities of the model, in its order.
-        max_text_length: largest number of tokens of an utterance with its neighbours.
-        text_past: number of earlier utterances that the text backbone reads with an utterance.
-        text_future: number of later utterances that the text backbone reads with an utterance.
+        max_text_length: largest number of tokens that the text backbone reads at once.
+        text_context: what it reads at once: `"neighbours"`: an utterance with `text_past` utterances before it and
+            `text_future` after it; `"dialogue"`: all utterances, or overlapping windows of a dialogue that is longer.
+        text_past: number of earlier utterances.
+        text_future: number of later utterances.
         max_audio_seconds: longer clips are cut (seconds).
         num_frames: number of frames of a video clip.
         face_crop: crop frames to the largest face (needs the extra `faces`); without a face they are not cropped.
@@ -86,6 +89,7 @@ class ErcProcessor(ProcessorMixin):
         image_processor: Any = None,
         modalities: Sequence[str] = tuple(MODALITIES),
         max_text_length: int = 128,
+        text_context: str = "neighbours",
         text_past: int = 0,
         text_future: int = 0,
         max_audio_seconds: float = 12.0,
@@ -95,12 +99,17 @@ class ErcProcessor(ProcessorMixin):
     ) -> None:
         if unnamed_speakers not in ("one", "each"):
             raise ValueError(f"unnamed_speakers {unnamed_speakers!r}: choose one or each")
+        if text_context not in ("neighbours", "dialogue"):
+            raise ValueError(f"text_context {text_context!r}: choose neighbours or dialogue")
+        if text_context == "dialogue" and (text_past or text_future):
+            raise ValueError("text_context dialogue includes all neighbours: leave out text_past and text_future")
         self.tokenizer = tokenizer
         self.feature_extractor = feature_extractor
         self.image_processor = image_processor
         self.chat_template = None
         self.modalities = list(modalities)
         self.max_text_length = max_text_length
+        self.text_context = text_context
         self.text_past = text_past
         self.text_future = text_future
         self.max_audio_seconds = max_audio_seconds
@@ -130,7 +139,8 @@ class ErcProcessor(ProcessorMixin):
     @property
     def model_input_names(self) -> list[str]:
         """Model arguments that this processor can return."""
-        names = [name for m in self.modalities for name in MODALITIES[m].inputs]
+        unused = "text_token_mask" if self.text_context == "dialogue" else "text_token_index"
+        names = [name for m in self.modalities for name in MODALITIES[m].inputs if name != unused]
         return ["utterance_mask", "modality_mask", "speaker_ids", *names]
 
     def __call__(self, dialogues: Dialogue | Sequence[Dialogue], **kwargs: Any) -> BatchFeature:
@@ -161,7 +171,12 @@ class ErcProcessor(ProcessorMixin):
 
         Returns:
             inputs of [`ErcModel.forward`] for a dialogue `(1, 1)`, with speaker id 0.
+
+        Raises:
+            ValueError: `text_context` is `"dialogue"`, in which an utterance is read with later ones.
         """
+        if self.text_context == "dialogue":
+            raise ValueError(WHOLE_DIALOGUES)
         neighbours = list(past)[max(0, len(past) - self.text_past) :]
         inputs = self([*({"speaker": u.get("speaker"), "text": u.get("text")} for u in neighbours), utterance])
         last = {name: inputs[name][:, -1:] for name in ("utterance_mask", "modality_mask")}
@@ -215,6 +230,8 @@ class ErcProcessor(ProcessorMixin):
     ) -> tuple[dict[str, torch.Tensor], list[bool]]:
         if self.tokenizer is None:
             return {}, [False for utterances in batch for _ in utterances]
+        if self.text_context == "dialogue":
+            return self._encode_windows(self.tokenizer, batch)
         encoded = [
             text
             for utterances in batch
@@ -235,6 +252,29 @@ class ErcProcessor(ProcessorMixin):
         own = pad_stack([np.array(text.own, dtype=np.int64) for text in texts])
         tensors = {"input_ids": ids, "attention_mask": attention, "text_token_mask": own}
         return tensors, [text is not None for text in encoded]
+
+    def _encode_windows(
+        self, tokenizer: PreTrainedTokenizerBase, batch: list[list[Utterance]]
+    ) -> tuple[dict[str, torch.Tensor], list[bool]]:
+        windows: list[list[int]] = []
+        places: list[Place | None] = []
+        for utterances in batch:
+            own_windows, own_places = encode_dialogue(
+                tokenizer,
+                [u.get("text") for u in utterances],
+                [str(u.get("speaker") or "") for u in utterances],
+                max_length=self.max_text_length,
+            )
+            places += [place and replace(place, window=place.window + len(windows)) for place in own_places]
+            windows += own_windows
+        here = [place is not None for place in places]
+        if not windows:
+            return {}, here
+        ids = pad_stack([np.array(window) for window in windows], fill=tokenizer.pad_token_id or 0)
+        attention = pad_stack([np.ones(len(window), dtype=np.int64) for window in windows])
+        first = [place.window * ids.shape[1] + np.arange(place.start, place.stop) for place in places if place]
+        tensors = {"input_ids": ids, "attention_mask": attention, "text_token_index": pad_stack(first, fill=-1)}
+        return tensors, here
 
     def _encode_audio(
         self, batch: list[list[Utterance]], problems: list[str]
@@ -383,77 +423,6 @@ def only(modalities: Sequence[str], utterance: Utterance) -> dict[str, Any]:
     """Returns an utterance without the keys of other modalities."""
     off = {key for name, modality in MODALITIES.items() if name not in modalities for key in modality.keys}
     return {name: value for name, value in utterance.items() if name not in off}
-
-
-@dataclass(frozen=True)
-class EncodedText:
-    """Token ids of one utterance with its neighbours.
-
-    Args:
-        input_ids: token ids with special tokens.
-        own: True for tokens of the utterance and the first special token, False for those of its neighbours.
-    """
-
-    input_ids: list[int]
-    own: list[bool]
-
-
-def encode_in_context(
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[str | None],
-    speakers: Sequence[str],
-    *,
-    past: int,
-    future: int,
-    max_length: int,
-) -> list[EncodedText | None]:
-    """Encodes every utterance of a dialogue together with its neighbours and their speaker names.
-
-    The format is `[CLS] past [SEP] utterance [SEP] future [SEP]`, each turn as "name: text", after EmoBERTa (Kim and
-    Vossen 2021, arXiv 2108.12009). Without neighbours (`past = future = 0`) it is `[CLS] utterance [SEP]`.
-
-    Args:
-        tokenizer: any tokenizer; special tokens that it lacks are left out.
-        texts: text of each utterance; `None` or blank if it has no text.
-        speakers: speaker of each utterance.
-        past: number of earlier utterances.
-        future: number of later utterances.
-        max_length: largest number of tokens. The most distant tokens of neighbours are removed first; the utterance
-            itself is cut only if it is too long alone.
-
-    Returns:
-        one entry per utterance, `None` if it has no text.
-    """
-    start = [i for i in (tokenizer.cls_token_id, tokenizer.bos_token_id) if i is not None][:1]
-    stop = [i for i in (tokenizer.sep_token_id, tokenizer.eos_token_id) if i is not None][:1]
-    named = past or future
-    turns = [f"{s}: {t}" if named else str(t) for s, t in zip(speakers, texts, strict=True)]
-    # JSON may hold half of an emoji, which tokenizers refuse.
-    turns = [turn.encode("utf-8", "replace").decode() for turn in turns]
-    room = max_length - len(start) - (3 if named else 1) * len(stop)
-    ids: list[list[int]] = tokenizer(turns, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
-    # Some texts, such as a zero-width space, have no tokens.
-    has_text = [bool(text and text.strip() and turn) for text, turn in zip(texts, ids, strict=True)]
-
-    encoded: list[EncodedText | None] = []
-    for index, own_ids in enumerate(ids):
-        if not has_text[index]:
-            encoded.append(None)
-            continue
-        left = [i for k in range(max(0, index - past), index) if has_text[k] for i in ids[k]]
-        right = [i for k in range(index + 1, min(len(ids), index + 1 + future)) if has_text[k] for i in ids[k]]
-        space = room - len(own_ids)
-        keep_left = max(space // 2, space - len(right))
-        left = left[max(0, len(left) - keep_left) :]
-        right = right[: max(0, space - len(left))]
-        parts = [(start, True)]
-        parts += [([*left, *stop], False)] if named else []
-        parts += [([*own_ids, *stop], True)]
-        parts += [([*right, *stop], False)] if named else []
-        encoded.append(
-            EncodedText([i for part, _ in parts for i in part], [mine for part, mine in parts for _ in part])
-        )
-    return encoded
 
 
 def _range_of(utterance: Utterance, source: Any, modality: str) -> dict[str, Any]:

@@ -68,7 +68,9 @@ class Modality:
 
 # The order is that of every modality axis.
 MODALITIES = {
-    "text": Modality(("text",), "text_features", ("input_ids", "attention_mask", "text_token_mask")),
+    "text": Modality(
+        ("text",), "text_features", ("input_ids", "attention_mask", "text_token_mask", "text_token_index")
+    ),
     "audio": Modality(("audio", "audio_path"), "audio_features", ("audio_values", "audio_attention_mask")),
     "vision": Modality(("video", "video_path"), "visual_features", ("pixel_values",)),
 }

@@ -8,6 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from .outputs_erc import ErcClassifierOutput
+from .text_context_erc import WHOLE_DIALOGUES
 
 if TYPE_CHECKING:  # a model is loaded without what reads media
     from .processing_erc import ErcProcessor
@@ -53,6 +54,8 @@ class ErcStream:
                 "go along with a dialogue: train one with text_future: 0 (text_past may stay), or give this one whole "
                 "dialogues"
             )
+        if processor.text_context == "dialogue":
+            raise ValueError(WHOLE_DIALOGUES)
         if model.training:
             raise ValueError("the model is in training mode, where dropout makes its answers random: call model.eval()")
         self.model = model

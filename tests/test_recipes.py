@@ -98,6 +98,17 @@ def test_meld_trains_from_its_clips(meld: Path, tmp_path: Path, caplog: pytest.L
         assert len(list(csv.DictReader(file))) == 12
 
 
+def test_meld_finetunes_a_text_backbone_on_whole_dialogues(
+    meld: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train("meld_text_finetuned", meld, tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "processor_config.json").read_text())["text_context"] == "dialogue"
+    printed = capsys.readouterr().out
+    assert printed.count("text backbone: ") == 1
+    assert "learning rate 4.1e-05 (embeddings) to 5e-05 (last layer)" in printed
+    assert "fusion, context and heads: " in printed
+
+
 def test_a_part_of_the_modalities_is_an_override(meld: Path, tmp_path: Path) -> None:
     train("meld", meld, tmp_path / "run", "--modalities", "text", "audio")
     assert RunFacts.load(tmp_path / "run").modalities == ["text", "audio"]

@@ -182,6 +182,6 @@ def _summary(turns: list[Turn], pipe: "EmotionRecognitionPipeline", seconds: flo
 
 
 def _title(pipe: "EmotionRecognitionPipeline") -> str:
-    from ..notes_erc import synthetic_note
+    from ..pipeline_erc import synthetic_note
 
     return "Emotion timeline" + (" by a model of synthetic data" if synthetic_note(pipe.model.config) else "")

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..configuration_erc import MODALITIES
-from ..notes_erc import synthetic_note
-from ..pipeline_erc import EmotionRecognitionPipeline
+from ..pipeline_erc import EmotionRecognitionPipeline, synthetic_note
 from ..timelines import Turn, is_timed, timeline, write_timeline
 from .limits import LIMITS, Limits, PageError
 from .script import read_script

@@ -124,7 +124,6 @@ def missing_pieces(
         shard: index and number of shards; a key belongs to the same shard wherever it occurs.
     """
     column = MODALITIES[cached.modality].column
-    whole_dialogues = cached.modality == "text" and (cached.past or cached.future)
     index, count = shard
     seen: set[str] = set()
     for split in splits.values():
@@ -142,7 +141,7 @@ def missing_pieces(
                 continue
             pieces = (
                 [Piece(list(utterances), keys, sum(wanted))]
-                if whole_dialogues
+                if cached.reads_others
                 else [Piece([u], [key], 1) for u, key, new in zip(utterances, keys, wanted, strict=True) if new]
             )
             yield from (piece for piece in pieces if int(piece.keys[0][:8], 16) % count == index)

@@ -20,7 +20,7 @@ from .feature_store import FeatureStore
 
 # Of each modality its sub-processor, and the settings of the processor that change its features.
 _SETTINGS = {
-    "text": ("tokenizer", ("max_text_length", "text_past", "text_future")),
+    "text": ("tokenizer", ("max_text_length", "text_context", "text_past", "text_future")),
     "audio": ("feature_extractor", ("max_audio_seconds",)),
     "vision": ("image_processor", ("num_frames", "face_crop")),
 }
@@ -38,6 +38,12 @@ class CachedFeatures:
     def __init__(self, modality: str, store: FeatureStore, processor: ErcProcessor) -> None:
         self.modality, self.store = modality, store
         self.past, self.future = processor.text_past, processor.text_future
+        self.whole_dialogue = processor.text_context == "dialogue"
+
+    @property
+    def reads_others(self) -> bool:
+        """Whether the features of an utterance depend on others of its dialogue."""
+        return self.modality == "text" and bool(self.whole_dialogue or self.past or self.future)
 
     def __call__(self, utterances: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Returns the utterances with features; without any (no text, a broken clip) the modality is missing."""
@@ -53,18 +59,20 @@ class CachedFeatures:
 
     def keys(self, utterances: Sequence[Mapping[str, Any]]) -> list[str]:
         """Hashes the content that each utterance's features depend on: the text around it, or its clip and times."""
-        return [
-            hashlib.sha256(repr(self._content(utterances, i)).encode(errors="surrogatepass")).hexdigest()
-            for i in range(len(utterances))
-        ]
+        if self.reads_others and self.whole_dialogue:
+            dialogue = _hashed([(u.get("speaker"), u.get("text")) for u in utterances])
+            return [_hashed((index, dialogue)) for index in range(len(utterances))]
+        return [_hashed(self._content(utterances, index)) for index in range(len(utterances))]
 
     def _content(self, utterances: Sequence[Mapping[str, Any]], index: int) -> tuple[Any, ...]:
         if self.modality == "text":
             first = max(0, index - self.past)
             neighbours = utterances[first : index + 1 + self.future]
             # Without neighbours the speaker's name is not part of the input.
-            named = self.past or self.future
-            return (index - first, *((u.get("speaker") if named else None, u.get("text")) for u in neighbours))
+            return (
+                index - first,
+                *((u.get("speaker") if self.reads_others else None, u.get("text")) for u in neighbours),
+            )
         utterance = utterances[index]
         path = utterance.get(MODALITIES[self.modality].column)
         try:
@@ -73,6 +81,10 @@ class CachedFeatures:
         except (OSError, TypeError, ValueError):
             return (path,)
         return (real_path, status.st_size, status.st_mtime_ns, *clip_settings(utterance, self.modality).values())
+
+
+def _hashed(content: Any) -> str:
+    return hashlib.sha256(repr(content).encode(errors="surrogatepass")).hexdigest()
 
 
 def cache_frozen_features(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..configuration_erc import MODALITIES
 from ..context_erc import GruContext
 from ..encoders_erc import AudioEncoder, BackboneEncoder, TextEncoder
+from ..layers_erc import pick_tokens
 from ..modeling_erc import ErcForSequenceClassification
 from .padded_norm import mark_padding, replace_group_norms
 from .scanned_gru import ScannedGruContext
@@ -81,16 +82,21 @@ class OneDialogue(nn.Module):
         if isinstance(encoder, TextEncoder):
             # The utterance's tokens stay in place, because selecting them gives a shape that depends on the data.
             # Fusion does not depend on token positions.
-            backbone = {name: value for name, value in inputs.items() if name != "text_token_mask"}
-            return encoder.run_backbone(**backbone), inputs["text_token_mask"]
+            states = encoder.run_backbone(**{name: inputs[name] for name in ("input_ids", "attention_mask")})
+            if "text_token_index" not in inputs:
+                return states, inputs["text_token_mask"]
+            # The empty window moves the others; there may be none.
+            own = inputs["text_token_index"] >= 0
+            return pick_tokens(states, (inputs["text_token_index"] + states.shape[-2]) * own), own
         if norms_over_time(encoder):
             inputs = {**inputs, "audio_values": mark_padding(inputs["audio_values"], inputs["audio_attention_mask"])}
         return encoder.encode(**inputs)
 
 
 def with_empty_row(name: str, values: Tensor) -> Tensor:
-    """Puts a row of zeros before the rows of an input; in an attention mask a row of ones."""
-    return torch.cat([values.new_full((1, *values.shape[1:]), float(name in ATTENTION)), values])
+    """Puts a row of zeros before the rows of an input; ones in an attention mask, -1 in an index of tokens."""
+    fill = -1 if name == "text_token_index" else int(name in ATTENTION)
+    return torch.cat([values.new_full((1, *values.shape[1:]), fill), values])
 
 
 def exportable_context(context: nn.Module) -> nn.Module:

@@ -94,6 +94,9 @@ class OnnxExport:
         self.trials = [processor(dialogue) for dialogue in trial_dialogues(model, processor)]
         packed = [name for name in self.trials[0] if name not in (*MASKS, "utterance_mask")]
         self.traced = {name: self.trials[0][name] for name in (*MASKS, *packed)}
+        if "text_token_index" in packed:
+            # Tracing takes an axis of size 1 for a constant: there is a second window, which no utterance is in.
+            self.traced |= {name: self.traced[name].repeat(2, 1) for name in ("input_ids", "attention_mask")}
 
     @property
     def shapes(self) -> dict[str, list[str | int]]:
@@ -230,6 +233,8 @@ def _dynamic_axes(name: str, inputs: Mapping[str, Tensor]) -> dict[int, str]:
     if name in MASKS:
         return {1: "utterances"}
     modality = next(m for m, names in MODALITIES.items() if name in names.inputs or name.startswith(names.features))
+    if "text_token_index" in inputs and name in ("input_ids", "attention_mask"):
+        return {0: "text_windows", 1: "window_tokens"}
     axes = {0: f"{modality}_rows"}
     if name.startswith(MODALITIES[modality].features) or modality == "text":
         axes[1] = f"{modality}_tokens"

@@ -42,14 +42,23 @@ class DataArguments:
         default=None,
         metadata={"help": "how a table's missing dev and test are drawn: auto, dialogue, speaker or none"},
     )
+    text_context: str = field(
+        default="neighbours",
+        metadata={
+            "help": "neighbours (text_past, text_future), or dialogue: the text backbone reads all utterances at once"
+        },
+    )
     text_past: int = field(
         default=0, metadata={"help": "number of earlier utterances that the text backbone also reads"}
     )
     text_future: int = field(
         default=0, metadata={"help": "number of later utterances that the text backbone also reads"}
     )
-    max_text_length: int = field(
-        default=128, metadata={"help": "maximum number of tokens of an utterance, neighbours included"}
+    max_text_length: int | None = field(
+        default=None,
+        metadata={
+            "help": "maximum number of tokens that the text backbone reads at once; default: 128, of a dialogue 512"
+        },
     )
     max_audio_seconds: float = field(default=12.0, metadata={"help": "longer clips are truncated (seconds)"})
     num_frames: int = field(default=4, metadata={"help": "number of frames read from each video clip"})
@@ -117,6 +126,12 @@ class ErcTrainingArguments(TrainingArguments):
     backbone_learning_rate: float | None = field(
         default=None, metadata={"help": "learning rate of the backbones; default: learning_rate"}
     )
+    layer_decay: float = field(
+        default=1.0,
+        metadata={
+            "help": "learning rate of a backbone's layer, divided by that of the layer above; 1: one rate for all"
+        },
+    )
     speed_perturbation: float = field(
         default=0.0,
         metadata={"help": "in training, decoded audio is played up to this fraction faster or slower, such as 0.1"},
@@ -175,6 +190,8 @@ class ErcTrainingArguments(TrainingArguments):
         super().__post_init__()
         if self.metric_for_best_model is not None and self.as_given["greater_is_better"] is None:
             self.greater_is_better = not self.metric_for_best_model.rpartition("eval_")[2].startswith(("loss", "mae"))
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"--layer_decay {self.layer_decay}: choose a number above 0, up to 1")
         self.resume = self.resume or self.resume_anyway
         for option, (idle, remedy) in _WITHOUT_EFFECT.items():
             if getattr(self, option) not in idle:
@@ -201,8 +218,8 @@ GROUPS = {
     "fusion and context": _names(FusionArguments),
     "losses": f"{_names(LossArguments)} class_weighting gradient_cache",
     "optimisation": "num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps optim "
-    "learning_rate backbone_learning_rate lr_scheduler_type warmup_steps weight_decay max_grad_norm speed_perturbation "
-    "frame_shift",
+    "learning_rate backbone_learning_rate layer_decay lr_scheduler_type warmup_steps weight_decay max_grad_norm "
+    "speed_perturbation frame_shift",
     "evaluation": "per_device_eval_batch_size eval_strategy eval_steps metric_for_best_model greater_is_better "
     "load_best_model_at_end early_stopping_patience save_strategy save_steps save_total_limit logging_strategy "
     "logging_steps report_to run_name",

@@ -108,11 +108,7 @@ def build(
         start_from(model, model_args.start_from)
     for modality in feature_sizes:
         model.set_feature_statistics(modality, *feature_statistics(train, modality))
-    if "text" in configs and (limit := text_positions(configs["text"])) and data_args.max_text_length > limit:
-        raise ValueError(
-            f"max_text_length {data_args.max_text_length}: the {configs['text'].model_type} backbone has {limit} "
-            f"positions; use --max_text_length {limit}"
-        )
+    max_text_length = text_length(data_args, configs.get("text"))
     seconds = longest_clip(sub_processors.get("audio"))
     if seconds is not None and data_args.max_audio_seconds > seconds:
         logger.warning(
@@ -122,7 +118,8 @@ def build(
     processor = ErcProcessor(
         **{SUB_PROCESSORS[m]: sub for m, sub in sub_processors.items()},
         modalities=config.modalities,
-        max_text_length=data_args.max_text_length,
+        max_text_length=max_text_length,
+        text_context=data_args.text_context,
         text_past=data_args.text_past,
         text_future=data_args.text_future,
         max_audio_seconds=data_args.max_audio_seconds,
@@ -166,6 +163,26 @@ def load_encoder_config(modality: str, source: str) -> tuple[PreTrainedConfig, A
             f"--{modality}_encoder {source}: neither a local model folder nor a reachable Hub id: "
             + " ".join(str(error).split())
         ) from error
+
+
+def text_length(data_args: DataArguments, backbone: PreTrainedConfig | None) -> int:
+    """Returns the largest number of tokens that a text backbone reads at once.
+
+    Args:
+        data_args: `max_text_length` and `text_context`.
+        backbone: config of the text backbone, `None` if there is none.
+
+    Raises:
+        ValueError: the backbone has fewer positions.
+    """
+    length, usual = data_args.max_text_length, 512 if data_args.text_context == "dialogue" else 128
+    limit = None if backbone is None else text_positions(backbone)
+    if backbone is not None and limit is not None and (length or 0) > limit:
+        raise ValueError(
+            f"max_text_length {length}: the {backbone.model_type} backbone has {limit} positions; "
+            f"use --max_text_length {limit}"
+        )
+    return min(usual, limit or usual) if length is None else length
 
 
 def longest_clip(extractor: Any) -> float | None:

@@ -19,6 +19,7 @@ from .augmentation import FrameAugmentation, SpeedPerturbation
 from .build import build
 from .checkpoints import check_resumed, delete_old_run, naming_resume, prepare_run_folder, write_identity
 from .data import ErcCollator, check_media, check_splits, corpus_fingerprint, load_corpus
+from .learning_rates import TrainedParts
 from .model_arguments import ModelArguments
 from .outputs import USUAL_METRICS, class_balance
 from .report import write_report
@@ -95,6 +96,7 @@ def _train(
         train_dataset=splits["train"],
         eval_dataset=splits.get("dev"),
         processing_class=processor,
+        callbacks=[TrainedParts()],
     )
     trainer.media_problems.update(media_problems)
     delete_old_run(args)

@@ -23,6 +23,7 @@ from .checkpoints import complete_checkpoints, rotate, seal, writing
 from .data import ErcCollator
 from .evaluation_log import EvaluationLog
 from .global_contrast import CachedContrast, GatherBatch, cache_contrast
+from .learning_rates import split_groups
 from .metrics import logits_of
 from .pushing_trainer import PushingTrainer
 from .target_metrics import TaskMetric
@@ -186,20 +187,11 @@ class ErcTrainer(PushingTrainer):
         return super()._get_num_items_in_batch(counted, device)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Creates the Trainer's optimizer, with `backbone_learning_rate` for the backbones where it is set."""
+        """Creates the Trainer's optimizer, with `backbone_learning_rate` and `layer_decay` where they are set."""
         optimizer = super().create_optimizer(model)
-        rate = getattr(self.args, "backbone_learning_rate", None)
-        if rate is None or any("backbone" in group for group in optimizer.param_groups):
-            return optimizer
-        inside = {id(p) for p in self.accelerator.unwrap_model(self.model).erc_model.encoders.parameters()}
-        groups = list(optimizer.param_groups)
-        for group in groups:
-            backbone = [p for p in group["params"] if id(p) in inside]
-            group["params"] = [p for p in group["params"] if id(p) not in inside]
-            group["backbone"] = False
-            if backbone:
-                settings = {key: value for key, value in group.items() if key not in ("params", "lr", "initial_lr")}
-                optimizer.add_param_group({**settings, "params": backbone, "lr": rate, "backbone": True})
+        rate, decay = getattr(self.args, "backbone_learning_rate", None), getattr(self.args, "layer_decay", 1.0)
+        if (rate is not None or decay < 1) and not any("backbone" in group for group in optimizer.param_groups):
+            split_groups(optimizer, self.accelerator.unwrap_model(self.model), rate, decay)
         return optimizer
 
     def _get_dataloader(self, *args: Any, is_training: bool = False, **kwargs: Any) -> Any:

@@ -281,7 +281,8 @@ def test_only_what_the_model_takes_is_encoded(
 def test_a_saved_processor_comes_back_with_what_it_had(
     modalities: tuple[str, ...], processor: ErcProcessor, dialogues: Dialogues, tmp_path: Path
 ) -> None:
-    settings = {"max_text_length": 17, "text_past": 2, "text_future": 1, "max_audio_seconds": 0.9}
+    text = {"text_context": "dialogue"} if "audio" in modalities else {"text_past": 2, "text_future": 1}
+    settings = {"max_text_length": 17, **text, "max_audio_seconds": 0.9}
     made = part(processor, modalities, **settings)
     for folder in (tmp_path / "first", tmp_path / "second"):  # once more from what was loaded
         made.save_pretrained(folder)

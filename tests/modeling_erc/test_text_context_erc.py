@@ -5,7 +5,7 @@ import pytest
 from tokenizers import normalizers
 from transformers import PreTrainedTokenizerFast
 
-from modeling_erc.processing_erc import EncodedText, encode_in_context
+from modeling_erc.text_context_erc import EncodedText, encode_in_context
 
 TEXTS: list[str | None] = ["w1 w2", "w3", "w4 w5 w6", "w7", "w8 w9"]
 SPEAKERS = ["Ann", "Bo", "Ann", "Bo", "Ann"]

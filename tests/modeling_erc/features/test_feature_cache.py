@@ -79,8 +79,10 @@ def own_clips(splits: datasets.DatasetDict, make_splits: MakeSplits, tmp_path: P
         {"text_layer": "mix", "audio_layer": "mix", "audio_token_stride": 3},
         {"modalities": ["text"], "text_layer": "1", "text_past": 2, "text_future": 1},
         {"modalities": ["text"], "text_past": 1, "text_layer": "mix", "max_text_length": 12, "fusion": "concat"},
+        {"text_context": "dialogue", "text_layer": "mix"},
+        {"modalities": ["text"], "text_context": "dialogue", "max_text_length": 16},
     ],
-    ids=["last", "mix", "context", "context-mix"],
+    ids=["last", "mix", "context", "context-mix", "dialogue-mix", "windows"],
 )
 def test_cached_features_give_the_logits_of_the_raw_path(
     splits: datasets.DatasetDict, make_parts: Any, tmp_path: Path, settings: dict[str, Any]
@@ -233,6 +235,17 @@ def test_a_key_changes_with_the_neighbours_that_the_backbone_reads(
     assert [i for i in range(5) if before[i] != after[i]] == sorted(changed + own)
 
 
+def test_a_key_changes_with_every_turn_of_a_dialogue_that_is_read_at_once(
+    splits: datasets.DatasetDict, make_parts: Any, tmp_path: Path
+) -> None:
+    parts, store = make_parts(splits, text_context="dialogue"), FeatureStore(tmp_path)
+    turns = [("Ann", "hi"), ("Ann", "hi"), ("Bo", "two")]
+    before = keys_of(turns, 0, 0, parts, store)
+    for other in ("TWO", "Bo"), ("two", "Cy"):
+        after = keys_of([*turns[:2], (other[1], other[0])], 0, 0, parts, store)
+        assert len({*before, *after}) == 6
+
+
 def test_a_neighbour_before_is_not_a_neighbour_after(
     splits: datasets.DatasetDict, make_parts: Any, tmp_path: Path
 ) -> None:
@@ -248,6 +261,7 @@ def test_a_neighbour_before_is_not_a_neighbour_after(
     [
         {"text_layer": "1"},
         {"text_past": 1},
+        {"text_context": "dialogue", "max_text_length": 128},
         {"max_text_length": 9},
         {"seed": 7},
         {"audio_token_stride": 2},

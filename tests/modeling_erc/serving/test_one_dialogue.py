@@ -61,6 +61,16 @@ def test_logits_equal_those_of_the_model_on_raw_input(
     check(perturbed(raw_config(**settings)), processor, [*dialogues[0], *dialogues[1], *dialogues[2]], *dialogues)
 
 
+@pytest.mark.parametrize("layer", ["last", "mix"])
+def test_logits_equal_those_of_the_model_on_windows_of_text(
+    layer: str, raw_config: MakeConfig, processor: ErcProcessor, dialogues: Dialogues
+) -> None:
+    processor.text_context, processor.max_text_length = "dialogue", 12
+    silent = [{name: value for name, value in u.items() if name != "text"} for u in dialogues[0]]
+    whole = [*dialogues[0], *dialogues[1], *dialogues[2]]
+    check(perturbed(raw_config(text_layer=layer)), processor, whole, dialogues[1], silent)
+
+
 @pytest.mark.parametrize(
     ("modality", "backbone"),
     [

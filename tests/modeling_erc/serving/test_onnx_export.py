@@ -83,6 +83,19 @@ def test_fusions_and_a_recurrence_over_features_are_exported(
 
 
 @pytest.mark.slow
+def test_a_text_backbone_that_reads_whole_dialogues_is_exported(
+    raw_config: MakeConfig, processor: ErcProcessor, tmp_path: Path
+) -> None:
+    processor.text_context, processor.modalities = "dialogue", ["text"]
+    export = OnnxExport(perturbed(raw_config("text", num_fusion_layers=1, context="none")), processor)
+    export.write(tmp_path / "model.onnx")
+    windows = [len(trial["input_ids"]) for trial in export.trials]
+    assert min(windows) == 1 and max(windows) > 2
+    found = export.compare(tmp_path / "model.onnx")
+    assert found.difference <= TOLERANCE and found.agreement == 1.0
+
+
+@pytest.mark.slow
 def test_a_speech_backbone_that_norms_over_time_is_exported(tmp_path: Path) -> None:
     small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     wave = {"conv_dim": (8, 8), "conv_kernel": (10, 8), "conv_stride": (5, 40), "num_feat_extract_layers": 2}

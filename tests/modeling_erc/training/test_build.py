@@ -6,9 +6,11 @@ from typing import Any
 import datasets
 import pytest
 import torch
-from transformers import AutoModel, ViTConfig, ViTImageProcessorPil, ViTModel
+from transformers import AutoModel, BertConfig, ViTConfig, ViTImageProcessorPil, ViTModel
 
 from modeling_erc.feature_extraction_erc import LogMelImageFeatureExtractor
+from modeling_erc.training.arguments import DataArguments
+from modeling_erc.training.build import text_length
 from modeling_erc.training.outputs import class_balance
 from modeling_erc.training.tiny_backbones import FRESH
 
@@ -151,6 +153,17 @@ def test_a_text_length_beyond_the_backbones_positions_is_refused(words: datasets
         ValueError, match="max_text_length 600: the bert backbone has 512 positions; use --max_text_len"
     ):
         make_parts(words, max_text_length=600)
+
+
+@pytest.mark.parametrize(("context", "length"), [("neighbours", 128), ("dialogue", 512)])
+def test_more_tokens_are_read_at_once_of_a_dialogue(
+    context: str, length: int, words: datasets.DatasetDict, make_parts: Any
+) -> None:
+    processor = make_parts(words, text_context=context).processor
+    assert (processor.text_context, processor.max_text_length) == (context, length)
+    assert make_parts(words, text_context=context, max_text_length=20).processor.max_text_length == 20
+    short = BertConfig(max_position_embeddings=40)
+    assert text_length(DataArguments(text_context=context), short) == 40
 
 
 @pytest.mark.parametrize(("seconds", "warned"), [(30.0, False), (45.0, True)])

@@ -8,7 +8,7 @@ import pytest
 
 from modeling_erc import EmotionRecognitionPipeline, ErcConfig, ErcForSequenceClassification
 from modeling_erc.context_erc import LONG
-from modeling_erc.notes_erc import notes_about
+from modeling_erc.pipeline_erc import notes_about
 from modeling_erc.processing_erc import ErcProcessor
 
 MELD = {"name": "meld", "synthetic": False, "language": "en"}

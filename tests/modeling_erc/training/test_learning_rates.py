@@ -1,0 +1,113 @@
+"""Backbones, and each of their layers, are trained at learning rates of their own."""
+
+from typing import Any
+
+import datasets
+import pytest
+from torch import nn
+from transformers import AutoModel, PreTrainedConfig, ResNetConfig, Wav2Vec2Config
+
+from modeling_erc.training.arguments import ErcTrainingArguments
+from modeling_erc.training.learning_rates import layers_above, trained_parts
+from tests.conftest import BACKBONES, TRANSFORMER
+
+NOTHING_SAVED = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}
+WAVES = {**TRANSFORMER, "conv_dim": (8, 8), "conv_kernel": (10, 8), "conv_stride": (5, 4), "num_feat_extract_layers": 2}
+
+
+def rates_by_name(trainer: Any) -> dict[str, tuple[float, bool]]:
+    """Initial learning rate of each parameter, and whether it has weight decay."""
+    names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
+    groups = trainer.optimizer.param_groups
+    assert sum(len(group["params"]) for group in groups) == len(names), "each parameter once"
+    return {names[id(p)]: (g["initial_lr"], g["weight_decay"] > 0) for g in groups for p in g["params"]}
+
+
+def test_lower_layers_have_lower_rates(
+    splits: datasets.DatasetDict, make_trainer: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"learning_rate": 1e-2, "backbone_learning_rate": 1e-3, "layer_decay": 0.5, "max_steps": 1}
+    trainer = make_trainer(splits, **settings, **NOTHING_SAVED)
+    trainer.train()
+    rates = rates_by_name(trainer)
+    backbone = "erc.encoders.text.backbone"
+    expected = {
+        f"{backbone}.embeddings": 0.25e-3,
+        f"{backbone}.encoder.layer.0": 0.5e-3,
+        f"{backbone}.encoder.layer.1": 1e-3,
+        "erc.projections": 1e-2,
+        "classifier": 1e-2,
+    }
+    for part, rate in expected.items():
+        own = {name: found for name, found in rates.items() if name.startswith(f"{part}.")}
+        assert own and all(found == pytest.approx(rate) for found, _ in own.values()), part
+        # Biases and norms are still without weight decay.
+        assert {name for name, (_, decays) in own.items() if decays} == {n for n in own if weighted(trainer, n)}
+    described = trained_parts(trainer.model, trainer.optimizer)
+    count = sum(p.numel() for p in trainer.model.erc.encoders.parameters())
+    rest = trainer.model.num_parameters() - count
+    assert described == [
+        f"text backbone: {count:,} parameters, learning rate 0.00025 (embeddings) to 0.001 (last layer)",
+        f"fusion, context and heads: {rest:,} parameters, learning rate 0.01",
+    ]
+
+
+def weighted(trainer: Any, name: str) -> bool:
+    return name in trainer.get_decay_parameter_names(trainer.model)
+
+
+def test_without_a_backbone_rate_the_decay_starts_from_the_common_one(
+    splits: datasets.DatasetDict, make_trainer: Any
+) -> None:
+    settings = {"learning_rate": 1e-2, "layer_decay": 0.5, "max_steps": 1}
+    trainer = make_trainer(splits, **settings, **NOTHING_SAVED)
+    trainer.train()
+    rates = [rate for rate, _ in rates_by_name(trainer).values()]
+    assert sorted(set(rates)) == pytest.approx([0.25e-2, 0.5e-2, 1e-2])
+
+
+def test_a_frozen_backbone_is_named_as_such(splits: datasets.DatasetDict, make_trainer: Any) -> None:
+    settings = {"modalities": ["text", "vision"], "frozen_modalities": ["vision"], "max_steps": 1}
+    trainer = make_trainer(splits, **settings, layer_decay=0.5, **NOTHING_SAVED)
+    trainer.train()
+    lines = trained_parts(trainer.model, trainer.optimizer)
+    assert [line.partition(":")[0] for line in lines] == [
+        "text backbone",
+        "vision backbone",
+        "fusion, context and heads",
+    ]
+    assert [line.endswith("frozen") for line in lines] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("config", "first", "last"),
+    [
+        (BACKBONES["text"], "embeddings.word_embeddings", "encoder.layer.1"),
+        (BACKBONES["vision"], "embeddings", "layernorm"),
+        (Wav2Vec2Config(**WAVES, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2), "feature_ext", None),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, PreTrainedConfig) else "",
+)
+def test_layers_are_counted_from_the_end_of_any_transformer(
+    config: PreTrainedConfig, first: str, last: str | None
+) -> None:
+    backbone = AutoModel.from_config(config)
+    above = layers_above(backbone)
+    found = {name: above[id(parameter)] for name, parameter in backbone.named_parameters()}
+    assert {depth for name, depth in found.items() if name.startswith(first)} == {2}
+    assert last is None or {depth for name, depth in found.items() if name.startswith(last)} == {0}
+    assert set(found.values()) == {0, 1, 2}
+
+
+def test_a_backbone_without_such_layers_is_refused() -> None:
+    convolutions: nn.Module = AutoModel.from_config(
+        ResNetConfig(embedding_size=8, hidden_sizes=[8, 32], depths=[1, 1], num_channels=3)
+    )
+    with pytest.raises(ValueError, match="ResNetModel has no stack of layers whose learning rates could differ"):
+        layers_above(convolutions)
+
+
+@pytest.mark.parametrize("decay", [0.0, 1.5])
+def test_a_decay_outside_its_range_is_refused(decay: float) -> None:
+    with pytest.raises(ValueError, match=f"--layer_decay {decay}: choose a number above 0, up to 1"):
+        ErcTrainingArguments(output_dir="unused", layer_decay=decay)
