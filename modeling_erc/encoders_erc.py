@@ -81,7 +81,8 @@ class BackboneEncoder(nn.Module, ABC):
             `(N, tokens)`.
         """
         lengths, size = self.lengths(inputs), self.bucket_size()
-        if lengths is None or len(lengths) <= size:
+        # In a compiled graph all rows are one batch, unless padding would change the result.
+        if lengths is None or len(lengths) <= size or (torch.compiler.is_compiling() and size > 1):
             return self.encode(**inputs)
         groups = length_buckets(lengths, size)
         outputs = [self.encode(**self.trim(inputs, rows, int(lengths[rows].max()))) for rows in groups]
@@ -166,6 +167,8 @@ class TextEncoder(BackboneEncoder):
             )
         own = inputs["text_token_mask"].bool()
         tokens = self.run_backbone(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+        if torch.compiler.is_compiling():  # the shortest length depends on the data; fusion ignores token positions
+            return tokens, own
         # Own tokens move to the front in order, which shortens the input of the fusion.
         order = own.long().argsort(dim=1, descending=True, stable=True)[:, : int(own.sum(dim=1).max())]
         index = order[..., None].expand(-1, -1, tokens.shape[-1])
@@ -275,27 +278,32 @@ class VisionEncoder(BackboneEncoder):
         return tokens, tokens.new_ones(utterances, frames, dtype=torch.bool)
 
 
-def used_inputs(modality: str, inputs: Mapping[str, Tensor | None], rows: int, *, encoded: bool) -> dict[str, Tensor]:
+def used_inputs(modality: str, inputs: Mapping[str, Tensor | None], *, encoded: bool) -> dict[str, Tensor]:
     """Returns the inputs of a modality that a model uses; features replace those of the backbone.
 
     Args:
         modality: the modality.
         inputs: all inputs of the model by name.
-        rows: number of utterances that have the modality.
         encoded: whether the modality has a backbone.
-
-    Raises:
-        ValueError: the inputs have another number of rows.
     """
     names = MODALITIES[modality]
     used = names.inputs if encoded else ()
     if inputs[names.features] is not None:
         used = (names.features, f"{names.features}_mask")
-    given = {name: value for name in used if (value := inputs[name]) is not None}
-    found = len(next(iter(given.values()))) if given else 0
-    if found != rows:
-        raise ValueError(f"{found} rows of {modality} for {rows} utterances that have it (modality_mask)")
-    return given
+    return {name: value for name in used if (value := inputs[name]) is not None}
+
+
+def check_rows(packed: Mapping[str, Mapping[str, Tensor]], present: Tensor) -> None:
+    """Raises `ValueError` if the inputs of a modality have another number of rows than utterances have it.
+
+    Args:
+        packed: inputs of each modality by name.
+        present: boolean `(N, modalities)`.
+    """
+    for (modality, inputs), rows in zip(packed.items(), present.sum(dim=0).tolist(), strict=True):
+        found = len(next(iter(inputs.values()))) if inputs else 0
+        if found != rows:
+            raise ValueError(f"{found} rows of {modality} for {rows} utterances that have it (modality_mask)")
 
 
 def text_positions(config: PreTrainedConfig) -> int | None:
