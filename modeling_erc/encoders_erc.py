@@ -82,7 +82,7 @@ class BackboneEncoder(nn.Module, ABC):
         """
         lengths, size = self.lengths(inputs), self.bucket_size()
         # In a compiled graph all rows are one batch, unless padding would change the result.
-        if lengths is None or len(lengths) <= size or (torch.compiler.is_compiling() and size > 1):
+        if lengths is None or (torch.compiler.is_compiling() and size > 1) or len(lengths) <= size:
             return self.encode(**inputs)
         groups = length_buckets(lengths, size)
         outputs = [self.encode(**self.trim(inputs, rows, int(lengths[rows].max()))) for rows in groups]
@@ -110,7 +110,7 @@ class BackboneEncoder(nn.Module, ABC):
         if self.layer == "last":
             return _flat_tokens(last)
         layers = [_flat_tokens(states) for states in hidden_states or ()]
-        if len({states.shape for states in layers}) != 1:
+        if not layers or any(states.shape != layers[0].shape for states in layers):
             raise ValueError(f"{type(self.backbone).__name__} has layers of different shapes: use layer 'last'")
         if self.layer == "mix":
             return torch.stack(layers, dim=1)

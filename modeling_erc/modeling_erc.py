@@ -350,7 +350,7 @@ class ErcModel(ErcPreTrainedModel):
     def _groups(self, packed: dict[str, dict[str, Tensor]], present: Tensor) -> tuple[Tensor, ...]:
         """Returns the utterances that are encoded and fused at a time; in training all of them."""
         if self.training or torch.compiler.is_compiling() or len(present) <= GROUP:
-            return (torch.arange(len(present), device=present.device),)
+            return (torch.arange(present.shape[0], device=present.device),)  # len() would fix it in a graph
         lengths = torch.zeros(len(present), device=present.device)
         for index, m in enumerate(self.config.modalities):
             if MODALITIES[m].inputs[0] in packed[m] and (own := self.encoder(m).lengths(packed[m])) is not None:
