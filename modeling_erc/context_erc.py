@@ -76,7 +76,7 @@ def in_context(
     """
     bucket_size = context.bucket_size
     batch, longest = utterance_mask.shape
-    if bucket_size is None or batch <= bucket_size or longest <= 16 or torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or bucket_size is None or batch <= bucket_size or longest <= 16:
         whole: Tensor = context(hidden_states, mask, speaker_ids)
         return whole
     groups = length_buckets(utterance_mask.sum(dim=1), bucket_size)

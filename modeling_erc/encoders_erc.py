@@ -11,6 +11,7 @@ from transformers import initialization as init
 from .configuration_erc import MODALITIES, ErcConfig
 from .layers_erc import Dropout, length_buckets, pick_tokens, unsplit
 from .registry_erc import Registry
+from .text_context_erc import text_positions
 
 BUCKET_SIZE = 32  # rows in a length bucket of a backbone
 # Mean tokens of long rows of text, and tokens in a bucket of them on a CPU, where their padding costs more than calls.
@@ -82,7 +83,8 @@ class BackboneEncoder(nn.Module, ABC):
         """
         lengths = self.lengths(inputs)
         size = self.bucket_size(lengths)
-        if lengths is None or len(lengths) <= size:
+        # In a compiled graph all rows are one batch, unless padding would change the result.
+        if lengths is None or (torch.compiler.is_compiling() and size > 1) or len(lengths) <= size:
             return self.encode(**inputs)
         groups = length_buckets(lengths, size)
         outputs = [self.encode(**self.trim(inputs, rows, int(lengths[rows].max()))) for rows in groups]
@@ -110,7 +112,7 @@ class BackboneEncoder(nn.Module, ABC):
         if self.layer == "last":
             return _flat_tokens(last)
         layers = [_flat_tokens(states) for states in hidden_states or ()]
-        if len({states.shape for states in layers}) != 1:
+        if not layers or any(states.shape != layers[0].shape for states in layers):
             raise ValueError(f"{type(self.backbone).__name__} has layers of different shapes: use layer 'last'")
         if self.layer == "mix":
             return torch.stack(layers, dim=1)
@@ -183,6 +185,8 @@ class TextEncoder(BackboneEncoder):
             )
         own = inputs["text_token_mask"].bool()
         tokens = self.run_backbone(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+        if torch.compiler.is_compiling():  # the shortest length depends on the data; fusion ignores token positions
+            return tokens, own
         # Own tokens move to the front in order, which shortens the input of the fusion.
         order = own.long().argsort(dim=1, descending=True, stable=True)[:, : int(own.sum(dim=1).max())]
         index = order[..., None].expand(-1, -1, tokens.shape[-1])
@@ -299,31 +303,36 @@ class VisionEncoder(BackboneEncoder):
         return tokens, tokens.new_ones(utterances, frames, dtype=torch.bool)
 
 
-def used_inputs(modality: str, inputs: Mapping[str, Tensor | None], rows: int, *, encoded: bool) -> dict[str, Tensor]:
+def used_inputs(modality: str, inputs: Mapping[str, Tensor | None], *, encoded: bool) -> dict[str, Tensor]:
     """Returns the inputs of a modality that a model uses; features replace those of the backbone.
 
     Args:
         modality: the modality.
         inputs: all inputs of the model by name.
-        rows: number of utterances that have the modality.
         encoded: whether the modality has a backbone.
-
-    Raises:
-        ValueError: the inputs have another number of rows.
     """
     names = MODALITIES[modality]
     used = names.inputs if encoded else ()
     if inputs[names.features] is not None:
         used = (names.features, f"{names.features}_mask")
-    given = {name: value for name in used if (value := inputs[name]) is not None}
-    # Utterances share windows of text.
-    found = len(given.get("text_token_index", next(iter(given.values())))) if given else 0
-    if found != rows:
-        raise ValueError(f"{found} rows of {modality} for {rows} utterances that have it (modality_mask)")
-    return given
+    return {name: value for name in used if (value := inputs[name]) is not None}
 
 
-def select_utterances(inputs: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+def check_rows(packed: Mapping[str, Mapping[str, Tensor]], present: Tensor) -> None:
+    """Raises `ValueError` if the inputs of a modality have another number of rows than utterances have it.
+
+    `packed` holds the inputs of each modality by name; `present` is boolean `(N, modalities)`.
+    """
+    if len(packed) != present.shape[1]:
+        raise ValueError(f"modality_mask has {present.shape[1]} column(s), the model reads {', '.join(packed)}")
+    for (modality, inputs), rows in zip(packed.items(), present.sum(dim=0).tolist(), strict=True):
+        # Utterances share windows of text.
+        found = len(inputs.get("text_token_index", next(iter(inputs.values())))) if inputs else 0
+        if found != rows:
+            raise ValueError(f"{found} rows of {modality} for {rows} utterances that have it (modality_mask)")
+
+
+def take_rows(inputs: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
     """Returns the inputs of some utterances of a modality; of shared windows of text those that hold the utterances.
 
     Args:
@@ -337,15 +346,6 @@ def select_utterances(inputs: dict[str, Tensor], rows: Tensor) -> dict[str, Tens
     windows, place = (index[:, 0] // length).unique(return_inverse=True)
     moved = (place[:, None] * length + index % length).where(index >= 0, -1)
     return {name: moved if name == "text_token_index" else value[windows] for name, value in inputs.items()}
-
-
-def text_positions(config: PreTrainedConfig) -> int | None:
-    """Returns the largest number of tokens of a text backbone, `None` if it is not limited."""
-    positions: int | None = getattr(config, "max_position_embeddings", None)
-    if not positions or not getattr(config, "position_biased_input", True):  # relative positions, as in DeBERTa
-        return None
-    # RoBERTa and its descendants number positions from behind the padding id: 514 of them are for 512 tokens.
-    return positions - 2 if positions % 8 == 2 else positions
 
 
 def pool_tokens(tokens: Tensor, mask: Tensor, stride: int) -> tuple[Tensor, Tensor]:
@@ -439,7 +439,7 @@ class ModalityProjection(nn.Module):
         if self.layer_weights is not None:
             weights = self.layer_weights.to(tokens.dtype).softmax(dim=0)
             tokens = torch.einsum("l,nltw->ntw", weights, tokens)
-        tokens = (tokens - self.feature_mean) / self.feature_scale
+        tokens = ((tokens - self.feature_mean) / self.feature_scale).clamp(-FARTHEST, FARTHEST)
         # A linear layer with eight-bit weights has another class and takes float32.
         dtype = self.linear.weight.dtype if isinstance(self.linear, nn.Linear) else torch.float32
         return self.dropout(self.linear(self.norm(tokens.to(dtype))))

@@ -74,7 +74,7 @@ def fuse(
         modality_mask: boolean `(N, modalities)`.
     """
     longest = sum(mask.shape[1] for mask in token_mask.values())
-    if longest <= 16 or modality_mask.shape[0] <= BUCKET_SIZE:
+    if torch.compiler.is_compiling() or longest <= 16 or modality_mask.shape[0] <= BUCKET_SIZE:
         whole: FusionOutput = fusion(tokens, token_mask, modality_mask)
         return whole
     lengths = torch.stack([mask.sum(dim=1) for mask in token_mask.values()]).sum(dim=0)

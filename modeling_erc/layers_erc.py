@@ -29,7 +29,8 @@ class Dropout(nn.Dropout):
     def forward(self, values: Tensor) -> Tensor:
         """Applies dropout in training mode to a tensor of any shape."""
         dropped = round(256 * self.p)
-        if not self.training or values.device.type != "cpu" or not 0 < dropped < 256:
+        exact = values.device.type != "cpu" or torch.compiler.is_compiling()
+        if not self.training or exact or not 0 < dropped < 256:
             return nn.functional.dropout(values, self.p, self.training)
         dropped_values: Tensor = _ByteDropout.apply(values, dropped)
         return dropped_values
@@ -321,19 +322,32 @@ def drop_modalities(present: Tensor, chance: float) -> Tensor:
     return present & ((number >= chance) | always)
 
 
-def scatter_rows(rows: Tensor, mask: Tensor) -> Tensor:
-    """Scatters packed rows to the True positions of a mask; the other positions are zero.
+class Packing:
+    """Packed order: the real utterances of a batch in row-major order, and their slots in it.
 
     Args:
-        rows: `(n, ...)`, one for each True position of `mask`, in row-major order.
-        mask: boolean, any shape with `n` True positions.
-
-    Returns:
-        `(*mask.shape, ...)`.
+        mask: boolean `(batch, utterances)`, False in padded slots.
+        index: `(N, 2)`, dialogue and position of each real utterance in row-major order. Default: computed from the
+            mask, or in a compiled graph all slots, because the number of real ones depends on the data.
     """
-    scattered = rows.new_zeros(*mask.shape, *rows.shape[1:])
-    scattered[mask] = rows
-    return scattered
+
+    def __init__(self, mask: Tensor, index: Tensor | None = None) -> None:
+        self.shape = mask.shape
+        if index is not None:
+            self.slots = index[:, 0] * mask.shape[1] + index[:, 1]
+        elif torch.compiler.is_compiling():
+            self.slots = torch.arange(mask.numel(), device=mask.device)
+        else:
+            self.slots = mask.flatten().nonzero()[:, 0]
+
+    def pack(self, values: Tensor) -> Tensor:
+        """Gathers `(batch, utterances, ...)` to `(N, ...)`."""
+        return values.flatten(0, 1).index_select(0, self.slots)
+
+    def unpack(self, rows: Tensor) -> Tensor:
+        """Scatters `(N, ...)` to `(batch, utterances, ...)`; the other slots are zero."""
+        flat = rows.new_zeros(self.shape[0] * self.shape[1], *rows.shape[1:])
+        return flat.index_copy(0, self.slots, rows).unflatten(0, self.shape)
 
 
 def length_buckets(lengths: Tensor, size: int) -> tuple[Tensor, ...]:

@@ -11,16 +11,16 @@ from transformers import initialization as init
 
 from .configuration_erc import MODALITIES, ErcConfig
 from .context_erc import CONTEXTS, Context, in_context
-from .encoders_erc import ENCODERS, BackboneEncoder, ModalityProjection, merge_lora, select_utterances, used_inputs
+from .encoders_erc import ENCODERS, BackboneEncoder, ModalityProjection, check_rows, merge_lora, take_rows, used_inputs
 from .fusion_erc import FUSIONS, fuse
 from .layers_erc import (
     AttentionPool,
     ContrastiveHead,
     ContrastiveMemory,
     Dropout,
+    Packing,
     drop_modalities,
     length_buckets,
-    scatter_rows,
     unsplit,
 )
 from .losses_erc import ErcLoss
@@ -221,6 +221,7 @@ class ErcModel(ErcPreTrainedModel):
         utterance_mask: Tensor | None = None,
         modality_mask: Tensor | None = None,
         speaker_ids: Tensor | None = None,
+        utterance_index: Tensor | None = None,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         text_token_mask: Tensor | None = None,
@@ -241,12 +242,14 @@ class ErcModel(ErcPreTrainedModel):
         """Encodes dialogues.
 
         The inputs of a modality are packed: they hold one row for each utterance that has it, in the row-major order of
-        `modality_mask[..., m]`, as made by `ErcProcessor`.
+        `modality_mask[..., m]`, as made by `ErcProcessor`. A compiled or exported model is one graph: it neither counts
+        the rows nor buckets lengths.
 
         Args:
             utterance_mask: boolean `(batch, utterances)`, False in padded slots.
             modality_mask: boolean `(batch, utterances, modalities)`; default: every utterance has all given modalities.
             speaker_ids: `(batch, utterances)`, equal for the same speaker of a dialogue; default: one speaker.
+            utterance_index: `(N, 2)`, dialogue and position of each real utterance; default: see [`Packing`].
             input_ids: `(N_text, length)`, or windows of dialogues, `(windows, length)`.
             attention_mask: of the same shape.
             text_token_mask: `(N_text, length)`, 1 for tokens of the utterance, 0 for those of its neighbours.
@@ -299,48 +302,56 @@ class ErcModel(ErcPreTrainedModel):
             speaker_ids = torch.zeros_like(utterance_mask, dtype=torch.long)
         utterance_mask = utterance_mask.bool()
         modality_mask = modality_mask.bool() & utterance_mask[..., None]
-        present = modality_mask[utterance_mask]  # (N, modalities), N real utterances
-        packed = {
-            m: used_inputs(m, inputs, int(present[:, index].sum()), encoded=m in self.encoders)
-            for index, m in enumerate(modalities)
-        }
+        packing = Packing(utterance_mask, utterance_index)
+        present = packing.pack(modality_mask)  # (N, modalities), N real utterances
+        packed = {m: used_inputs(m, inputs, encoded=m in self.encoders) for m in modalities}
+        if not torch.compiler.is_compiling():
+            check_rows(packed, present)
         groups = self._groups(packed, present)
-        parts = [self._tokens(packed, present, rows) for rows in groups]
+
+        def joined(parts: list[Tensor]) -> Tensor:
+            return unsplit(parts, groups) if len(parts) > 1 else parts[0]
+
+        def in_dialogue(place: str, states: Tensor, mask: Tensor) -> Tensor:
+            context = self.context_after if place == "joint" else self.context_before[place]
+            assert isinstance(context, Context)
+            if context_states is None:
+                return in_context(context, states, mask, speaker_ids, utterance_mask)
+            output, context_states[place] = context.step(states, mask, speaker_ids, context_states.get(place))
+            return output
+
+        parts = [self._tokens(packed, present, rows if len(groups) > 1 else None) for rows in groups]
         present = drop_modalities(present, self.config.modality_dropout if self.training else 0.0)
         masks = [
             {m: mask[m] & present[rows, i, None] for i, m in enumerate(modalities)}
             for rows, (_, mask) in zip(groups, parts, strict=True)
         ]
-        modality_mask = scatter_rows(present, utterance_mask)
+        modality_mask = packing.unpack(present)
 
         context = {}
         for index, m in enumerate(modalities if self.context_before else ()):
             pooled = [self.pools[m](tokens[m], mask[m]) for (tokens, _), mask in zip(parts, masks, strict=True)]
-            spoken = scatter_rows(unsplit(pooled, groups), utterance_mask)
-            context[m] = self._in_context(
-                m, spoken, modality_mask[..., index], speaker_ids, utterance_mask, context_states
-            )[utterance_mask]
+            context[m] = packing.pack(in_dialogue(m, packing.unpack(joined(pooled)), modality_mask[..., index]))
 
         fused = []
-        for rows, (tokens, _), mask in zip(groups, parts, masks, strict=True):
-            states = {m: tokens[m] + context[m][rows, None] if m in context else tokens[m] for m in modalities}
+        for rows, (states, _), mask in zip(groups, parts, masks, strict=True):
+            states = {m: states[m] + context[m][rows, None] if m in context else states[m] for m in modalities}
             fused.append(fuse(self.fusion, states, mask, present[rows]))
-        joint = scatter_rows(unsplit([part.joint for part in fused], groups), utterance_mask)
+        joint = packing.unpack(joined([part.joint for part in fused]))
         if self.context_after is not None:
-            joint = self._in_context("joint", joint, utterance_mask, speaker_ids, utterance_mask, context_states)
-            joint = joint * utterance_mask[..., None]
-        per_modality = [unsplit([part.per_modality[m] for part in fused], groups) for m in modalities]
+            joint = in_dialogue("joint", joint, utterance_mask)
+        joint = joint * utterance_mask[..., None]
+        per_modality = [joined([part.per_modality[m] for part in fused]) for m in modalities]
         own = torch.stack(per_modality, dim=1) * present[..., None]
-        output = ErcModelOutput(
-            last_hidden_state=joint, modality_states=scatter_rows(own, utterance_mask), modality_mask=modality_mask
-        )
+        output = ErcModelOutput(joint, modality_states=packing.unpack(own), modality_mask=modality_mask)
         return output if return_dict is not False else output.to_tuple()
 
     def _groups(self, packed: dict[str, dict[str, Tensor]], present: Tensor) -> tuple[Tensor, ...]:
         """Returns the utterances that are encoded and fused at a time; in training all of them."""
-        size = len(present) if self.training or torch.compiler.is_compiling() else GROUP
-        if len(present) <= size or "text_token_index" in packed.get("text", ()):  # most windows stay in one group
-            return torch.arange(len(present), device=present.device).split(max(size, 1))
+        if self.training or torch.compiler.is_compiling() or len(present) <= GROUP:
+            return (torch.arange(present.shape[0], device=present.device),)  # len() would fix it in a graph
+        if "text_token_index" in packed.get("text", ()):  # most windows stay in one group
+            return torch.arange(len(present), device=present.device).split(GROUP)
         lengths = torch.zeros(len(present), device=present.device)
         for index, m in enumerate(self.config.modalities):
             if MODALITIES[m].inputs[0] in packed[m] and (own := self.encoder(m).lengths(packed[m])) is not None:
@@ -348,15 +359,20 @@ class ErcModel(ErcPreTrainedModel):
         return length_buckets(lengths, GROUP)
 
     def _tokens(
-        self, packed: dict[str, dict[str, Tensor]], present: Tensor, rows: Tensor
+        self, packed: dict[str, dict[str, Tensor]], present: Tensor, rows: Tensor | None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Returns the projected tokens `(rows, tokens, hidden)` of some utterances by modality, and their masks."""
+        """Returns the projected tokens `(rows, tokens, hidden)` of utterances by modality, and their masks."""
         tokens, token_mask = {}, {}
         for index, m in enumerate(self.config.modalities):
-            here = present[rows, index]
-            place = (present[:, index].cumsum(0) - 1)[rows[here]]
-            states, mask = self._modality_tokens(m, select_utterances(packed[m], place))
-            tokens[m], token_mask[m] = scatter_rows(states, here), scatter_rows(mask, here)
+            inputs, here = packed[m], present[:, index]
+            if rows is not None:
+                place, here = here.cumsum(0) - 1, here[rows]
+                inputs = take_rows(inputs, place[rows[here]])
+            states, mask = self._modality_tokens(m, inputs)
+            # A row of zeros comes first, for the utterances without this modality.
+            row = here.cumsum(0) * here
+            tokens[m] = nn.functional.pad(states, (0, 0, 0, 0, 1, 0)).index_select(0, row)
+            token_mask[m] = nn.functional.pad(mask, (0, 0, 1, 0))[row]
         return tokens, token_mask
 
     def _modality_tokens(self, modality: str, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -365,28 +381,11 @@ class ErcModel(ErcPreTrainedModel):
         if feature in inputs:
             tokens = inputs[feature][:, None] if inputs[feature].dim() == 2 else inputs[feature]
             mask = inputs.get(f"{feature}_mask", tokens.new_ones(tokens.shape[0], tokens.shape[-2]))
-        elif inputs and len(next(iter(inputs.values()))):
-            tokens, mask = self.encoder(modality)(**inputs)
+        elif inputs and next(iter(inputs.values())).shape[0]:
+            tokens, mask = self.encoders[modality](**inputs)
         else:
             tokens, mask = projection.no_tokens()
         return projection(tokens), mask.bool()
-
-    def _in_context(
-        self,
-        place: str,
-        hidden_states: Tensor,
-        mask: Tensor,
-        speaker_ids: Tensor,
-        utterance_mask: Tensor,
-        states: dict[str, Any] | None,
-    ) -> Tensor:
-        """Runs the context of a modality or of the joint feature, over complete dialogues or one step."""
-        context = self.context_after if place == "joint" else self.context_before[place]
-        assert isinstance(context, Context)
-        if states is None:
-            return in_context(context, hidden_states, mask, speaker_ids, utterance_mask)
-        output, states[place] = context.step(hidden_states, mask, speaker_ids, states.get(place))
-        return output
 
 
 class ErcForSequenceClassification(ErcPreTrainedModel):

@@ -25,6 +25,7 @@ from .processing_erc import (
     only,
     utterances_of,
 )
+from .registry_erc import DIALOGUE_INPUTS
 
 logger = logging.get_logger(__name__)
 
@@ -357,7 +358,8 @@ def _is_words(inputs: Any) -> bool:
 
 def _encode_chunk(reader: ErcProcessor, chunk: list[Utterance]) -> tuple[dict[str, Tensor], list[str]]:
     inputs, problems = reader.encode([chunk])
-    return {name: value for name, value in inputs.items() if name not in ("utterance_mask", "speaker_ids")}, problems
+    read = {name: value for name, value in inputs.items() if name not in DIALOGUE_INPUTS}
+    return {"modality_mask": inputs["modality_mask"], **read}, problems
 
 
 def synthetic_note(config: ErcConfig) -> str | None:

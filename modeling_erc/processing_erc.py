@@ -23,6 +23,7 @@ from transformers.utils import logging
 from .configuration_erc import MODALITIES
 from .containers_erc import MediaError, clip_settings, source_name
 from .media_erc import crop_face, load_audio, load_frames
+from .registry_erc import DIALOGUE_INPUTS
 from .text_context_erc import WHOLE_DIALOGUES, Place, encode_dialogue, encode_in_context
 
 logger = logging.get_logger(__name__)
@@ -141,7 +142,7 @@ class ErcProcessor(ProcessorMixin):
         """Model arguments that this processor can return."""
         unused = "text_token_mask" if self.text_context == "dialogue" else "text_token_index"
         names = [name for m in self.modalities for name in MODALITIES[m].inputs if name != unused]
-        return ["utterance_mask", "modality_mask", "speaker_ids", *names]
+        return [*DIALOGUE_INPUTS, *names]
 
     def __call__(self, dialogues: Dialogue | Sequence[Dialogue], **kwargs: Any) -> BatchFeature:
         """Encodes one dialogue or several; media that cannot be used is masked with a warning.
@@ -180,7 +181,7 @@ class ErcProcessor(ProcessorMixin):
         neighbours = list(past)[max(0, len(past) - self.text_past) :]
         inputs = self([*({"speaker": u.get("speaker"), "text": u.get("text")} for u in neighbours), utterance])
         last = {name: inputs[name][:, -1:] for name in ("utterance_mask", "modality_mask")}
-        last["speaker_ids"] = torch.zeros(1, 1, dtype=torch.long)
+        last |= {"speaker_ids": torch.zeros(1, 1).long(), "utterance_index": torch.zeros(1, 2).long()}
         for modality, here in zip(self.modalities, last["modality_mask"][0, 0].tolist(), strict=True):
             if here:
                 name = MODALITIES[modality].features
@@ -218,7 +219,7 @@ class ErcProcessor(ProcessorMixin):
         modality_mask = torch.zeros(*utterance_mask.shape, len(self.modalities), dtype=torch.bool)
         modality_mask[utterance_mask] = present
         masks = {"utterance_mask": utterance_mask, "modality_mask": modality_mask, "speaker_ids": speaker_ids}
-        return BatchFeature({**masks, **data}), problems
+        return BatchFeature({**masks, "utterance_index": utterance_mask.nonzero(), **data}), problems
 
     def speaker_key(self, utterance: Utterance, place: int) -> Any:
         """Returns what tells the speakers of a dialogue apart, for the utterance at a place in it."""

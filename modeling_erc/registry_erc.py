@@ -66,6 +66,9 @@ class Modality:
         return (*self.raw, self.features)
 
 
+# Model arguments that describe the dialogues; the others hold a row for each utterance that has the modality.
+DIALOGUE_INPUTS = ("utterance_mask", "modality_mask", "speaker_ids", "utterance_index")
+
 # The order is that of every modality axis.
 MODALITIES = {
     "text": Modality(

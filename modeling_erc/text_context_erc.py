@@ -1,4 +1,4 @@
-"""Token ids of the utterances of a dialogue, each with its neighbours, or all in common windows."""
+"""Token ids of the utterances of a dialogue, each with its neighbours or all in common windows, and how many fit."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import accumulate, chain
 from math import inf
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 WHOLE_DIALOGUES = (
     "text_context 'dialogue': the model's text backbone reads an utterance with later ones, so it cannot go along with "
@@ -166,3 +166,12 @@ def _turn_ids(
     ids: list[list[int]] = tokenizer(turns, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
     # Some texts, such as a zero-width space, have no tokens.
     return [own_ids if text and text.strip() else [] for text, own_ids in zip(texts, ids, strict=True)]
+
+
+def text_positions(config: PreTrainedConfig) -> int | None:
+    """Returns the largest number of tokens of a text backbone, `None` if it is not limited."""
+    positions: int | None = getattr(config, "max_position_embeddings", None)
+    if not positions or not getattr(config, "position_biased_input", True):  # relative positions, as in DeBERTa
+        return None
+    # RoBERTa and its descendants number positions from behind the padding id: 514 of them are for 512 tokens.
+    return positions - 2 if positions % 8 == 2 else positions

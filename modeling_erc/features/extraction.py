@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from ..configuration_erc import MODALITIES
 from ..modeling_erc import ErcPreTrainedModel
 from ..processing_erc import ErcProcessor
+from ..registry_erc import DIALOGUE_INPUTS
 
 if TYPE_CHECKING:
     from .feature_cache import CachedFeatures
@@ -108,7 +109,7 @@ class _Batches(IterableDataset):
             inputs, problems = self.processor.encode([piece.utterances for piece in pieces])
             present = inputs["modality_mask"][inputs["utterance_mask"]][:, 0].tolist()
             keys = [key for piece in pieces for key in piece.keys]
-            tensors = {k: v for k, v in inputs.items() if k not in ("utterance_mask", "modality_mask", "speaker_ids")}
+            tensors = {k: v for k, v in inputs.items() if k not in DIALOGUE_INPUTS}
             encoded = [key for key, here in zip(keys, present, strict=True) if here]
             yield tensors, encoded, sum(piece.missing for piece in pieces), problems
 

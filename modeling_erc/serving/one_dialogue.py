@@ -1,17 +1,15 @@
-"""The classifier for one dialogue, in operations that ONNX export supports."""
+"""The classifier for one dialogue, as an adapter of inputs that `torch.export` and ONNX export support."""
 
 import copy
-from collections.abc import Mapping
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
-from ..configuration_erc import MODALITIES
 from ..context_erc import GruContext
-from ..encoders_erc import AudioEncoder, BackboneEncoder, TextEncoder
-from ..layers_erc import pick_tokens
+from ..encoders_erc import AudioEncoder
 from ..modeling_erc import ErcForSequenceClassification
-from .padded_norm import mark_padding, replace_group_norms
+from .padded_norm import PaddedAudioEncoder
 from .scanned_gru import ScannedGruContext
 
 # Attention over a row without any position returns NaN.
@@ -19,11 +17,10 @@ ATTENTION = ("attention_mask", "audio_attention_mask")
 
 
 class OneDialogue(nn.Module):
-    """An [`ErcForSequenceClassification`] in a form that can be exported.
+    """Adapts the inputs of an [`ErcForSequenceClassification`] for export; the forward pass is that of the model.
 
     It takes the tensors of `ErcProcessor` for one dialogue. The inputs of a modality hold one row for each utterance
-    that has it, maybe none. Before they are encoded, an empty row is put first, which all other utterances share: a
-    graph neither selects rows by a mask nor encodes an empty batch.
+    that has it, maybe none.
 
     Args:
         model: the model in eval mode; it is not changed.
@@ -31,11 +28,7 @@ class OneDialogue(nn.Module):
 
     def __init__(self, model: ErcForSequenceClassification) -> None:
         super().__init__()
-        self.model = model
-        erc = model.erc
-        self.encoders = nn.ModuleDict({m: exportable_encoder(erc.encoder(m)) for m in erc.encoders})
-        self.context_before = nn.ModuleDict({m: exportable_context(c) for m, c in erc.context_before.items()})
-        self.context_after = None if erc.context_after is None else exportable_context(erc.context_after)
+        self.model = exportable(model)
 
     def forward(self, modality_mask: Tensor, speaker_ids: Tensor, inputs: dict[str, Tensor]) -> Tensor:
         """Classifies the utterances of one dialogue.
@@ -46,73 +39,33 @@ class OneDialogue(nn.Module):
             inputs: the tensors of all modalities of the model by name, as for [`ErcModel.forward`].
 
         Returns:
-            logits `(utterances, classes)`.
+            logits `(utterances, outputs)`.
         """
-        erc = self.model.erc
-        modalities = erc.config.modalities
-        present = modality_mask[0]
-        tokens, token_mask = {}, {}
-        for index, m in enumerate(modalities):
-            names = (*MODALITIES[m].inputs, MODALITIES[m].features, f"{MODALITIES[m].features}_mask")
-            states, mask = self.tokens(
-                m, {name: with_empty_row(name, inputs[name]) for name in names if name in inputs}
-            )
-            here = present[:, index]
-            row = here.long().cumsum(dim=0) * here
-            tokens[m] = erc.projection(m)(states)[row]
-            token_mask[m] = mask.bool()[row] & here[:, None]
-        for index, m in enumerate(modalities if self.context_before else ()):
-            pooled = erc.pools[m](tokens[m], token_mask[m])
-            context = self.context_before[m](pooled[None], modality_mask[..., index], speaker_ids)[0]
-            tokens[m] = tokens[m] + context[:, None]
-        fused = erc.fusion(tokens, token_mask, present)
-        joint = fused.joint[None]
-        if self.context_after is not None:
-            joint = self.context_after(joint, torch.ones_like(speaker_ids, dtype=torch.bool), speaker_ids)
-        own = torch.stack([fused.per_modality[m] for m in modalities], dim=1) * present[..., None]
-        return self.model.heads(joint, own[None], modality_mask)[0][0]
-
-    def tokens(self, modality: str, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Returns the tokens `(rows, T, width)` of a modality and their mask `(rows, T)`."""
-        feature = MODALITIES[modality].features
-        if feature in inputs:
-            return inputs[feature], inputs[f"{feature}_mask"]
-        encoder = self.encoders[modality]
-        assert isinstance(encoder, BackboneEncoder)
-        if isinstance(encoder, TextEncoder):
-            # The utterance's tokens stay in place, because selecting them gives a shape that depends on the data.
-            # Fusion does not depend on token positions.
-            states = encoder.run_backbone(**{name: inputs[name] for name in ("input_ids", "attention_mask")})
-            if "text_token_index" not in inputs:
-                return states, inputs["text_token_mask"]
-            # The empty window moves the others; there may be none.
-            own = inputs["text_token_index"] >= 0
-            return pick_tokens(states, (inputs["text_token_index"] + states.shape[-2]) * own), own
-        if norms_over_time(encoder):
-            inputs = {**inputs, "audio_values": mark_padding(inputs["audio_values"], inputs["audio_attention_mask"])}
-        return encoder.encode(**inputs)
+        if torch.compiler.is_compiling():  # a graph cannot skip a batch without rows
+            inputs = {name: with_unused_row(name, values) for name, values in inputs.items()}
+        real = torch.ones_like(speaker_ids, dtype=torch.bool)
+        logits: Tensor = self.model(real, modality_mask=modality_mask, speaker_ids=speaker_ids, **inputs).logits
+        return logits[0]
 
 
-def with_empty_row(name: str, values: Tensor) -> Tensor:
-    """Puts a row of zeros before the rows of an input; ones in an attention mask, -1 in an index of tokens."""
+def with_unused_row(name: str, values: Tensor) -> Tensor:
+    """Adds a row of zeros behind the rows of an input; ones in an attention mask, -1 in an index of tokens."""
     fill = -1 if name == "text_token_index" else int(name in ATTENTION)
-    return torch.cat([values.new_full((1, *values.shape[1:]), fill), values])
+    return torch.cat([values, values.new_full((1, *values.shape[1:]), fill)])
 
 
-def exportable_context(context: nn.Module) -> nn.Module:
-    """Returns an equivalent context module that can be exported."""
-    return ScannedGruContext(context) if isinstance(context, GruContext) else context
-
-
-def exportable_encoder(encoder: BackboneEncoder) -> BackboneEncoder:
-    """Returns an equivalent encoder that encodes all rows at once."""
-    if not norms_over_time(encoder):
-        return encoder
-    encoder = copy.deepcopy(encoder)
-    replace_group_norms(encoder.backbone)
-    return encoder
-
-
-def norms_over_time(encoder: BackboneEncoder) -> bool:
-    """Returns whether padding changes what the encoder returns, which therefore takes rows one at a time."""
-    return isinstance(encoder, AudioEncoder) and encoder.bucket_size() == 1
+def exportable(model: ErcForSequenceClassification) -> ErcForSequenceClassification:
+    """Returns a copy on the same weights, with modules in place of those that cannot be exported."""
+    weights = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
+    model = copy.deepcopy(model, weights)
+    erc = model.erc
+    for modality, encoder in erc.encoders.items():
+        # Padding changes what this encoder returns, so it takes rows one at a time.
+        if isinstance(encoder, AudioEncoder) and encoder.bucket_size() == 1:
+            erc.encoders[modality] = PaddedAudioEncoder(encoder)
+    for modality, context in erc.context_before.items():
+        if isinstance(context, GruContext):
+            erc.context_before[modality] = ScannedGruContext(context)
+    if isinstance(erc.context_after, GruContext):
+        erc.context_after = ScannedGruContext(erc.context_after)
+    return model

@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ..configuration_erc import MODALITIES
 from ..modeling_erc import ErcForSequenceClassification
 from ..processing_erc import ErcProcessor
+from ..registry_erc import DIALOGUE_INPUTS
 from .one_dialogue import OneDialogue
 from .trial_dialogues import trial_dialogues
 
@@ -92,7 +93,7 @@ class OnnxExport:
         self.model, self.processor = model, processor
         # Every utterance of the first dialogue has every modality, so that tracing includes every input.
         self.trials = [processor(dialogue) for dialogue in trial_dialogues(model, processor)]
-        packed = [name for name in self.trials[0] if name not in (*MASKS, "utterance_mask")]
+        packed = [name for name in self.trials[0] if name not in DIALOGUE_INPUTS]
         self.traced = {name: self.trials[0][name] for name in (*MASKS, *packed)}
         if "text_token_index" in packed:
             # Tracing takes an axis of size 1 for a constant: there is a second window, which no utterance is in.

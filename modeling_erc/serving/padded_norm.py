@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from ..encoders_erc import AudioEncoder
+
 
 class PaddedGroupNorm(nn.Module):
     """An `nn.GroupNorm` with one group per channel, as if each row had been computed without its padding.
@@ -27,6 +29,24 @@ class PaddedGroupNorm(nn.Module):
         variance = centred.square().sum(dim=-1, keepdim=True) / frames
         scaled = centred / torch.sqrt(variance + self.norm.eps) * self.norm.weight[:, None] + self.norm.bias[:, None]
         return torch.where(inside, scaled, 0.0)
+
+
+class PaddedAudioEncoder(nn.Module):
+    """An `AudioEncoder` that encodes all rows at once although its backbone has a group norm over time.
+
+    Args:
+        encoder: the encoder; its group norms are replaced.
+    """
+
+    def __init__(self, encoder: AudioEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        replace_group_norms(encoder.backbone)
+
+    def forward(self, audio_values: Tensor, audio_attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """See [`AudioEncoder.encode`]."""
+        marked = mark_padding(audio_values, audio_attention_mask)
+        return self.encoder.encode(audio_values=marked, audio_attention_mask=audio_attention_mask)
 
 
 def replace_group_norms(backbone: nn.Module) -> None:

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan
 
-from ..context_erc import GruContext
+from ..context_erc import Context, GruContext, GruState
 
 
-class ScannedGruContext(nn.Module):
+class ScannedGruContext(Context):
     """A `GruContext` for one dialogue of any length, without packed sequences or a loop over speakers.
 
     The turns are sorted by speaker and the state is reset at each speaker's first turn, so one pass serves any number
@@ -18,7 +18,7 @@ class ScannedGruContext(nn.Module):
     """
 
     def __init__(self, context: GruContext) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.context = context
 
     def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:
@@ -34,6 +34,12 @@ class ScannedGruContext(nn.Module):
         first = first | (speakers != speakers[(place - 1).clamp(min=0)])
         own = run(context.speaker, states[order], seen[order], first)[order.argsort()]
         return context.norm(hidden_states + context.merge(torch.cat([dialogue, own], dim=-1))[None])
+
+    def step(
+        self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor, state: GruState | None
+    ) -> tuple[Tensor, GruState]:
+        """See [`GruContext.step`]."""
+        return self.context.step(hidden_states, mask, speaker_ids, state)
 
 
 def run(gru: nn.GRU, states: Tensor, seen: Tensor, first: Tensor) -> Tensor:

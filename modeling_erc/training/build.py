@@ -11,13 +11,14 @@ from transformers.utils import logging
 from datasets_scripts import CORPORA, DialogueRows
 
 from ..configuration_erc import MODALITIES, ErcConfig
-from ..encoders_erc import text_positions, unimodal_config
+from ..encoders_erc import unimodal_config
 from ..feature_extraction_erc import LogMelImageFeatureExtractor
 from ..features.feature_cache import feature_statistics
 from ..hub.redaction import is_path
 from ..losses_erc import CLASSIFICATION_LOSSES, CONTRASTIVE_LOSSES, TARGET_LOSSES
 from ..modeling_erc import ErcForSequenceClassification
 from ..processing_erc import SUB_PROCESSORS, ErcProcessor
+from ..text_context_erc import text_positions
 from .arguments import DataArguments
 from .model_arguments import ModelArguments
 from .outputs import output_settings

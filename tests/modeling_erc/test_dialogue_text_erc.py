@@ -39,7 +39,7 @@ def talk(length: int, seed: int = 0) -> Utterances:
 @pytest.fixture
 def reader(processor: ErcProcessor) -> ErcProcessor:
     """Reads windows of 32 tokens."""
-    processor.text_context = "dialogue"
+    processor.text_context, processor.modalities = "dialogue", ["text"]
     return processor
 
 

@@ -27,6 +27,7 @@ from modeling_erc import ErcConfig, ErcForSequenceClassification, encoders_erc
 from modeling_erc.encoders_erc import ENCODERS, AudioEncoder, BackboneEncoder, TextEncoder, pool_tokens, unimodal_config
 from modeling_erc.feature_extraction_erc import LogMelImageFeatureExtractor
 from modeling_erc.processing_erc import ErcProcessor
+from modeling_erc.registry_erc import DIALOGUE_INPUTS
 
 MakeConfig = Callable[..., ErcConfig]
 
@@ -125,8 +126,7 @@ def utterances(kind: str, tokenizer: PreTrainedTokenizerFast) -> list[dict[str, 
         for words in (7, 13, 8)
     ]
     batches = [processor([u]) for u in said] + [processor(said)]
-    masks = ("utterance_mask", "modality_mask", "speaker_ids")
-    return [{name: value for name, value in batch.items() if name not in masks} for batch in batches]
+    return [{name: value for name, value in batch.items() if name not in DIALOGUE_INPUTS} for batch in batches]
 
 
 def _ast_extractor() -> Any:

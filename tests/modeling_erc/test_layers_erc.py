@@ -8,11 +8,11 @@ from modeling_erc import ErcConfig
 from modeling_erc.layers_erc import (
     AttentionPool,
     Dropout,
+    Packing,
     TransformerLayer,
     attend,
     length_buckets,
     masked_mean,
-    scatter_rows,
     unsplit,
 )
 
@@ -62,8 +62,12 @@ def test_attention_over_few_positions_is_that_of_pytorch(length: int, additive: 
 def test_rows_go_back_to_their_places() -> None:
     mask = torch.tensor([[True, False, True], [False, True, False]])
     rows = torch.tensor([[1.0], [2.0], [3.0]], requires_grad=True)
-    places = scatter_rows(rows, mask)
+    packing = Packing(mask)
+    places = packing.unpack(rows)
     assert places[..., 0].tolist() == [[1.0, 0.0, 2.0], [0.0, 3.0, 0.0]]
+    assert torch.equal(packing.pack(places), rows)
+    wider = Packing(torch.nn.functional.pad(mask, (0, 2)), mask.nonzero())
+    assert wider.unpack(rows)[..., 0].tolist() == [[1.0, 0.0, 2.0, 0.0, 0.0], [0.0, 3.0, 0.0, 0.0, 0.0]]
     places.square().sum().backward()
     assert rows.grad is not None and rows.grad.tolist() == [[2.0], [4.0], [6.0]]
 

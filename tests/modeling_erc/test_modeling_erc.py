@@ -381,5 +381,18 @@ def test_what_does_not_fit_is_named(feature_config: MakeConfig) -> None:
         model(utterance_mask=mask, visual_features=torch.randn(3, 4))
     with pytest.raises(ValueError, match=r"2 rows of audio for 3 utterances that have it \(modality_mask\)"):
         model(utterance_mask=mask, audio_features=torch.randn(2, 5))
+    with pytest.raises(ValueError, match=r"modality_mask has 3 column\(s\), the model reads text, audio"):
+        model(utterance_mask=mask, modality_mask=torch.ones(1, 3, 3).bool(), text_features=torch.randn(3, 6))
     with pytest.raises(ValueError, match="the config has no modality: give the config of a backbone"):
         ErcModel(ErcConfig())
+
+
+def test_features_far_from_those_of_training_give_finite_logits(feature_config: MakeConfig) -> None:
+    config = feature_config("text", "audio")
+    model, width = fresh(config), config.feature_sizes["text"]
+    model.set_feature_statistics("text", torch.zeros(width), torch.full((width,), 0.01))
+    features = {"text_features": torch.randn(3, width), "audio_features": torch.randn(3, config.feature_sizes["audio"])}
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    for value in (1e38, -1e38, torch.finfo(torch.float32).max):
+        features["text_features"][1] = value
+        assert model(utterance_mask=mask, **features).logits.isfinite().all()

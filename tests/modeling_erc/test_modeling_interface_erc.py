@@ -9,8 +9,8 @@ import torch
 from transformers import BertConfig, DebertaV2Config, PreTrainedConfig, RobertaConfig, T5Config
 
 from modeling_erc import ErcConfig, ErcForSequenceClassification, ErcModel
-from modeling_erc.encoders_erc import text_positions
 from modeling_erc.processing_erc import ErcProcessor
+from modeling_erc.text_context_erc import text_positions
 
 MakeConfig = Callable[..., ErcConfig]
 Dialogues = list[list[dict[str, Any]]]

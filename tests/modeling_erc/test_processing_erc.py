@@ -17,7 +17,7 @@ from modeling_erc.processing_erc import ErcProcessor, pad_stack
 MakeConfig = Callable[..., ErcConfig]
 Dialogues = list[list[dict[str, Any]]]
 
-MASKS = ["utterance_mask", "modality_mask", "speaker_ids"]
+MASKS = ["utterance_mask", "modality_mask", "speaker_ids", "utterance_index"]
 INPUTS = {
     "text": ["input_ids", "attention_mask", "text_token_mask"],
     "audio": ["audio_values", "audio_attention_mask"],
@@ -53,6 +53,7 @@ def test_a_model_takes_what_comes_out(processor: ErcProcessor, dialogues: Dialog
         [[1, 0, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]],
     ]
     assert inputs["speaker_ids"].tolist() == [[0, 1, 2, 0], [0, -1, -1, -1], [0, 1, -1, -1]]
+    assert inputs["utterance_index"].tolist() == [[0, 0], [0, 1], [0, 2], [0, 3], [1, 0], [2, 0], [2, 1]]
     assert [len(inputs[name]) for name in ("input_ids", "audio_values", "pixel_values")] == [4, 4, 3]
     assert inputs["pixel_values"].shape[1:] == (2, 3, 16, 16) and inputs["audio_values"].shape[1:] == (16, 150)
     # 10 ms a frame; aac may leave a little more than it got.
