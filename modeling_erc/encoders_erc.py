@@ -17,6 +17,7 @@ BUCKET_SIZE = 32  # rows in a length bucket of a backbone
 # Mean tokens of long rows of text, and tokens in a bucket of them on a CPU, where their padding costs more than calls.
 LONG_TEXT, BUCKET_TOKENS = 64, 256
 SPANS = 2  # masked spans per axis of SpecAugment
+FARTHEST = 1e4  # standard deviations to which features are cut: wrong ones stay finite
 
 
 def unimodal_config(config: PreTrainedConfig, modality: str) -> PreTrainedConfig:
@@ -295,8 +296,7 @@ class VisionEncoder(BackboneEncoder):
         """
         pixels = inputs["pixel_values"]
         utterances, frames = pixels.shape[:2]
-        patches = self.run_backbone(pixel_values=pixels.flatten(0, 1))
-        pooled = patches.mean(dim=-2)  # (N * frames, [layers,] width)
+        pooled = self.run_backbone(pixel_values=pixels.flatten(0, 1)).mean(dim=-2)  # (N * frames, [layers,] width)
         tokens = pooled.unflatten(0, (utterances, frames))
         if tokens.dim() == 4:
             tokens = tokens.transpose(1, 2)
