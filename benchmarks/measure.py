@@ -39,7 +39,7 @@ class Speed:
         parameters: number of parameters.
         epoch: CPU seconds of a training epoch.
         inference: CPU seconds of one pass over the corpus, from rows to logits.
-        memory: peak memory in MB, including Python and its libraries.
+        memory: peak memory in MB, above that of Python and its libraries.
     """
 
     parameters: int
@@ -56,8 +56,17 @@ def fastest(call: Callable[[], Any], repeats: int) -> float:
 def peak_mb() -> float:
     """Returns the peak resident memory of this process in MB."""
     # `ru_maxrss` would start with the peak of the parent process.
+    return _status("VmHWM")
+
+
+def resident_mb() -> float:
+    """Returns the resident memory of this process in MB, at the start that of Python and the imported libraries."""
+    return _status("VmRSS")
+
+
+def _status(name: str) -> float:
     status = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1024
+    return int(next(line for line in status if line.startswith(name)).split()[1]) / 1024
 
 
 def model_inputs(batch: dict[str, Any]) -> dict[str, Any]:
@@ -89,6 +98,7 @@ def recipe_speed(recipe: str, options: Sequence[str], rows: DialogueRows, folder
         epochs: number of timed epochs, after one that is not timed.
     """
     torch.set_num_threads(1)
+    before = resident_mb()
     argv = [str(RECIPES / recipe), *options, *_TRAINING_ONLY, "--output_dir", str(folder)]
     argv += ["--use_cpu", "yes", "--num_train_epochs", str(epochs + 1)]
     model_args, data_args, args, _ = ErcArgumentParser().parse(argv, default_config=RECIPES / recipe)
@@ -113,4 +123,4 @@ def recipe_speed(recipe: str, options: Sequence[str], rows: DialogueRows, folder
             model(**model_inputs(batch))
 
     epoch = float(np.diff(clock.times)[2::2].min())
-    return Speed(model.num_parameters(), epoch, fastest(infer, epochs), peak_mb())
+    return Speed(model.num_parameters(), epoch, fastest(infer, epochs), peak_mb() - before)

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from datasets_scripts import FEATURE_COLUMNS, DialogueRows
 
 from .contrastive import plain_supcon
-from .measure import Speed, fastest, peak_mb
+from .measure import Speed, fastest, peak_mb, resident_mb
 
 
 class PlainBcLstm(nn.Module):
@@ -46,6 +46,7 @@ class PlainBcLstm(nn.Module):
 def plain_speed(rows: DialogueRows, widths: Mapping[str, int], classes: int, batch: int, epochs: int) -> Speed:
     """Measures training and inference of the baseline; every batch is padded to its longest dialogue."""
     torch.set_num_threads(1)
+    before = resident_mb()
     model = PlainBcLstm(widths, classes)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
@@ -76,4 +77,4 @@ def plain_speed(rows: DialogueRows, widths: Mapping[str, int], classes: int, bat
             model(features)
 
     parameters = sum(p.numel() for p in model.parameters())
-    return Speed(parameters, fastest(train, epochs), fastest(infer, epochs), peak_mb())
+    return Speed(parameters, fastest(train, epochs), fastest(infer, epochs), peak_mb() - before)

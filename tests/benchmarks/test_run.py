@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import run
+from benchmarks.features_in import plain_cost, recipe_cost
 from benchmarks.table import BENCHMARKS, Table
 
 
@@ -31,3 +32,10 @@ def test_an_unknown_benchmark_is_named_with_the_choices(capsys: pytest.CaptureFi
     with pytest.raises(SystemExit):
         run.main(["--only", "featuresin"])
     assert "features_in" in capsys.readouterr().err
+
+
+def test_training_costs_no_more_than_a_plain_recurrent_network_with_slack() -> None:
+    lengths = [40] * 16
+    ours, plain = recipe_cost("iemocap_features", lengths, epochs=3), plain_cost(lengths, epochs=3)
+    assert ours.epoch < 1.5 * plain.epoch
+    assert ours.inference < 1.5 * plain.inference
