@@ -20,7 +20,10 @@ def end_to_end(setting: Setting) -> list[Table]:
     times = {"training epoch": speed.epoch, "inference": speed.inference}
     rows = [[name, seconds, total / seconds, audio / seconds] for name, seconds in times.items()]
     title = f"Text and wav in: {len(lengths)} dialogues, {total} utterances, {audio:,.0f} s of audio at 16 kHz"
-    notes = [f"{speed.parameters:,} parameters (tiny encoders), all trained; peak memory {speed.memory:,.0f} MB above the imports."]
+    notes = [
+        f"{speed.parameters:,} parameters (tiny encoders), all trained; peak memory without that of Python and its "
+        f"libraries {speed.memory:,.0f} MB."
+    ]
     return [Table(title, columns, rows, notes)]
 
 

@@ -323,8 +323,8 @@ def check_rows(packed: Mapping[str, Mapping[str, Tensor]], present: Tensor) -> N
 
     `packed` holds the inputs of each modality by name; `present` is boolean `(N, modalities)`.
     """
-    if len(packed) != present.shape[1]:
-        raise ValueError(f"modality_mask has {present.shape[1]} column(s), the model reads {', '.join(packed)}")
+    if (found := present.shape[1]) != len(packed):
+        raise ValueError(f"modality_mask has {found} column(s), not {', '.join(packed)}: set processor.modalities")
     for (modality, inputs), rows in zip(packed.items(), present.sum(dim=0).tolist(), strict=True):
         # Utterances share windows of text.
         found = len(inputs.get("text_token_index", next(iter(inputs.values())))) if inputs else 0

@@ -381,7 +381,7 @@ def test_what_does_not_fit_is_named(feature_config: MakeConfig) -> None:
         model(utterance_mask=mask, visual_features=torch.randn(3, 4))
     with pytest.raises(ValueError, match=r"2 rows of audio for 3 utterances that have it \(modality_mask\)"):
         model(utterance_mask=mask, audio_features=torch.randn(2, 5))
-    with pytest.raises(ValueError, match=r"modality_mask has 3 column\(s\), the model reads text, audio"):
+    with pytest.raises(ValueError, match=r"modality_mask has 3 column\(s\), not text, audio: set processor"):
         model(utterance_mask=mask, modality_mask=torch.ones(1, 3, 3).bool(), text_features=torch.randn(3, 6))
     with pytest.raises(ValueError, match="the config has no modality: give the config of a backbone"):
         ErcModel(ErcConfig())

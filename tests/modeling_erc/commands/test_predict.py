@@ -137,6 +137,7 @@ def test_answers_are_qualified(
 ) -> None:
     corpus = {"name": "demo", "synthetic": True, "language": "en"}
     ErcForSequenceClassification(raw_config("text", training_corpus=corpus)).save_pretrained(tmp_path / "checkpoint")
+    processor.modalities = ["text"]
     processor.save_pretrained(tmp_path / "checkpoint")
     (tmp_path / "talk.srt").write_text(SRT)
     predict(tmp_path / "checkpoint", tmp_path / "talk.srt", "--media", clips["long.mp4"], "--out", tmp_path / "a.png")
