@@ -389,9 +389,9 @@ def test_what_does_not_fit_is_named(feature_config: MakeConfig) -> None:
 
 def test_features_far_from_those_of_training_give_finite_logits(feature_config: MakeConfig) -> None:
     config = feature_config("text", "audio")
-    model, width = fresh(config), config.feature_sizes["text"]
-    model.set_feature_statistics("text", torch.zeros(width), torch.full((width,), 0.01))
-    features = {"text_features": torch.randn(3, width), "audio_features": torch.randn(3, config.feature_sizes["audio"])}
+    model, sizes = fresh(config), config.feature_sizes or {}
+    model.set_feature_statistics("text", torch.zeros(sizes["text"]), torch.full((sizes["text"],), 0.01))
+    features = {f"{m}_features": torch.randn(3, size) for m, size in sizes.items()}
     mask = torch.ones(1, 3, dtype=torch.bool)
     for value in (1e38, -1e38, torch.finfo(torch.float32).max):
         features["text_features"][1] = value
