@@ -21,6 +21,9 @@ from ..training.arguments import ErcArgumentParser
 from ..training.metrics import ErcMetric
 from ..training.train import main as train
 from .finished_run import Run, load_run, predict
+from .html_report import with_interval
+from .intervals import percentile_interval
+from .scores import bootstrap_scores, confusion_by_dialogue
 
 
 def score_across(
@@ -225,7 +228,8 @@ def score(
 
     Returns:
         the result of [`ErcMetric`], with the number of scored `utterances`, the counts of classes that are `left_out`,
-        and the scores of always predicting the most frequent emotion of these rows as `majority`.
+        the scores of always predicting the most frequent emotion of these rows as `majority`, and the bounds of 95 %
+        `intervals` of a bootstrap over dialogues.
 
     Raises:
         ValueError: no utterance has one of the shared emotions.
@@ -243,11 +247,16 @@ def score(
     metric = ErcMetric(list(mapping.emotions))
     majority = np.full_like(references, np.bincount(references).argmax())
     floor = metric.compute(predictions=majority, references=references)
+    dialogue = np.repeat(np.arange(len(rows)), [len(row["utterances"]) for row in rows])[scored]
+    draws = bootstrap_scores(confusion_by_dialogue(references, predictions, dialogue, len(mapping.emotions)))
     return {
         "utterances": len(references),
         "left_out": {name: labels.count(name) for name, emotion in classes.items() if emotion is None},
         **metric.compute(predictions=predictions, references=references),
         "majority": {name: floor[name] for name in METRIC_TITLES},
+        "intervals": {
+            name: [float(bound) for bound in percentile_interval(getattr(draws, name))] for name in METRIC_TITLES
+        },
     }
 
 
@@ -263,7 +272,10 @@ def markdown(report: Mapping[str, Any], mapping: LabelMapping) -> str:
     ]
     rows = [
         ["utterances", *(column["utterances"] for column in columns)],
-        *([title, *(f"{column[name]:.4f}" for column in columns)] for name, title in METRIC_TITLES.items()),
+        *(
+            [title, *(with_interval(column[name], column["intervals"][name]) for column in columns)]
+            for name, title in METRIC_TITLES.items()
+        ),
         [
             "weighted F1 of its most frequent emotion alone",
             *(f"{column['majority']['weighted_f1']:.4f}" for column in columns),
@@ -278,7 +290,8 @@ def markdown(report: Mapping[str, Any], mapping: LabelMapping) -> str:
             "",
             f"Trained on {train} (`{Path(report['run']).name}`), scored on {report['split']} of both corpora over the "
             f"emotions that they share. Modalities: {', '.join(report['modalities'])}"
-            + (f"; masked on {test}, which lacks them: {masked}." if masked else "."),
+            + (f"; masked on {test}, which lacks them: {masked}." if masked else ".")
+            + " Brackets hold 95 % intervals over dialogues: with other test dialogues, not with other training runs.",
             "",
             *(f"- {item}" for item in items),
             "",

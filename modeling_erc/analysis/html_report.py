@@ -99,7 +99,7 @@ def number(value: float | np.ndarray) -> str:
     return "-" if np.isnan(value) else f"{value:.3f}"
 
 
-def with_interval(value: float | np.ndarray, bounds: tuple[np.ndarray, np.ndarray]) -> str:
+def with_interval(value: float | np.ndarray, bounds: Sequence[float | np.ndarray]) -> str:
     """Formats a value with its lower and upper bound in brackets."""
     low, high = bounds
     return f"{value:.3f} [{low:.3f}, {high:.3f}]"

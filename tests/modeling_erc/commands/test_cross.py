@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from modeling_erc import ErcForSequenceClassification
+from modeling_erc.analysis.intervals import bootstrap_weights
 from modeling_erc.commands import cross
 from modeling_erc.processing_erc import ErcProcessor
 from modeling_erc.training.train import main as train_main
@@ -93,6 +94,16 @@ def test_a_run_is_scored_on_another_corpus_through_the_shared_emotions(
     true = np.array([names.get(emotion, "") for emotion in emotions])[scored]
     expected = f1_score(true, np.array(guesses)[scored], average="weighted", labels=shared, zero_division=0)
     assert across["weighted_f1"] == pytest.approx(expected)
+
+    # The intervals draw whole dialogues.
+    dialogues = np.repeat(np.arange(5), 4)[scored]
+    hits = np.bincount(dialogues, true == np.array(guesses)[scored])
+    drawn = bootstrap_weights(5)
+    accuracies = drawn @ hits / (drawn @ np.bincount(dialogues))
+    assert across["intervals"]["accuracy"] == pytest.approx(np.percentile(accuracies, [2.5, 97.5]).tolist())
+    low, high = across["intervals"]["weighted_f1"]
+    assert f"| weighted F1 | {within['weighted_f1']:.3f} [" in printed
+    assert f"{across['weighted_f1']:.3f} [{low:.3f}, {high:.3f}] |" in printed
 
 
 def test_a_recipe_is_trained_first_with_its_options(home: Path, tmp_path: Path) -> None:
