@@ -19,7 +19,9 @@ def main(argv: list[str]) -> None:
     options, extra = _parser().parse_known_args(argv)
     grid = grid_arguments(options, argv, "cv", options.folds)
     command = shlex.join(["modeling-erc", "cv", *argv])
-    text, failed = cross_validate(**grid, folds=options.folds, command=command, extra=extra)
+    text, failed = cross_validate(
+        **grid, folds=options.folds, command=command, extra=extra, linear_probe=options.linear_probe
+    )
     if failed:
         lines = "".join(f"\n  {line}" for line in failed)
         sys.exit(f"runs that failed: {len(failed)}; their logs are in {grid['out'] / 'logs'}:{lines}")
@@ -30,5 +32,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = grid_parser("cv", "Cross-validates a recipe over train and dev.", _EPILOG)
     parser.add_argument(
         "--folds", required=True, help="session, speaker or dialogue for leave-one-out, or a number of random folds"
+    )
+    parser.add_argument(
+        "--linear_probe",
+        action="store_true",
+        help="compare the chosen cell with logistic regression on the features of single utterances",
     )
     return parser

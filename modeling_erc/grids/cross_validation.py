@@ -13,6 +13,7 @@ from ..training.data import load_splits
 from ..training.folds import fold_groups, train_and_dev
 from .comparison import ERRORS, METRICS, Predictions, averaged, compare, pooled, read_predictions
 from .grid import locked, train_missing
+from .linear_probe import probe_out_of_fold
 from .report import cell_facts, markdown, mean_and_deviation, write_csv
 from .spec import Cell, Run, cell_name, plan
 
@@ -38,6 +39,7 @@ def cross_validate(
     metric: str | None = None,
     classes: Sequence[str] = (),
     extra: Sequence[str] = (),
+    linear_probe: bool = False,
 ) -> tuple[str, list[str]]:
     """Cross-validates the cells of a grid over train and dev, and scores the best one on test.
 
@@ -57,6 +59,7 @@ def cross_validate(
         metric: metric that chooses, and that of the differences; default: see [`compare`].
         classes: classes of the metric `classes_f1`, if any.
         extra: further options for `train_hf.py`.
+        linear_probe: whether the report compares the chosen cell with logistic regression on the same features.
 
     Returns:
         the text of `table.md` (empty if runs failed) and a line for each run that failed.
@@ -65,14 +68,19 @@ def cross_validate(
         ValueError: an option is unknown, or the corpus has no such folds.
     """
     extra = [*extra, *FIXED, f"--folds={folds}"]
-    _, data, training, _ = ErcArgumentParser().parse([str(config), *extra], default_config=config)
-    numbers = range(len(fold_groups(train_and_dev(load_splits(data, training.seed)), folds)))
+    model, data, training, _ = ErcArgumentParser().parse([str(config), *extra], default_config=config)
+    splits = load_splits(data, training.seed)
+    groups = fold_groups(train_and_dev(splits), folds)
+    numbers = range(len(groups))
+    # First, because a recipe that it does not fit is refused before hours of work.
+    probe = probe_out_of_fold(model, data, splits, groups) if linear_probe else None
     plans = [plan(config, varied, seeds, [*extra, f"--fold={number}"]) for number in numbers]
     with locked(out):
         done, failed = train_missing([run for runs in plans for run in runs], config, out, jobs=jobs)
         if failed:
             return "", failed
-        result = compare(_out_of_fold(plans, done, out), _cells(plans), baseline, seeds, metric=metric, classes=classes)
+        predictions = _out_of_fold(plans, done, out)
+        result = compare(predictions, _cells(plans), baseline, seeds, metric=metric, classes=classes)
         metric = result.metric
         means = [mean for _, mean, _ in result.summary(metric)]
         chosen = result.cells[int(np.argmin(means) if metric in ERRORS else np.argmax(means))]
@@ -83,11 +91,16 @@ def cross_validate(
         facts = cell_facts({(run.cell, run.seed): done[run.key] for runs in plans for run in runs})
         write_csv(result, out / "table.csv", facts)
         test = [read_predictions(out / finals[run.key]["predictions"], "test") for run in final]
+    name = cell_name(chosen) or config.stem
+    probed = ""
+    if probe is not None:
+        runs = {seed: predictions[chosen, seed] for seed in seeds}
+        probed = f"{_probe_text(probe, runs, name, metric, classes)}\n\n"
     split = f"Out-of-fold predictions over train and dev, {len(numbers)} folds by {folds}"
     text = (
-        f"{markdown(result, facts, split)}\n{_table_of_folds(plans, done, metric)}\n\n"
-        f"Chosen by {METRICS[metric]}: {cell_name(chosen) or config.stem}. It was trained on all folds and scored once "
-        f"on test:\n\n{_test_table(test)}\n\n`{command}`\n"
+        f"{markdown(result, facts, split)}\n{_table_of_folds(plans, done, metric)}\n\n{probed}"
+        f"Chosen by {METRICS[metric]}: {name}. It was trained on all folds and scored once on test:\n\n"
+        f"{_test_table(test)}\n\n`{command}`\n"
     )
     (out / "table.md").write_text(text, encoding="utf-8")
     return text, []
@@ -105,6 +118,29 @@ def _out_of_fold(
     for run in (run for runs in plans for run in runs):
         parts.setdefault((run.cell, run.seed), []).append(read_predictions(out / done[run.key]["predictions"], "dev"))
     return {key: pooled(folds) for key, folds in parts.items()}
+
+
+def _probe_text(
+    probe: Predictions, chosen: Mapping[int, Predictions], name: str, metric: str, classes: Sequence[str]
+) -> str:
+    """Returns the out-of-fold scores of the linear probe, and the difference of the chosen cell to it.
+
+    Args:
+        probe: predictions of the linear probe.
+        chosen: predictions of the chosen cell for each seed.
+        name: of the chosen cell.
+        metric: metric of the difference.
+        classes: classes of the metric `classes_f1`, if any.
+    """
+    floor: Cell = (("model", "linear probe"),)
+    cell: Cell = (("model", name),)
+    runs = {(cell, seed): run for seed, run in chosen.items()} | {(floor, seed): probe for seed in chosen}
+    result = compare(runs, [floor, cell], floor, list(chosen), metric=metric, classes=classes)
+    scores = ", ".join(f"{result.title(score)} {result.summary(score)[0][1]:.3f}" for score in result.scores)
+    return (
+        "Linear probe: logistic regression on the mean and the standard deviation of each utterance's features, out of "
+        f"fold: {scores}. Difference of {name} to it in {result.title(metric)} [95 %]: {result.differences[cell]}."
+    )
 
 
 def _table_of_folds(plans: Sequence[Sequence[Run]], done: Mapping[str, Mapping[str, Any]], metric: str) -> str:
