@@ -4,7 +4,8 @@
 
 DATA_DIR is the folder of `Actor_01`, `Actor_02`, ... with their wav or flac files. Actors 1 to 12 are for training,
 13 and 14 for dev, 15 and 16 for test; others are omitted. There is no text column, because all actors say the same two
-sentences.
+sentences. The columns `valence` and `activation`, from -1 to 1, place the emotion as the circumplex of Russell 1980
+does, half as far from the centre where it is spoken with normal intensity. They are our reading of it, not ratings.
 """
 
 import argparse
@@ -15,25 +16,38 @@ import sys
 from pathlib import Path
 
 # Modality 03 (sound only), channel 01 (speech), emotion, intensity, statement, repetition, actor.
-NAME = re.compile(r"03-01-0([1-8])-\d\d-\d\d-\d\d-(\d\d)\.(wav|flac)")
-# In the order of their codes, 01 to 08.
-EMOTIONS = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"]
+NAME = re.compile(r"03-01-0([1-8])-0([12])-\d\d-\d\d-(\d\d)\.(wav|flac)")
+# Valence and activation, in the order of the codes, 01 to 08.
+EMOTIONS = {
+    "neutral": (0.0, 0.0),
+    "calm": (0.6, -0.8),
+    "happy": (0.9, 0.4),
+    "sad": (-0.9, -0.4),
+    "angry": (-0.6, 0.8),
+    "fearful": (-0.4, 0.9),
+    "disgust": (-0.8, 0.4),
+    "surprised": (0.3, 0.9),
+}
 SPLITS = {**dict.fromkeys(range(1, 13), "train"), 13: "dev", 14: "dev", 15: "test", 16: "test"}
 
 
-def rows(data_dir: Path) -> list[dict[str, str]]:
+def rows(data_dir: Path) -> list[dict[str, str | float]]:
     """Returns one row per speech file, sorted by actor and name; files with other names are skipped."""
-    table = []
+    table: list[dict[str, str | float]] = []
     for path in sorted(data_dir.glob("Actor_*/*")):
         match = NAME.fullmatch(path.name)
-        if match and int(match[2]) in SPLITS:
+        if match and int(match[3]) in SPLITS:
+            emotion = list(EMOTIONS)[int(match[1]) - 1]
+            valence, activation = (coordinate * int(match[2]) / 2 for coordinate in EMOTIONS[emotion])
             table.append(
                 {
                     "dialogue_id": path.stem,
-                    "speaker": f"actor_{match[2]}",
+                    "speaker": f"actor_{match[3]}",
                     "audio": str(path.absolute()),
-                    "label": EMOTIONS[int(match[1]) - 1],
-                    "split": SPLITS[int(match[2])],
+                    "label": emotion,
+                    "valence": valence,
+                    "activation": activation,
+                    "split": SPLITS[int(match[3])],
                 }
             )
     return table

@@ -18,9 +18,9 @@ def run(data_dir: Path, out: Path) -> subprocess.CompletedProcess[str]:
 
 def test_speech_files_become_rows_and_other_files_do_not(tmp_path: Path) -> None:
     names = {
-        "Actor_01/03-01-05-02-01-02-01.wav": ("angry", "actor_01", "train"),
-        "Actor_13/03-01-02-01-02-01-13.flac": ("calm", "actor_13", "dev"),
-        "Actor_16/03-01-08-01-02-01-16.wav": ("surprised", "actor_16", "test"),
+        "Actor_01/03-01-05-02-01-02-01.wav": ("angry", "actor_01", "train", -0.6, 0.8),
+        "Actor_13/03-01-02-01-02-01-13.flac": ("calm", "actor_13", "dev", 0.3, -0.4),
+        "Actor_16/03-01-08-01-02-01-16.wav": ("surprised", "actor_16", "test", 0.15, 0.45),
         "Actor_01/._03-01-05-02-01-02-01.wav": None,
         "Actor_01/03-02-05-02-01-02-01.wav": None,
         "Actor_17/03-01-05-02-01-02-17.wav": None,
@@ -31,7 +31,13 @@ def test_speech_files_become_rows_and_other_files_do_not(tmp_path: Path) -> None
     shown = run(tmp_path, tmp_path / "out.csv")
     assert shown.stdout == f"{tmp_path / 'out.csv'}: 1 train, 1 dev, 1 test\n"
     with (tmp_path / "out.csv").open(newline="") as file:
-        found = {row["audio"]: (row["label"], row["speaker"], row["split"]) for row in csv.DictReader(file)}
+        found = {
+            row["audio"]: (
+                *(row[name] for name in ("label", "speaker", "split")),
+                *(float(row[name]) for name in ("valence", "activation")),
+            )
+            for row in csv.DictReader(file)
+        }
     assert found == {str(tmp_path / name): values for name, values in names.items() if values}
 
 
