@@ -54,10 +54,6 @@ def build(
     for option in ("frozen_modalities", "lora_modalities"):
         if not set(getattr(model_args, option) or []) <= set(MODALITIES):
             raise ValueError(f"{option} {getattr(model_args, option)}: choose from {', '.join(MODALITIES)}")
-    if not 0 <= model_args.trained_share <= 1:
-        raise ValueError(f"trained_share is {model_args.trained_share}: choose from 0 to 1")
-    if model_args.trained_share < 1 and model_args.start_from is None:
-        raise ValueError("trained_share needs --start_from CKPT: weights half-way from random ones are useless")
     train = splits["train"]
     configs: dict[str, PreTrainedConfig] = {}
     sub_processors: dict[str, Any] = {}

@@ -24,9 +24,6 @@ class BackboneArguments:
     start_from: str | None = field(
         default=None, metadata={"help": "Hub id or folder of a checkpoint to start training from"}
     )
-    trained_share: float = field(
-        default=1.0, metadata={"help": "WiSE-FT: 0 keeps the start_from weights, 1 the trained ones"}
-    )
     text_layer: str = field(default="last", metadata={"help": "layer of the text tokens: last, mix or a number"})
     audio_layer: str = field(default="last", metadata={"help": "layer of the audio tokens: last, mix or a number"})
     vision_layer: str = field(default="last", metadata={"help": "layer of the image tokens: last, mix or a number"})

@@ -24,7 +24,6 @@ from .model_arguments import ModelArguments
 from .outputs import USUAL_METRICS, class_balance
 from .report import write_report
 from .trainer import ErcTrainer
-from .warm_start import interpolate, trained_weights
 
 
 def main(argv: list[str]) -> dict[str, dict[str, float]]:
@@ -102,11 +101,9 @@ def _train(
     delete_old_run(args)
     if checkpoint is None:
         write_identity(args, settings, corpus)
-    initial = trained_weights(model) if model_args.trained_share < 1 else {}
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint)
     seconds = time.perf_counter() - started
-    interpolate(model, initial, model_args.trained_share)
 
     # 7. Evaluate, and write the report beside the model.
     facts = RunFacts(

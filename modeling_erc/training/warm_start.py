@@ -1,11 +1,8 @@
-"""Training that starts from a trained checkpoint, and interpolation between its weights and the trained ones."""
+"""Training that starts from a trained checkpoint."""
 
-from collections.abc import Mapping
 from os import PathLike
 
 import torch
-from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers.utils import logging
 
 from ..modeling_erc import ErcForSequenceClassification
@@ -57,36 +54,3 @@ def start_from(model: ErcForSequenceClassification, source: str | PathLike) -> N
             copied += 1
     total = sum(1 for _ in model.parameters())
     logger.warning(f"{copied} of {total} weights are those of {source}")
-
-
-def trained_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Returns copies of the weights to interpolate by name, in CPU memory: all trainable ones but one LoRA factor.
-
-    An adapter is a product B A whose B starts at zero. Interpolating B alone interpolates the product; interpolating
-    both factors would not.
-    """
-    return {
-        name: weight.detach().cpu().clone()
-        for name, weight in model.named_parameters()
-        if weight.requires_grad and ".lora_A." not in name
-    }
-
-
-@torch.no_grad()
-def interpolate(model: nn.Module, initial: Mapping[str, Tensor], share: float) -> None:
-    """Interpolates between the initial and the trained weights (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903).
-
-    Fine-tuning improves on data like its own and loses on other data, such as other voices; a factor near 0.5 keeps
-    most of both.
-
-    Args:
-        model: the trained model, changed in place.
-        initial: weights before training, from [`trained_weights`].
-        share: interpolation factor: 0 keeps the initial weights, 1 the trained weights.
-    """
-    weights = dict(model.named_parameters())
-    for name, start in initial.items():
-        weight, start = weights[name], start.to(weights[name].device)
-        if isinstance(weight, DTensor):  # under FSDP each process has a shard of it
-            start = distribute_tensor(start, weight.device_mesh, weight.placements)
-        weight.copy_(torch.lerp(start, weight, share))

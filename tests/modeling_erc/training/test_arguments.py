@@ -136,7 +136,7 @@ def test_an_unknown_option_is_named(parse: Parse) -> None:
 def test_model_arguments_are_the_plain_config_fields_with_their_defaults() -> None:
     config, arguments = ErcConfig(feature_sizes={"text": 4}), ModelArguments()
     names = plain_config_fields()
-    sources = {"modalities", "text_encoder", "audio_encoder", "vision_encoder", "start_from", "trained_share"}
+    sources = {"modalities", "text_encoder", "audio_encoder", "vision_encoder", "start_from"}
     sources |= {"problem_type"}  # transformers has this one
     assert len(names) > 20
     assert {field.name for field in fields(ModelArguments)} == {*names, *sources}

@@ -5,12 +5,8 @@ from typing import Any
 import datasets
 import pytest
 import torch
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor
 
 from modeling_erc import ErcForSequenceClassification
-from modeling_erc.training.warm_start import interpolate, trained_weights
 
 MakeSplits = Callable[..., datasets.DatasetDict]
 TURNS: list[dict[str, Any]] = [{"text": "hello there", "label": 0}, {"text": "hooray", "label": 1}]
@@ -89,48 +85,7 @@ def test_a_checkpoint_of_another_width_is_refused_with_the_remedy(
         make_parts(words, start_from=str(tmp_path / "saved"))
 
 
-def test_final_weights_are_interpolated() -> None:
-    model = torch.nn.Linear(2, 2)
-    model.bias.requires_grad_(False)
-    first, bias = trained_weights(model), model.bias.clone()
-    with torch.no_grad():
-        model.weight.add_(4.0)
-    trained = model.weight.clone()
-    interpolate(model, first, 0.25)
-    assert torch.allclose(model.weight, first["weight"] + 1.0)
-    assert torch.equal(model.bias, bias)
-    with torch.no_grad():
-        model.weight.copy_(trained)
-    interpolate(model, first, 1.0)
-    assert torch.equal(model.weight, trained)
-
-
-def test_sharded_weights_are_interpolated(tmp_path: Path) -> None:
-    model = torch.nn.Linear(2, 2)
-    first = trained_weights(model)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'meeting'}", rank=0, world_size=1)
-    try:
-        fully_shard(model, mesh=init_device_mesh("cpu", (1,)))
-        with torch.no_grad():
-            model.weight.add_(4.0)
-        interpolate(model, first, 0.25)
-        assert isinstance(model.weight, DTensor)
-        assert torch.allclose(model.weight.full_tensor(), first["weight"] + 1.0)
-    finally:
-        torch.distributed.destroy_process_group()
-
-
-@pytest.mark.parametrize(
-    ("share", "message"), [(0.5, "trained_share needs --start_from"), (1.5, "trained_share is 1.5: choose from 0 to 1")]
-)
-def test_an_impossible_share_is_refused(
-    share: float, message: str, words: datasets.DatasetDict, make_parts: Any
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        make_parts(words, trained_share=share)
-
-
-def test_adapters_of_the_checkpoint_are_kept_and_the_new_ones_are_interpolated(
+def test_adapters_of_the_checkpoint_are_kept_below_new_ones(
     words: datasets.DatasetDict, make_parts: Any, tmp_path: Path
 ) -> None:
     pytest.importorskip("peft", reason="adapters need the extra 'lora'")
@@ -140,16 +95,3 @@ def test_adapters_of_the_checkpoint_are_kept_and_the_new_ones_are_interpolated(
     model.eval()
     inputs = processor(words["train"][0])
     torch.testing.assert_close(model(**inputs).logits, before(**inputs).logits, atol=1e-4, rtol=1e-4)
-    first = trained_weights(model)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if "lora_" in name:
-                weight.add_(torch.randn_like(weight))
-    changes = {}
-    for share in (1.0, 0.25):
-        interpolate(model, first, share)
-        adapted = [module for module in model.modules() if hasattr(module, "get_delta_weight")]
-        changes[share] = [module.get_delta_weight("default").clone() for module in adapted]
-    for whole, quarter in zip(changes[1.0], changes[0.25], strict=True):
-        torch.testing.assert_close(quarter, 0.25 * whole)
-        assert whole.abs().max() > 0.01
