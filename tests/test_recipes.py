@@ -89,6 +89,17 @@ def test_iemocap_trains_from_the_release_and_scores_scripts_and_improvisations(
     assert "| scripted | 3 |" in section
 
 
+def test_iemocap_is_cross_validated_by_session_on_its_words(iemocap: Path, tmp_path: Path) -> None:
+    command = ["cv", "iemocap_text", "--folds", "session", "--data_dir", str(iemocap), "--out", str(tmp_path / "out")]
+    options = ["--dataset_options", '{"setting": "4way", "dev_dialogues": 1}', "--max_steps", "2", "--use_cpu"]
+    modeling_erc_command([*command, "--seeds", "1", "--jobs", "1", "--text_encoder", "tiny", *options])
+    text = (tmp_path / "out" / "table.md").read_text()
+    # Sessions 1 to 3 have dialogues here; of three turns one is frustrated, which four classes leave out.
+    assert "3 folds by session, 6 labelled utterances in 3 dialogues" in text
+    rows = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
+    assert set(json.loads(rows[0])["dev"]["per_class_f1"]) == {"angry", "happy", "neutral", "sad"}
+
+
 def test_meld_trains_from_its_clips(meld: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     metrics = train("meld", meld, tmp_path / "run")
     assert "could not be used" not in caplog.text

@@ -7,6 +7,7 @@ import shlex
 import typing
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
+from math import ceil
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,12 +15,15 @@ import datasets
 import torch
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.trainer_utils import HubStrategy
+from transformers.utils import logging
 
 from ..configs import find_config, read_yaml
 from ..hub.redaction import public
 from ..program import program_name
 from .command_help import grouped_help
 from .model_arguments import BackboneArguments, FusionArguments, LossArguments, ModelArguments
+
+logger = logging.get_logger(__name__)
 
 
 @dataclass
@@ -120,6 +124,10 @@ class ErcTrainingArguments(TrainingArguments):
     early_stopping_patience: int | None = field(
         default=None, metadata={"help": "stop after this number of evaluations without a better dev score; 0: never"}
     )
+    min_steps: int = field(
+        default=0,
+        metadata={"help": "number of optimizer steps for which a small corpus is trained beyond num_train_epochs"},
+    )
     class_weighting: float = field(
         default=0.0, metadata={"help": "class weights are 1 / frequency ** class_weighting; 0 for none"}
     )
@@ -196,14 +204,37 @@ class ErcTrainingArguments(TrainingArguments):
         for option, (idle, remedy) in _WITHOUT_EFFECT.items():
             if getattr(self, option) not in idle:
                 raise ValueError(f"--{option} {getattr(self, option)} has no effect here: {remedy}")
-        for logger in {"tensorboard", "trackio"} & set(self.report_to):
-            if find_spec(logger) is None:
-                raise ImportError(f"--report_to {logger} needs the extra 'logging': pip install {logger}")
+        for name in {"tensorboard", "trackio"} & set(self.report_to):
+            if find_spec(name) is None:
+                raise ImportError(f"--report_to {name} needs the extra 'logging': pip install {name}")
         if self.push_to_hub and self.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
             raise ValueError(
                 f"--hub_strategy {self.hub_strategy.value} would push the optimizer's state, a pickle: "
                 "take every_save or end, and --resume from the run's folder"
             )
+
+    def fit_to(self, dialogues: int) -> None:
+        """Raises the number of epochs where a corpus is so small that they have fewer than `min_steps` steps.
+
+        The epochs of a recipe suit the corpus that it was made for: those for the 1,038 dialogues of MELD are far too
+        few for a hundred. Early stopping waits longer by the same factor.
+
+        Args:
+            dialogues: number of training dialogues.
+        """
+        batches = ceil(dialogues / (self.train_batch_size * self.world_size))
+        steps = ceil(batches / self.gradient_accumulation_steps)
+        given = self.num_train_epochs
+        if self.max_steps > 0 or steps * given >= self.min_steps:
+            return
+        self.num_train_epochs = ceil(self.min_steps / steps)
+        self.early_stopping_patience = ceil((self.early_stopping_patience or 0) * self.num_train_epochs / given)
+        if self.process_index:
+            return
+        logger.warning(
+            f"num_train_epochs is {self.num_train_epochs} in place of {given:g}: the {dialogues} training dialogues "
+            f"make {steps} step(s) an epoch, and min_steps is {self.min_steps}"
+        )
 
 
 def _names(arguments: type) -> str:
@@ -217,8 +248,8 @@ GROUPS = {
     "backbones": _names(BackboneArguments),
     "fusion and context": _names(FusionArguments),
     "losses": f"{_names(LossArguments)} class_weighting gradient_cache",
-    "optimisation": "num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps optim "
-    "learning_rate backbone_learning_rate layer_decay lr_scheduler_type warmup_steps weight_decay max_grad_norm "
+    "optimisation": "num_train_epochs min_steps max_steps per_device_train_batch_size gradient_accumulation_steps "
+    "optim learning_rate backbone_learning_rate layer_decay lr_scheduler_type warmup_steps weight_decay max_grad_norm "
     "speed_perturbation frame_shift",
     "evaluation": "per_device_eval_batch_size eval_strategy eval_steps metric_for_best_model greater_is_better "
     "load_best_model_at_end early_stopping_patience save_strategy save_steps save_total_limit logging_strategy "

@@ -57,6 +57,7 @@ def _train(
     with args.main_process_first(desc="preparing the corpus"):
         splits = load_corpus(data_args, args.seed)
     check_splits(splits, required=("train", "dev", "test") if data_args.folds is None else tuple(splits))
+    args.fit_to(len(splits["train"]))
     labels = label_names(splits["train"])
 
     # 3. Build the model and its processor, with pretrained or untrained backbones.
