@@ -18,12 +18,12 @@ from ..hub.model_card import refresh_limits
 from ..hub.run_facts import METRIC_TITLES
 from ..plain_json import json_text
 from ..training.arguments import ErcArgumentParser
+from ..training.confusion import bootstrap_scores, confusion_by_dialogue
+from ..training.intervals import percentile_interval
 from ..training.metrics import ErcMetric
 from ..training.train import main as train
 from .finished_run import Run, load_run, predict
 from .html_report import with_interval
-from .intervals import percentile_interval
-from .scores import bootstrap_scores, confusion_by_dialogue
 
 
 def score_across(

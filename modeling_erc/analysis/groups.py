@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..losses_erc import IGNORE_INDEX
+from ..training.confusion import bootstrap_scores, scores_of
+from ..training.intervals import percentile_interval
 from .html_report import Section, Table, number, with_interval
-from .intervals import percentile_interval
-from .scores import Evaluated, bootstrap_scores, scores_of
+from .scores import Evaluated
 
 SHIFTS = ("the speaker's first", "same emotion as before", "another emotion than before")
 COLUMNS_TEXT = (

@@ -10,12 +10,13 @@ from sklearn.neighbors import NearestNeighbors
 from ..figures import plot_confusion, plot_estimates
 from ..hub.run_facts import METRIC_TITLES
 from ..training.calibration import reliability
+from ..training.confusion import Scores, bootstrap_scores, scores_of
+from ..training.intervals import DRAWS, percentile_interval
 from .figures import plot_joint_attention, plot_map, plot_reliability
 from .groups import dialogue_group_section, length_section, position_section, shift_section, speaker_section
 from .html_report import Example, Section, Table, number, with_interval
-from .intervals import DRAWS, percentile_interval
 from .joint_attention import JointAttentionMeter
-from .scores import ConfusedPair, Evaluated, Scores, bootstrap_scores, most_confused, scores_of
+from .scores import ConfusedPair, Evaluated, most_confused
 
 # Maximum number of utterances in the map of the embeddings.
 LIMIT = 2000

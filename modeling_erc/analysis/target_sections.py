@@ -9,10 +9,10 @@ from ..configuration_erc import ErcConfig
 from ..figures import new_figure
 from ..hub.run_facts import TITLES
 from ..lettering import DPI, lettering
+from ..training.intervals import DRAWS, bootstrap_weights, percentile_interval
 from ..training.target_metrics import label_scores, label_sums, target_scores, target_sums, thresholds_of
 from .finished_run import Prediction
 from .html_report import Section, Table, with_interval
-from .intervals import DRAWS, bootstrap_weights, percentile_interval
 
 
 def target_sections(config: ErcConfig, prediction: Prediction, folder: Path) -> list[Section]:

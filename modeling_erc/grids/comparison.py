@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..analysis.intervals import Estimate, bootstrap_weights, estimate_over_seeds
-from ..analysis.scores import confusion_by_dialogue, scores_of
 from ..csv_cells import plain_cell
 from ..hub.run_facts import METRIC_TITLES, TITLES
+from ..training.confusion import confusion_by_dialogue, scores_of
+from ..training.intervals import Estimate, bootstrap_weights, estimate_over_seeds
 from ..training.prediction_table import JOINT, TRUE
 from ..training.target_metrics import label_scores, label_sums, mean_over_targets, target_scores, target_sums
 from .spec import Cell, cell_name

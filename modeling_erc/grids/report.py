@@ -9,8 +9,8 @@ import numpy as np
 
 from datasets_scripts.publishing.markdown import markdown_table
 
-from ..analysis.intervals import Estimate
 from ..figures import plot_estimates
+from ..training.intervals import Estimate
 from .comparison import Comparison, compare, read_predictions
 from .spec import Cell, cell_name
 

@@ -61,6 +61,7 @@ def write_model_card(folder: Path) -> Path:
         example=example(facts),
         intended_use=(CARDS / "intended_use.md").read_text(encoding="utf-8").strip(),
         results=score_table("split", score_rows(metrics)),
+        intervals="intervals" in last,
         last_split=last_split,
         calibration=[last[key] for key in CALIBRATION if key in last],
         per_class=_per_class(last),
@@ -134,10 +135,18 @@ def write_eval_results(folder: Path, metrics: dict[str, Any], facts: RunFacts) -
 
 
 def score_table(name: str, rows: Mapping[Any, Mapping[str, Any]]) -> str:
-    """Returns a Markdown table of the overall scores of each row."""
+    """Returns a Markdown table of the overall scores of each row, with their intervals where there are any."""
     titles = titles_of(key for scores in rows.values() for key in scores)
-    cells = [[row, *(f"{s[key]:.4f}" if key in s else "-" for key in titles)] for row, s in rows.items()]
+    cells = [[row, *(_score(scores, key) for key in titles)] for row, scores in rows.items()]
     return markdown_table([name, *titles.values()], cells)
+
+
+def _score(scores: Mapping[str, Any], key: str) -> str:
+    if key not in scores:
+        return "-"
+    interval = scores.get("intervals", {}).get(key)
+    bounds = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+    return f"{scores[key]:.4f}{bounds}"
 
 
 def _per_class(scores: Mapping[str, Any]) -> str:

@@ -51,7 +51,7 @@ def titles_of(scores: Iterable[str]) -> dict[str, str]:
 
 
 def score_rows(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Returns the scores of each split and, below it, of its groups of dialogues, from the content of `metrics.json`.
+    """Returns the scores of each split from the content of `metrics.json`, below them those of its groups and floor.
 
     Example:
         >>> list(score_rows({"test": {"accuracy": 0.6, "groups": {"scripted": {"accuracy": 0.7}}}}))
@@ -61,6 +61,8 @@ def score_rows(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     for split, scores in metrics.items():
         rows[split] = scores
         rows |= {f"{split}, {group}": row for group, row in scores.get("groups", {}).items()}
+        if "floor" in scores:
+            rows[f"{split}, most frequent class"] = scores["floor"]
     return rows
 
 

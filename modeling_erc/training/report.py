@@ -14,10 +14,12 @@ from datasets_scripts import CORPORA
 from ..configuration_erc import ErcConfig
 from ..csv_cells import safe_cell
 from ..hub.model_card import write_model_card
-from ..hub.run_facts import RunFacts
+from ..hub.run_facts import METRIC_TITLES, RunFacts
 from ..losses_erc import IGNORE_INDEX
 from ..plain_json import json_text
 from .calibration import calibration_error, fit_temperature
+from .confusion import bootstrap_scores, confusion_by_dialogue, scores_of
+from .intervals import percentile_interval
 from .metrics import labelled, logits_of
 from .prediction_table import prediction_columns, prediction_rows
 from .target_metrics import columns_of, fit_thresholds
@@ -29,6 +31,7 @@ def write_report(
     splits: Mapping[str, Iterable[Mapping[str, Any]]],
     settings: dict[str, Any],
     facts: RunFacts,
+    most_frequent: int,
 ) -> dict[str, Any]:
     """Evaluates a model and writes the results, the model and its processor into the run's folder.
 
@@ -37,11 +40,12 @@ def write_report(
         splits: splits to score, `dev` before `test`, because dev sets the temperature of the probabilities.
         settings: settings of the run; `train_hf.py <folder>/run_config.yaml` repeats it.
         facts: facts of the run for `run.json` and the model card.
+        most_frequent: class that is most frequent in training; its scores are the floor of single labels.
 
     Returns:
         The content of `metrics.json`: for each split the scores of what the model predicts (see [`TaskMetric`]); for
-        single labels also the calibration error with and without the temperature; under `groups` the scores of the
-        corpus' groups of dialogues if it has any.
+        single labels also the calibration error with and without the temperature, 95 % `intervals` over dialogues and
+        the `floor`; under `groups` the scores of the corpus' groups of dialogues if it has any.
     """
     folder = Path(str(trainer.args.output_dir))
     config = trainer.model.config
@@ -57,6 +61,8 @@ def write_report(
             probabilities = expit(logits[known][:, : config.num_classes].astype(np.float64))
             config.label_thresholds = fit_thresholds(probabilities, columns_of(config, label_ids)[0][known])
         metrics[split] = {**trainer.metric.of_logits(logits, label_ids), **calibration}
+        if single:
+            metrics[split] |= _intervals_and_floor(config, logits, label_ids, most_frequent)
         groups = [CORPORA[facts.dataset].dialogue_group(row["dialogue_id"]) for row in dialogues]
         if any(groups):
             metrics[split]["groups"] = trainer.metric.of_groups(logits, label_ids, groups)
@@ -82,6 +88,29 @@ def write_report(
     facts.save(folder)
     write_model_card(folder)
     return metrics
+
+
+def _intervals_and_floor(
+    config: ErcConfig, logits: np.ndarray, label_ids: np.ndarray, most_frequent: int
+) -> dict[str, Any]:
+    """Returns 95 % intervals of the scores over dialogues, and the scores of predicting one class for all utterances.
+
+    Args:
+        logits: `(dialogues, utterances, outputs)`.
+        label_ids: `(dialogues, utterances)`, with targets `(dialogues, utterances, 1 + targets)`.
+        most_frequent: the class.
+    """
+    labels = columns_of(config, label_ids)[0]
+    dialogue, place = np.nonzero(labels != IGNORE_INDEX)
+    true = labels[dialogue, place].astype(np.int64)
+    predicted = logits[dialogue, place, : config.num_classes].argmax(axis=-1)
+    draws = bootstrap_scores(confusion_by_dialogue(true, predicted, dialogue, config.num_classes))
+    constant = np.full_like(true, most_frequent)
+    floor = scores_of(confusion_by_dialogue(true, constant, dialogue, config.num_classes).sum(axis=0))
+    return {
+        "intervals": {name: [float(b) for b in percentile_interval(getattr(draws, name))] for name in METRIC_TITLES},
+        "floor": {name: float(getattr(floor, name)) for name in METRIC_TITLES},
+    }
 
 
 def _calibrate(config: ErcConfig, logits: np.ndarray, label_ids: np.ndarray, *, fit: bool) -> dict[str, float]:

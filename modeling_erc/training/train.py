@@ -4,6 +4,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import set_seed
 
@@ -126,7 +127,8 @@ def _train(
         cost=meter.read(),
     )
     scored: dict[str, DialogueRows] = {name: splits[name] for name in ("dev", "test") if name in splits}
-    metrics = write_report(trainer, scored, settings, facts)
+    most_frequent = int(np.argmax(balance["class_priors"] or [0]))
+    metrics = write_report(trainer, scored, settings, facts, most_frequent)
     trainer.warn_of_media_problems()
     if trainer.is_world_process_zero():
         for split, scores in score_rows(metrics).items():

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from modeling_erc.analysis.html_report import Section
-from modeling_erc.analysis.scores import Evaluated, bootstrap_scores, scores_of
+from modeling_erc.analysis.scores import Evaluated
 from modeling_erc.analysis.sections import (
     all_sections,
     frequency_section,
@@ -17,6 +17,7 @@ from modeling_erc.analysis.sections import (
     sample_rows,
     scores_section,
 )
+from modeling_erc.training.confusion import bootstrap_scores, scores_of
 
 CLASSES = ["neutral", "joy", "anger"]
 

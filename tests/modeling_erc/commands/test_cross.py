@@ -7,9 +7,9 @@ import pytest
 from sklearn.metrics import f1_score
 
 from modeling_erc import ErcForSequenceClassification
-from modeling_erc.analysis.intervals import bootstrap_weights
 from modeling_erc.commands import cross
 from modeling_erc.processing_erc import ErcProcessor
+from modeling_erc.training.intervals import bootstrap_weights
 from modeling_erc.training.train import main as train_main
 from tests.small_run import SMALL_RECIPE, own_caches
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from modeling_erc.analysis.intervals import estimate_over_seeds
 from modeling_erc.grids.comparison import Predictions, averaged, compare, pooled, read_predictions
 from modeling_erc.grids.spec import Cell
+from modeling_erc.training.intervals import estimate_over_seeds
 from tests.small_grid import CLASSES, CONCAT, DIALOGUE, GATED, JOINT, PLACES, TRUE, compared, made_up_grid, predictions
 
 

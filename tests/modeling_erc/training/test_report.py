@@ -19,6 +19,7 @@ from modeling_erc import ErcConfig, ErcForSequenceClassification
 from modeling_erc.hub.run_facts import METRIC_TITLES, RunFacts
 from modeling_erc.training import ErcArgumentParser, ErcCollator, ErcTrainer, build
 from modeling_erc.training.calibration import fit_temperature
+from modeling_erc.training.intervals import bootstrap_weights
 from modeling_erc.training.prediction_table import prediction_rows
 from modeling_erc.training.report import write_report
 
@@ -72,7 +73,7 @@ def report(make_splits: Callable[..., datasets.DatasetDict], tmp_path_factory: p
         data_collator=ErcCollator(processor, label_names(splits), model.config.label2id),
         processing_class=processor,
     )
-    metrics = write_report(trainer, {s: splits[s] for s in ("dev", "test")}, SETTINGS, FACTS)
+    metrics = write_report(trainer, {s: splits[s] for s in ("dev", "test")}, SETTINGS, FACTS, MODEL_LABELS.index("joy"))
     return Report(folder, metrics, splits, trainer)
 
 
@@ -130,6 +131,26 @@ def test_probabilities_are_those_of_the_model(report: Report) -> None:
     found = torch.tensor([[float(row[name]) for name in MODEL_LABELS] for row in rows])
     assert len({tuple(row) for row in found.tolist()}) > 3
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+def test_intervals_draw_dialogues_and_the_floor_is_one_class(report: Report) -> None:
+    rows = [row for row in predictions(report) if row["split"] == "test" and row["label"]]
+    names = [row["dialogue_id"] for row in rows]
+    hits = np.array([row["label"] == row["prediction"] for row in rows])
+    members = np.array([[name == dialogue for name in names] for dialogue in sorted(set(names))])
+    drawn = bootstrap_weights(3) @ members
+    accuracies = drawn @ hits / drawn.sum(axis=1)
+    test = report.metrics["test"]
+    assert test["intervals"]["accuracy"] == pytest.approx(np.percentile(accuracies, [2.5, 97.5]).tolist())
+    # Two of the eight labelled utterances are joy: precision 1/4, recall 1.
+    assert len(rows) == 8
+    assert test["floor"]["accuracy"] == pytest.approx(1 / 4)
+    assert test["floor"]["weighted_f1"] == pytest.approx(1 / 4 * 0.4)
+    card = (report.folder / "README.md").read_text(encoding="utf-8")
+    low, high = test["intervals"]["weighted_f1"]
+    assert f"{test['weighted_f1']:.4f} [{low:.3f}, {high:.3f}]" in card
+    assert "| test, most frequent class | 0.2500 | 0.1000 |" in card
+    assert "Brackets hold 95 % intervals" in card
 
 
 @pytest.mark.parametrize("split", ["dev", "test"])

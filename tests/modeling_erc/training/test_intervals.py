@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from modeling_erc.analysis.intervals import bootstrap_weights, estimate_over_seeds, percentile_interval
+from modeling_erc.training.intervals import bootstrap_weights, estimate_over_seeds, percentile_interval
 
 
 def correct_in_clusters(seed: int, dialogues: int = 40, length: int = 10) -> np.ndarray:
