@@ -58,6 +58,7 @@ def recogniser(tmp_path_factory: pytest.TempPathFactory) -> Path:
         task_to_id={task: ids[f"<|{task}|>"] for task in ("transcribe", "translate")},
         no_timestamps_token_id=ids["<|notimestamps|>"],
         prev_sot_token_id=ids["<|startofprev|>"],
+        return_timestamps=False,
         max_initial_timestamp_index=50,
         begin_suppress_tokens=[end],
         suppress_tokens=[],
