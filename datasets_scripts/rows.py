@@ -19,6 +19,7 @@ class DialogueRows:
     Attributes:
         features: the `datasets.Features`.
         split_note: a sentence about how missing splits were drawn, empty if none was.
+        words: texts that replace those of the file, by index of the row and of the utterance.
 
     Example:
         >>> rows = DialogueRows(load_erc_dataset("mosi_features", "MOSI")["train"])  # doctest: +SKIP
@@ -29,6 +30,7 @@ class DialogueRows:
     def __init__(self, split: datasets.Dataset) -> None:
         self.features = split.features
         self.split_note: str = split.info.description
+        self.words: dict[int, dict[int, str]] = {}
         self._tables = split.with_format("arrow")
 
     def __len__(self) -> int:
@@ -39,10 +41,10 @@ class DialogueRows:
         utterances = table.column("utterances").combine_chunks().flatten()
         names = [field.name for field in utterances.type]
         columns = [_values(utterances.field(name)) for name in names]
-        return {
-            "dialogue_id": table.column("dialogue_id")[0].as_py(),
-            "utterances": [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)],
-        }
+        rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+        for place, text in self.words.get(index % len(self), {}).items():
+            rows[place]["text"] = text
+        return {"dialogue_id": table.column("dialogue_id")[0].as_py(), "utterances": rows}
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[index] for index in range(len(self)))

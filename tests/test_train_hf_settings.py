@@ -27,6 +27,7 @@ def meld(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--data_dir", "no_column"], ["dev_sent_emo.csv", "Emotion"]),
         (["--data_dir", "odd_emotion"], ["train_sent_emo.csv", "row 3", "'bored'", "neutral, surprise"]),
         (["--data_dir", "no_table"], ["test_sent_emo.csv"]),
+        (["--transcribe", "user/whisper", "--modalities", "audio"], ["--transcribe", "reads audio", "--modalities"]),
         (["--modalities", "audio"], ["audio", "--data_dir", "--modalities"]),
         (["--modalities", "text", "smell"], ["smell", "text, audio, vision"]),
         (["--text_encoder", "some/folder"], ["--text_encoder some/folder"]),

@@ -18,6 +18,7 @@ from ..processing_erc import ErcProcessor
 from ..training.arguments import DataArguments, ErcArgumentParser, ErcTrainingArguments
 from ..training.data import DialogueTransform, ErcCollator, load_corpus
 from ..training.target_metrics import columns_of
+from ..training.transcripts import transcribe_missing
 
 
 @dataclass
@@ -111,13 +112,14 @@ def load_run(folder: str | Path, *, data_dir: str | Path | None = None) -> Run:
         hint = f"did you mean {folder.parent}?" if (folder.parent / settings.name).is_file() else "let the run finish"
         raise FileNotFoundError(f"{folder} is no finished run: it has no {', '.join(missing)}; {hint}")
     override = [] if data_dir is None else ["--data_dir", str(data_dir)]
-    _, data_args, args, _ = ErcArgumentParser().parse([str(settings), *override], default_config=settings)
+    model_args, data_args, args, _ = ErcArgumentParser().parse([str(settings), *override], default_config=settings)
     try:
         splits = load_corpus(data_args, args.seed)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{error}\n{settings} records where the corpus was: give its folder with --data_dir"
         ) from error
+    transcribe_missing(splits, model_args.modalities, data_args, str(args.device))
     model = ErcForSequenceClassification.from_pretrained(folder)
     processor = ErcProcessor.from_pretrained(folder)
     return Run(folder, model.to(args.device).eval(), processor, splits, label_names(splits), data_args, args)

@@ -60,9 +60,9 @@ class CachedFeatures:
     def keys(self, utterances: Sequence[Mapping[str, Any]]) -> list[str]:
         """Hashes the content that each utterance's features depend on: the text around it, or its clip and times."""
         if self.reads_others and self.whole_dialogue:
-            dialogue = _hashed([(u.get("speaker"), u.get("text")) for u in utterances])
-            return [_hashed((index, dialogue)) for index in range(len(utterances))]
-        return [_hashed(self._content(utterances, index)) for index in range(len(utterances))]
+            dialogue = content_key([(u.get("speaker"), u.get("text")) for u in utterances])
+            return [content_key((index, dialogue)) for index in range(len(utterances))]
+        return [content_key(self._content(utterances, index)) for index in range(len(utterances))]
 
     def _content(self, utterances: Sequence[Mapping[str, Any]], index: int) -> tuple[Any, ...]:
         if self.modality == "text":
@@ -73,17 +73,36 @@ class CachedFeatures:
                 index - first,
                 *((u.get("speaker") if self.reads_others else None, u.get("text")) for u in neighbours),
             )
-        utterance = utterances[index]
-        path = utterance.get(MODALITIES[self.modality].column)
-        try:
-            # The real path, so that the spelling of the path and the working directory do not matter.
-            status, real_path = os.stat(path), os.path.realpath(path)  # type: ignore[arg-type]
-        except (OSError, TypeError, ValueError):
-            return (path,)
-        return (real_path, status.st_size, status.st_mtime_ns, *clip_settings(utterance, self.modality).values())
+        return clip_content(utterances[index], self.modality)
 
 
-def _hashed(content: Any) -> str:
+def clip_content(utterance: Mapping[str, Any], modality: str) -> tuple[Any, ...]:
+    """Returns what identifies the clip of an utterance: the file's path, size and time, and the part that is read.
+
+    Args:
+        utterance: an utterance of the schema.
+        modality: audio or vision.
+    """
+    path = utterance.get(MODALITIES[modality].column)
+    try:
+        # The real path, so that the spelling of the path and the working directory do not matter.
+        status, real_path = os.stat(path), os.path.realpath(path)  # type: ignore[arg-type]
+    except (OSError, TypeError, ValueError):
+        return (path,)
+    return (real_path, status.st_size, status.st_mtime_ns, *clip_settings(utterance, modality).values())
+
+
+def model_files(source: str | None) -> list[tuple[str, int, int]]:
+    """Returns names, sizes and times of the files of a model in a local folder; a Hub id has none."""
+    folder = Path(source) if source else None
+    if folder is None or not folder.is_dir():
+        return []
+    stats = ((path.relative_to(folder), path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
+    return [(str(name), stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+
+
+def content_key(content: Any) -> str:
+    """Returns the key of content in a cache."""
     return hashlib.sha256(repr(content).encode(errors="surrogatepass")).hexdigest()
 
 

@@ -16,6 +16,7 @@ from datasets_scripts import erc_builder
 from .. import __version__
 from ..configs import GRIDS, find_config, read_yaml
 from ..configuration_erc import MODALITIES
+from ..features.feature_cache import model_files
 from ..training.arguments import ErcArgumentParser, changed_settings
 
 # A combination of values of the varied fields, as pairs of field and value.
@@ -126,7 +127,7 @@ class Run:
         words: its command line for `train_hf.py`, without recipe and output folder.
         key: hash of all settings, the files of the corpus and of the checkpoints, and the package's version; runs with
             equal keys are equal.
-        caches: whether it stores features of frozen backbones that other runs can reuse.
+        caches: whether it stores features of frozen backbones, or recognised words, that other runs can reuse.
     """
 
     cell: Cell
@@ -170,15 +171,21 @@ def plan(config: Path, varied: Mapping[str, Sequence[str]], seeds: Sequence[int]
         for field, value in cell:
             words += [f"--{field}", *value.split("+")] if known[field].nargs == "+" else [f"--{field}={value}"]
         model, data, training, _ = ErcArgumentParser().parse([str(config), *words], default_config=config)
+        if data.transcribe and "text" not in model.modalities:
+            # A single run refuses this, but a grid of modalities also has cells that read no words.
+            words.append("--transcribe=")
+            data.transcribe = None
         settings = changed_settings(model, data, training)
         settings.pop("data_dir", None)
         files = _files(data.dataset, data.data_dir, json.dumps(data.corpus_options, sort_keys=True))
         encoders = (getattr(model, f"{modality}_encoder") for modality in MODALITIES)
-        sources = [_stamps(source) for source in (model.start_from, *encoders)]
+        recogniser = [data.transcribe] if data.transcribe else []
+        sources = [model_files(source) for source in (model.start_from, *encoders, *recogniser)]
         for seed in seeds:
             content = json.dumps([{**settings, "seed": seed}, files, sources, __version__], sort_keys=True, default=str)
             key = hashlib.sha256(content.encode()).hexdigest()[:16]
-            runs.append(Run(cell, seed, (*words, "--seed", str(seed)), key, bool(model.frozen_modalities)))
+            caches = bool(model.frozen_modalities or data.transcribe)
+            runs.append(Run(cell, seed, (*words, "--seed", str(seed)), key, caches))
     return runs
 
 
@@ -188,12 +195,3 @@ def _files(dataset: str, data_dir: str | None, options: str) -> str:
     builder = erc_builder(dataset, data_dir, **json.loads(options))
     stats = sorted((str(path.name), path.stat().st_size, path.stat().st_mtime_ns) for path in builder.files_behind())
     return hashlib.sha256(repr(stats).encode(errors="surrogateescape")).hexdigest()
-
-
-def _stamps(source: str | None) -> list[tuple[str, int, int]]:
-    """Returns names, sizes and times of the files of a checkpoint in a local folder; a Hub id has none."""
-    folder = Path(source) if source else None
-    if folder is None or not folder.is_dir():
-        return []
-    stats = ((path.relative_to(folder), path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
-    return [(str(name), stat.st_size, stat.st_mtime_ns) for name, stat in stats]

@@ -68,6 +68,7 @@ def write_model_card(folder: Path) -> Path:
         per_target=_per_target(last),
         limits=limits(folder),
         backbones={modality: _backbone(source) for modality, source in facts.backbones.items()},
+        recogniser=_backbone(str(facts.settings.get("transcribe", ""))),
         settings=yaml.safe_dump(public_settings(facts.settings)).strip(),
         baseline=" and ".join(baseline),
     )

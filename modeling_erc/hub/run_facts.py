@@ -88,6 +88,8 @@ class RunFacts:
         settings: settings that differ from their defaults.
         split_note: a sentence about how missing splits were drawn, empty if none was.
         cost: cost of the whole run.
+        transcribed: number of utterances of each split whose words the setting `transcribe` recognised, as they had no
+            text; empty without it.
     """
 
     title: str
@@ -106,6 +108,7 @@ class RunFacts:
     settings: dict[str, Any] = field(default_factory=dict)
     split_note: str = ""
     cost: Cost | None = None
+    transcribed: dict[str, int] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Writes `run.json`."""

@@ -77,8 +77,25 @@ class DataArguments:
     )
     feature_cache: str | None = field(
         default=None,
-        metadata={"help": "folder for the features of frozen backbones; default: in the Hugging Face cache"},
+        metadata={
+            "help": "folder for the features of frozen backbones and for recognised words; default: in the Hugging "
+            "Face cache"
+        },
     )
+
+    transcribe: str | None = field(
+        default=None,
+        metadata={
+            "help": "speech recogniser, such as openai/whisper-small, for utterances that have a clip and no text"
+        },
+    )
+    language: str | None = field(
+        default=None,
+        metadata={"help": "language of the clips to transcribe, such as en; default: the corpus', or recognised"},
+    )
+
+    def __post_init__(self) -> None:
+        self.transcribe = self.transcribe or None  # `--transcribe=` switches off what a recipe has
 
     @property
     def corpus_options(self) -> dict[str, Any]:
@@ -98,7 +115,7 @@ class DataArguments:
 
     @property
     def feature_folder(self) -> Path:
-        """Folder of the caches of all frozen backbones."""
+        """Folder of the caches of all frozen backbones and of recognised words."""
         return Path(self.feature_cache or datasets.config.HF_CACHE_HOME) / "erc-features"
 
 

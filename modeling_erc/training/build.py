@@ -195,9 +195,14 @@ def check_presence(train: Iterable[Mapping[str, Any]], modality: str) -> None:
     """Raises `ValueError` where no utterance of the training split has the modality."""
     column = MODALITIES[modality].column
     if not any(u.get(column) is not None for row in train for u in row["utterances"]):
+        remedy = (
+            "recognise the words of its clips with --transcribe"
+            if modality == "text"
+            else "check --data_dir for the media folders"
+        )
         raise ValueError(
-            f"no utterance of the training split has {modality} ({column} is empty everywhere): "
-            "check --data_dir for the media folders, or leave the modality out of --modalities"
+            f"no utterance of the training split has {modality} ({column} is empty everywhere): {remedy}, or leave the "
+            "modality out of --modalities"
         )
 
 

@@ -13,6 +13,7 @@ from datasets_scripts import DialogueRows, label_names
 from ..features.decoded_media import DecodedMedia
 from ..features.feature_cache import cache_frozen_features
 from ..hub.cost import CostMeter
+from ..hub.redaction import public
 from ..hub.repository import HubRepository
 from ..hub.run_facts import RunFacts, score_rows, titles_of
 from .arguments import DataArguments, ErcArgumentParser, ErcTrainingArguments, changed_settings, shown_command
@@ -25,6 +26,7 @@ from .model_arguments import ModelArguments
 from .outputs import USUAL_METRICS, class_balance
 from .report import write_report
 from .trainer import ErcTrainer
+from .transcripts import transcribe_missing
 
 
 def main(argv: list[str]) -> dict[str, dict[str, float]]:
@@ -50,18 +52,20 @@ def _train(
     config_path: Path,
 ) -> dict[str, dict[str, float]]:
     settings = changed_settings(model_args, data_args, args)
-    set_seed(args.seed)
     on_gpu = args.device.type == "cuda"
     meter = CostMeter(processes=args.world_size, gpus=args.world_size * on_gpu)
 
-    # 2. Load the corpus, one row per dialogue. The first process prepares it, the others read the result.
+    # 2. Load the corpus, one row per dialogue. The first process prepares it, the others read the result. Recognise the
+    # words that it lacks once, sharded across processes.
     with args.main_process_first(desc="preparing the corpus"):
         splits = load_corpus(data_args, args.seed)
     check_splits(splits, required=("train", "dev", "test") if data_args.folds is None else tuple(splits))
     args.fit_to(len(splits["train"]))
     labels = label_names(splits["train"])
+    transcribed, without_words = transcribe_missing(splits, model_args.modalities, data_args, str(args.device))
 
     # 3. Build the model and its processor, with pretrained or untrained backbones.
+    set_seed(args.seed)  # after the recogniser, which runs once
     model, processor = build(model_args, data_args, splits, labels)
     config = model.config
     balance = class_balance(splits["train"], config.num_classes, args.class_weighting)
@@ -99,7 +103,7 @@ def _train(
         processing_class=processor,
         callbacks=[TrainedParts()],
     )
-    trainer.media_problems.update(media_problems)
+    trainer.media_problems.update([*without_words, *media_problems])
     delete_old_run(args)
     if checkpoint is None:
         write_identity(args, settings, corpus)
@@ -124,6 +128,7 @@ def _train(
         backbones={m: getattr(model_args, f"{m}_encoder") for m in model.erc_model.encoders},
         settings=settings,
         split_note=splits["train"].split_note,
+        transcribed=transcribed,
         cost=meter.read(),
     )
     scored: dict[str, DialogueRows] = {name: splits[name] for name in ("dev", "test") if name in splits}
@@ -135,6 +140,9 @@ def _train(
             print(f"{split}: " + "  ".join(f"{name} {scores[name]:.4f}" for name in titles_of(scores)))
         if facts.split_note:
             print(f"splits: {facts.split_note}")
+        if transcribed:
+            counts = ", ".join(f"{count} {split}" for split, count in transcribed.items())
+            print(f"words: recognised by {public(data_args.transcribe)} in utterances without text: {counts}")
         print(f"everything is in {args.output_dir}")
 
     # 8. Push the run; its checkpoints were pushed during training.

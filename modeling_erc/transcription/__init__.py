@@ -1,5 +1,6 @@
-"""Makes a conversation from a recording alone: speech recognition, turns and speakers."""
+"""Makes a conversation from a recording alone: speech recognition, turns and speakers; words of single clips."""
 
+from .recogniser import load_recogniser, recognise
 from .transcribe import transcribe
 
-__all__ = ["transcribe"]
+__all__ = ["load_recogniser", "recognise", "transcribe"]

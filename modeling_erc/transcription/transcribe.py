@@ -8,18 +8,20 @@ from typing import Any
 
 import numpy as np
 from tqdm import tqdm
-from transformers import pipeline
-from transformers.models.whisper.tokenization_whisper import LANGUAGES, TO_LANGUAGE_CODE
+from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
 from ..conversations import Conversation
 from ..conversations.words import LONGEST, PAUSE, SENTENCE_END, group_words
 from ..media_erc import load_audio
+from .recogniser import language_settings, load_recogniser
 from .speakers import group_speakers
 from .speech import LONGEST as WINDOW
 from .speech import RATE, Span, find_speech
 
 Word = dict[str, Any]
 MARGIN = 0.2  # seconds of sound kept around a section of speech
+# The page transcribes one recording after another with the same recogniser.
+_recogniser = functools.lru_cache(maxsize=1)(load_recogniser)
 
 
 def transcribe(
@@ -80,28 +82,21 @@ def transcribe(
     return conversation
 
 
-@functools.lru_cache(maxsize=1)
-def _recogniser(model: str, device: str | None) -> Any:
-    try:
-        return pipeline(
-            "automatic-speech-recognition", model=model, device=device, model_kwargs={"use_safetensors": True}
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{model}: not a speech recogniser: {' '.join(str(error).split())}") from error
-
-
 def _words(
     samples: np.ndarray, sections: list[Span], recogniser: Any, language: str | None
 ) -> tuple[list[Word], str | None]:
     """Returns the words with their times in the recording, and the language of most of them if it was detected."""
-    settings = _settings(recogniser, language)
+    settings = language_settings(recogniser, language)
+    if settings:
+        settings["return_language"] = True
     words: list[Word] = []
     languages: list[str] = []
     for window in tqdm(list(_windows(sections)), desc="transcribing", unit="window", disable=None):
         sounds = [samples[int(first * RATE) : int(last * RATE)] for first, last, _ in window]
         offsets = np.cumsum([0, *map(len, sounds)]) / RATE
         try:
-            chunks = recogniser({"raw": np.concatenate(sounds), "sampling_rate": RATE}, **settings)["chunks"]
+            sound = {"raw": np.concatenate(sounds), "sampling_rate": RATE}
+            chunks = recogniser(sound, return_timestamps="word", **settings)["chunks"]
         except ValueError as error:
             raise ValueError(f"the recogniser gives no times of words: {' '.join(str(error).split())}") from error
         spoken: list[list[Word]] = [[] for _ in window]
@@ -120,21 +115,6 @@ def _words(
                 words += found
     most = max(languages, key=languages.count) if languages else None
     return words, most and TO_LANGUAGE_CODE.get(most, most)
-
-
-def _settings(recogniser: Any, language: str | None) -> dict[str, Any]:
-    settings: dict[str, Any] = {"return_timestamps": "word"}
-    if recogniser.type != "seq2seq_whisper":
-        return settings
-    code = None if language is None else language.lower().split("-")[0]
-    code = TO_LANGUAGE_CODE.get(code, code)
-    if code is not None and code not in LANGUAGES:
-        raise ValueError(f"language {language!r} is not one of Whisper's: write its code, such as en or de")
-    if getattr(recogniser.model.generation_config, "is_multilingual", False):
-        return {**settings, "return_language": True, "generate_kwargs": {"task": "transcribe", "language": code}}
-    if code not in (None, "en"):
-        raise ValueError(f"language {language!r}: the recogniser {recogniser.model.name_or_path} knows English only")
-    return settings
 
 
 def _windows(sections: list[Span]) -> Iterator[list[tuple[float, float, Span]]]:

@@ -46,3 +46,10 @@ def test_an_utterance_without_a_vector_does_not_shift_those_of_the_others() -> N
 def test_a_selection_keeps_its_order(tmp_path: Path) -> None:
     data = split([[1.0] * 3, [2.0] * 3]).select([1, 0])
     assert [row["dialogue_id"] for row in DialogueRows(data)] == ["second", "first"]
+
+
+def test_words_that_were_added_replace_the_text_of_their_utterance_alone() -> None:
+    rows = DialogueRows(split([None, None, None]))
+    rows.words = {1: {1: "heard"}}
+    assert [[u["text"] for u in row["utterances"]] for row in rows] == [["said 0"], ["said 1", "heard"]]
+    assert rows[-1] == rows[1]

@@ -92,7 +92,7 @@ def test_an_unknown_field_and_one_that_the_grid_sets_are_refused(config: Path) -
         plan(config, {"learning_rate": ["high"]}, [0], [])
 
 
-@pytest.mark.parametrize("option", ["start_from", "text_encoder"])
+@pytest.mark.parametrize("option", ["start_from", "text_encoder", "transcribe"])
 def test_another_content_of_a_local_checkpoint_gives_new_keys(config: Path, tmp_path: Path, option: str) -> None:
     source = tmp_path / "run"
     source.mkdir()
@@ -107,3 +107,12 @@ def test_another_version_of_the_package_gives_new_keys(config: Path, monkeypatch
     before = keys(config)
     monkeypatch.setattr(spec, "__version__", "9.9")
     assert not set(keys(config)) & set(before)
+
+
+def test_the_cells_of_a_grid_that_read_no_words_recognise_none(config: Path) -> None:
+    varied = {"modalities": ["text", "audio"]}
+    text, audio = plan(config, varied, [0], ["--transcribe", "user/whisper"])
+    assert "--transcribe=" not in text.words and text.caches
+    assert "--transcribe=" in audio.words and not audio.caches
+    plain_text, plain_audio = plan(config, varied, [0], [])
+    assert text.key != plain_text.key and audio.key == plain_audio.key

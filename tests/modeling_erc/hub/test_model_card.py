@@ -232,3 +232,12 @@ def test_a_card_without_the_marks_is_not_changed(tmp_path: Path, text: str | Non
     refresh_limits(tmp_path)
     assert (tmp_path / "README.md").exists() is (text is not None)
     assert text is None or (tmp_path / "README.md").read_text() == text
+
+
+def test_the_card_says_which_words_were_recognised_and_by_what(tmp_path: Path) -> None:
+    assert "recognised by" not in write(tmp_path).read_text(encoding="utf-8")
+    text = write(
+        tmp_path, transcribed={"train": 7, "dev": 0}, settings={"transcribe": "openai/whisper-small"}
+    ).read_text()
+    recogniser = "[openai/whisper-small](https://huggingface.co/openai/whisper-small)"
+    assert f"recognised by {recogniser} (train: 7 utterances, dev: 0 utterances).\n- Terms" in text
