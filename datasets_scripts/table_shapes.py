@@ -18,6 +18,8 @@ ALIASES = {
     "video": ("videopath",),
     "label": ("emotion", "emotions", "labels", "emotionlabel"),
 }
+# Names of a dialogue id in a table that has its text under another name: alone they may be what is said.
+BARE_IDS = ("dialogue", "dialog", "conversation")
 # Names of these fields in rows that hold a whole dialogue, where the value is a list.
 LIST_ALIASES = {"text": ("dialog", "dialogue", "utterances", "texts", *ALIASES["text"])}
 # Names of a media file, which is audio or video by its ending.
@@ -140,7 +142,8 @@ def _with_known_names(row: Row, names: Mapping[str, str]) -> Row:
     for field, candidates in renames:
         for name in candidates:
             plain = key_of(name) in (key_of(field), *ALIASES.get(field, ()))
-            if name not in cells or not (plain or isinstance(cells[name], list)):
+            bare = field == "dialogue_id" and key_of(name) in BARE_IDS and isinstance(cells.get(name), str | int)
+            if name not in cells or not (plain or bare or isinstance(cells[name], list)):
                 continue
             if isinstance(cells[name], list) and cells[name] and isinstance(cells[name][0], dict):
                 continue  # the utterances themselves
@@ -168,10 +171,12 @@ def _renames(columns: tuple[str, ...], names: tuple[tuple[str, str], ...]) -> tu
     """Returns the columns that may stand for each field that has no column of its own and is not mapped."""
     by_key = {key_of(name): name for name in columns}
     taken = {name for _, name in names}
+    has_text = dict(names)["text"] in columns or any(key in by_key for key in ALIASES["text"])
     found = []
     for field, name in names:
         if name == field and name not in columns:
             keys = [key_of(field), *ALIASES.get(field, ()), *LIST_ALIASES.get(field, ())]
+            keys += BARE_IDS if field == "dialogue_id" and has_text else ()
             candidates = tuple(by_key[key] for key in keys if key in by_key and by_key[key] not in taken)
             if candidates:
                 found.append((field, candidates))

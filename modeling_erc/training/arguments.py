@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import datasets
 import torch
 from transformers import HfArgumentParser, TrainingArguments
-from transformers.trainer_utils import HubStrategy
+from transformers.trainer_utils import HubStrategy, IntervalStrategy
 from transformers.utils import logging
 
 from ..configs import find_config, read_yaml
@@ -143,7 +143,7 @@ class ErcTrainingArguments(TrainingArguments):
     )
     min_steps: int = field(
         default=0,
-        metadata={"help": "number of optimizer steps for which a small corpus is trained beyond num_train_epochs"},
+        metadata={"help": "train a small corpus for at least this number of optimizer steps"},
     )
     class_weighting: float = field(
         default=0.0, metadata={"help": "class weights are 1 / frequency ** class_weighting; 0 for none"}
@@ -231,27 +231,29 @@ class ErcTrainingArguments(TrainingArguments):
             )
 
     def fit_to(self, dialogues: int) -> None:
-        """Raises the number of epochs where a corpus is so small that they have fewer than `min_steps` steps.
+        """Trains for `min_steps` steps where a corpus is so small that the epochs have fewer.
 
         The epochs of a recipe suit the corpus that it was made for: those for the 1,038 dialogues of MELD are far too
-        few for a hundred. Early stopping waits longer by the same factor.
+        few for a hundred. What happens at the end of an epoch, such as an evaluation, happens as often as before.
 
         Args:
             dialogues: number of training dialogues.
         """
         batches = ceil(dialogues / (self.train_batch_size * self.world_size))
         steps = ceil(batches / self.gradient_accumulation_steps)
-        given = self.num_train_epochs
-        if self.max_steps > 0 or steps * given >= self.min_steps:
+        if self.max_steps > 0 or steps * self.num_train_epochs >= self.min_steps:
             return
-        self.num_train_epochs = ceil(self.min_steps / steps)
-        self.early_stopping_patience = ceil((self.early_stopping_patience or 0) * self.num_train_epochs / given)
-        if self.process_index:
-            return
-        logger.warning(
-            f"num_train_epochs is {self.num_train_epochs} in place of {given:g}: the {dialogues} training dialogues "
-            f"make {steps} step(s) an epoch, and min_steps is {self.min_steps}"
-        )
+        interval = ceil(self.min_steps / self.num_train_epochs)
+        self.max_steps = ceil(interval * self.num_train_epochs)
+        for event in ("eval", "save", "logging"):
+            if getattr(self, f"{event}_strategy") == IntervalStrategy.EPOCH:
+                setattr(self, f"{event}_strategy", type(getattr(self, f"{event}_strategy"))("steps"))
+                setattr(self, f"{event}_steps", interval)
+        if self.process_index == 0:
+            logger.warning(
+                f"training takes {self.max_steps} steps in place of {self.num_train_epochs:g} epochs: the {dialogues} "
+                f"training dialogues make {steps} step(s) an epoch, and min_steps is {self.min_steps}"
+            )
 
 
 def _names(arguments: type) -> str:

@@ -298,3 +298,21 @@ def test_broken_features_are_refused_by_row(tmp_path: Path, vector: list[Any], m
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(CorpusError, match=message):
         load(tmp_path / "t.jsonl")
+
+
+@pytest.mark.parametrize("name", ["dialogue", "Conversation"])
+def test_a_bare_name_is_the_dialogue_id_beside_a_text(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{name: number, "utterance": "Hi.", "emotion": label} for number in "xy" for label in ("joy", "anger")]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with caplog.at_level(logging.WARNING, logger="datasets_scripts"):
+        data = load(tmp_path / "t.jsonl")
+    assert [identity for identity, _ in shown(data)] == ["x", "y"]
+    assert f"column {name} is read as dialogue_id" in caplog.text
+
+
+def test_a_bare_name_without_a_text_beside_it_is_no_id(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("speaker,dialogue,label\nAnn,Hi there.,joy\nBo,Go away.,anger\n")
+    with pytest.raises(CorpusError, match="no column dialogue_id"):
+        load(tmp_path / "t.csv")

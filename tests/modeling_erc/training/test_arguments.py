@@ -327,28 +327,30 @@ def test_no_ready_recipe_chooses_by_the_loss(recipe: str) -> None:
     assert not training.load_best_model_at_end or "loss" not in str(training.metric_for_best_model)
 
 
-def test_a_small_corpus_is_trained_for_more_epochs(parse: Parse, caplog: pytest.LogCaptureFixture) -> None:
-    text = "num_train_epochs: 8\nper_device_train_batch_size: 16\nmin_steps: 300\nearly_stopping_patience: 4\n"
+def test_a_small_corpus_is_trained_for_more_steps(parse: Parse, caplog: pytest.LogCaptureFixture) -> None:
+    text = "num_train_epochs: 8\nper_device_train_batch_size: 16\nmin_steps: 300\nlogging_strategy: 'no'\n"
     args = parse(text)[2]
     args.fit_to(1038)
-    assert (args.num_train_epochs, args.early_stopping_patience) == (8, 4)
+    assert (args.max_steps, args.eval_strategy, args.save_strategy) == (-1, "epoch", "epoch")
     assert not caplog.text
     args.fit_to(104)
-    # Seven steps an epoch; 43 of them are 301 steps.
-    assert (args.num_train_epochs, args.early_stopping_patience) == (43, 22)
-    assert "num_train_epochs is 43 in place of 8: the 104 training dialogues make 7 step(s) an epoch" in caplog.text
+    # As many evaluations as epochs, the last one after the last step.
+    assert (args.max_steps, args.eval_steps, args.save_steps) == (304, 38, 38)
+    assert (args.eval_strategy, args.save_strategy, args.logging_strategy) == ("steps", "steps", "no")
+    assert "304 steps in place of 8 epochs: the 104 training dialogues make 7 step(s) an epoch" in caplog.text
 
 
-@pytest.mark.parametrize("words", [("--max_steps", "5"), ("--min_steps", "0")])
-def test_given_steps_are_kept(words: tuple[str, ...], parse: Parse) -> None:
+@pytest.mark.parametrize(("words", "steps"), [(("--max_steps", "5"), 5), (("--min_steps", "0"), -1)])
+def test_given_steps_are_kept(words: tuple[str, ...], steps: int, parse: Parse) -> None:
     args = parse("num_train_epochs: 8\nmin_steps: 300\n", *words)[2]
     args.fit_to(3)
-    assert args.num_train_epochs == 8
+    assert (args.max_steps, args.eval_strategy) == (steps, "epoch")
 
 
 def test_accumulated_batches_count_as_one_step(parse: Parse) -> None:
-    text = "num_train_epochs: 1\nper_device_train_batch_size: 2\ngradient_accumulation_steps: 4\nmin_steps: 10\n"
-    args = parse(text)[2]
-    args.fit_to(18)
+    text = "num_train_epochs: 1\nper_device_train_batch_size: 2\ngradient_accumulation_steps: 4\n"
     # Nine batches are three steps, the last one of a single batch.
-    assert args.num_train_epochs == 4
+    for min_steps, steps in ((3, -1), (4, 4)):
+        args = parse(text, "--min_steps", str(min_steps))[2]
+        args.fit_to(18)
+        assert args.max_steps == steps
