@@ -186,6 +186,7 @@ class ErcTrainingArguments(TrainingArguments):
     warmup_steps: float = 0.1
     lr_scheduler_type: str = "cosine"
     num_train_epochs: float = 10.0
+    max_steps: int = -1
     per_device_train_batch_size: int = 16
     per_device_eval_batch_size: int = 32
     eval_strategy: str = "epoch"
