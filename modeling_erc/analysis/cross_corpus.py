@@ -18,8 +18,7 @@ from ..hub.model_card import refresh_limits
 from ..hub.run_facts import METRIC_TITLES
 from ..plain_json import json_text
 from ..training.arguments import ErcArgumentParser
-from ..training.confusion import bootstrap_scores, confusion_by_dialogue
-from ..training.intervals import percentile_interval
+from ..training.confusion import confusion_by_dialogue, score_intervals
 from ..training.metrics import ErcMetric
 from ..training.train import main as train
 from .finished_run import Run, load_run, predict
@@ -248,15 +247,13 @@ def score(
     majority = np.full_like(references, np.bincount(references).argmax())
     floor = metric.compute(predictions=majority, references=references)
     dialogue = np.repeat(np.arange(len(rows)), [len(row["utterances"]) for row in rows])[scored]
-    draws = bootstrap_scores(confusion_by_dialogue(references, predictions, dialogue, len(mapping.emotions)))
+    by_dialogue = confusion_by_dialogue(references, predictions, dialogue, len(mapping.emotions))
     return {
         "utterances": len(references),
         "left_out": {name: labels.count(name) for name, emotion in classes.items() if emotion is None},
         **metric.compute(predictions=predictions, references=references),
         "majority": {name: floor[name] for name in METRIC_TITLES},
-        "intervals": {
-            name: [float(bound) for bound in percentile_interval(getattr(draws, name))] for name in METRIC_TITLES
-        },
+        "intervals": score_intervals(by_dialogue),
     }
 
 

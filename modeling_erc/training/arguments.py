@@ -247,8 +247,9 @@ class ErcTrainingArguments(TrainingArguments):
         interval = ceil(self.min_steps / self.num_train_epochs)
         self.max_steps = ceil(interval * self.num_train_epochs)
         for event in ("eval", "save", "logging"):
-            if getattr(self, f"{event}_strategy") == IntervalStrategy.EPOCH:
-                setattr(self, f"{event}_strategy", type(getattr(self, f"{event}_strategy"))("steps"))
+            strategy = getattr(self, f"{event}_strategy")
+            if strategy == IntervalStrategy.EPOCH:
+                setattr(self, f"{event}_strategy", type(strategy)("steps"))
                 setattr(self, f"{event}_steps", interval)
         if self.process_index == 0:
             logger.warning(

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .intervals import bootstrap_weights
+from ..hub.run_facts import METRIC_TITLES
+from .intervals import bootstrap_weights, percentile_interval
 
 
 @dataclass
@@ -79,3 +80,13 @@ def bootstrap_scores(by_dialogue: np.ndarray) -> Scores:
     for values in (scores.precision, scores.recall, scores.f1):
         values[scores.support == 0] = np.nan
     return scores
+
+
+def score_intervals(by_dialogue: np.ndarray) -> dict[str, list[float]]:
+    """Returns the bounds of the 95 % bootstrap interval of each overall score, by its key in `metrics.json`.
+
+    Args:
+        by_dialogue: `(dialogues, classes, classes)`, from [`confusion_by_dialogue`].
+    """
+    draws = bootstrap_scores(by_dialogue)
+    return {name: [float(bound) for bound in percentile_interval(getattr(draws, name))] for name in METRIC_TITLES}

@@ -18,8 +18,7 @@ from ..hub.run_facts import METRIC_TITLES, RunFacts
 from ..losses_erc import IGNORE_INDEX
 from ..plain_json import json_text
 from .calibration import calibration_error, fit_temperature
-from .confusion import bootstrap_scores, confusion_by_dialogue, scores_of
-from .intervals import percentile_interval
+from .confusion import confusion_by_dialogue, score_intervals, scores_of
 from .metrics import labelled, logits_of
 from .prediction_table import prediction_columns, prediction_rows
 from .target_metrics import columns_of, fit_thresholds
@@ -104,11 +103,10 @@ def _intervals_and_floor(
     dialogue, place = np.nonzero(labels != IGNORE_INDEX)
     true = labels[dialogue, place].astype(np.int64)
     predicted = logits[dialogue, place, : config.num_classes].argmax(axis=-1)
-    draws = bootstrap_scores(confusion_by_dialogue(true, predicted, dialogue, config.num_classes))
     constant = np.full_like(true, most_frequent)
     floor = scores_of(confusion_by_dialogue(true, constant, dialogue, config.num_classes).sum(axis=0))
     return {
-        "intervals": {name: [float(b) for b in percentile_interval(getattr(draws, name))] for name in METRIC_TITLES},
+        "intervals": score_intervals(confusion_by_dialogue(true, predicted, dialogue, config.num_classes)),
         "floor": {name: float(getattr(floor, name)) for name in METRIC_TITLES},
     }
 
