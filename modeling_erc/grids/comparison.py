@@ -172,6 +172,7 @@ class Comparison:
         classes: classes of the metric `classes_f1`, if any.
         utterances: number of labelled test utterances.
         dialogues: number of their dialogues.
+        units: number of what a bootstrap draw takes as one, and its name.
         scores: for each metric `(cells, seeds)`, NaN where a run is missing.
         differences: of each cell to the baseline, where at least one seed has both.
         effects: for each field and each of its values other than the baseline's, the mean difference between cells
@@ -185,6 +186,7 @@ class Comparison:
     classes: list[str]
     utterances: int
     dialogues: int
+    units: tuple[int, str]
     scores: dict[str, np.ndarray]
     differences: dict[Cell, Estimate]
     effects: dict[tuple[str, str], Estimate]
@@ -211,6 +213,8 @@ def compare(
     *,
     metric: str | None = None,
     classes: Sequence[str] = (),
+    groups: Mapping[str, int] | None = None,
+    unit: str = "dialogues",
 ) -> Comparison:
     """Compares cells on the test utterances that they all predict.
 
@@ -236,8 +240,9 @@ def compare(
         raise ValueError(f"unknown class {', '.join(unknown)}: the corpus has {', '.join(first.classes)}")
     chosen = [first.classes.index(name) for name in classes]
     dialogue = np.array([place[0] for place in first.places])
-    dialogues = len(np.unique(dialogue))
-    weights = bootstrap_weights(dialogues)
+    drawn_as_one = dialogue if groups is None else np.array([groups[name] for name in dialogue])
+    units = len(np.unique(drawn_as_one))
+    weights = bootstrap_weights(units)
     metric = metric or first.USUAL
     names = list(first.scores(first.sums(dialogue).sum(axis=0), chosen))
     if metric not in names:
@@ -247,12 +252,12 @@ def compare(
     row_of = {cell: row for row, cell in enumerate(cells)}
     for (cell, seed), run in runs.items():
         place = row_of[cell], list(seeds).index(seed)
-        by_dialogue = run.sums(dialogue)
-        observed = run.scores(by_dialogue.sum(axis=0), chosen)
+        by_unit = run.sums(drawn_as_one)
+        observed = run.scores(by_unit.sum(axis=0), chosen)
         for name in names:
             # Constant predictions have no correlation.
             scores[name][place] = observed.get(name, np.nan)
-        drawn[place] = run.scores(np.tensordot(weights, by_dialogue, axes=1), chosen)[metric]
+        drawn[place] = run.scores(np.tensordot(weights, by_unit, axes=1), chosen)[metric]
 
     def estimate(pairs: Sequence[tuple[Cell, Cell]]) -> Estimate | None:
         """Returns the mean difference of pairs of cells over the seeds that all of them have."""
@@ -262,7 +267,7 @@ def compare(
         if not both.any():
             return None
         repeated = np.mean([drawn[a][both] - drawn[b][both] for a, b in rows], axis=0)
-        return estimate_over_seeds(observed[both], repeated, dialogues)
+        return estimate_over_seeds(observed[both], repeated, units)
 
     finished = {cell for cell, _ in runs}
     differences = {}
@@ -283,7 +288,8 @@ def compare(
         metric,
         list(classes),
         len(first.true),
-        dialogues,
+        len(np.unique(dialogue)),
+        (units, unit),
         scores,
         differences,
         effects,

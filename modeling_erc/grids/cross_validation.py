@@ -80,8 +80,9 @@ def cross_validate(
         if failed:
             return "", failed
         predictions = _out_of_fold(plans, done, out)
-        result = compare(predictions, _cells(plans), baseline, seeds, metric=metric, classes=classes)
-        metric = result.metric
+        how: dict[str, Any] = {"metric": metric, "classes": classes, **_units(folds, groups)}
+        result = compare(predictions, _cells(plans), baseline, seeds, **how)
+        how["metric"] = metric = result.metric
         means = [mean for _, mean, _ in result.summary(metric)]
         chosen = result.cells[int(np.argmin(means) if metric in ERRORS else np.argmax(means))]
         final = plan(config, {field: [value] for field, value in chosen}, seeds, extra)
@@ -95,7 +96,7 @@ def cross_validate(
     probed = ""
     if probe is not None:
         runs = {seed: predictions[chosen, seed] for seed in seeds}
-        probed = f"{_probe_text(probe, runs, name, metric, classes)}\n\n"
+        probed = f"{_probe_text(probe, runs, name, how)}\n\n"
     split = f"Out-of-fold predictions over train and dev, {len(numbers)} folds by {folds}"
     text = (
         f"{markdown(result, facts, split)}\n{_table_of_folds(plans, done, metric)}\n\n{probed}"
@@ -104,6 +105,18 @@ def cross_validate(
     )
     (out / "table.md").write_text(text, encoding="utf-8")
     return text, []
+
+
+def _units(folds: str, groups: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Returns what intervals of a cross-validation are for, as arguments of [`compare`].
+
+    Other sessions or speakers, where the folds are these, since the dialogues of one have much in common; otherwise
+    other dialogues.
+    """
+    if folds not in ("session", "speaker"):
+        return {}
+    numbers = {name: number for number, group in enumerate(groups) for name in group}
+    return {"groups": numbers, "unit": f"{folds}s"}
 
 
 def _cells(plans: Sequence[Sequence[Run]]) -> list[Cell]:
@@ -120,26 +133,24 @@ def _out_of_fold(
     return {key: pooled(folds) for key, folds in parts.items()}
 
 
-def _probe_text(
-    probe: Predictions, chosen: Mapping[int, Predictions], name: str, metric: str, classes: Sequence[str]
-) -> str:
+def _probe_text(probe: Predictions, chosen: Mapping[int, Predictions], name: str, how: Mapping[str, Any]) -> str:
     """Returns the out-of-fold scores of the linear probe, and the difference of the chosen cell to it.
 
     Args:
         probe: predictions of the linear probe.
         chosen: predictions of the chosen cell for each seed.
         name: of the chosen cell.
-        metric: metric of the difference.
-        classes: classes of the metric `classes_f1`, if any.
+        how: arguments of [`compare`].
     """
     floor: Cell = (("model", "linear probe"),)
     cell: Cell = (("model", name),)
     runs = {(cell, seed): run for seed, run in chosen.items()} | {(floor, seed): probe for seed in chosen}
-    result = compare(runs, [floor, cell], floor, list(chosen), metric=metric, classes=classes)
+    result = compare(runs, [floor, cell], floor, list(chosen), **how)
     scores = ", ".join(f"{result.title(score)} {result.summary(score)[0][1]:.3f}" for score in result.scores)
+    title = result.title(result.metric)
     return (
         "Linear probe: logistic regression on the mean and the standard deviation of each utterance's features, out of "
-        f"fold: {scores}. Difference of {name} to it in {result.title(metric)} [95 %]: {result.differences[cell]}."
+        f"fold: {scores}. Difference of {name} to it in {title} [95 %]: {result.differences[cell]}."
     )
 
 

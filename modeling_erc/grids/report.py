@@ -123,9 +123,10 @@ def markdown(
     )
     if comparison.differences:
         smallest = max(change.detectable for change in comparison.differences.values())
+        count, unit = comparison.units
         text = (
             f"{text[:-1]} Difference: to the baseline ({cell_name(comparison.baseline)}), over the seeds that both "
-            "have, with a 95 % t interval for other seeds and other dialogues (bootstrap of dialogues); bold where it "
+            f"have, with a 95 % t interval for other seeds and other {unit} (bootstrap of {count}); bold where it "
             f"excludes zero. Smallest difference that would be found with a power of 80 %: {smallest:.3f}. No "
             "correction for the number of comparisons.\n"
         )

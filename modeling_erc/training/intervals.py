@@ -1,4 +1,4 @@
-"""Confidence intervals: one bootstrap whose resampling unit is the dialogue, and a t interval over seeds beside it."""
+"""Confidence intervals: one bootstrap over dialogues, or groups of them, and a t interval over seeds beside it."""
 
 from dataclasses import dataclass
 
@@ -51,31 +51,34 @@ def bootstrap_weights(dialogues: int, draws: int = DRAWS, seed: int = 0) -> np.n
     return random.multinomial(dialogues, np.full(dialogues, 1 / dialogues), size=draws).astype(np.float64)
 
 
-def estimate_over_seeds(values: np.ndarray, draws: np.ndarray, dialogues: int) -> Estimate:
+def estimate_over_seeds(values: np.ndarray, draws: np.ndarray, units: int) -> Estimate:
     """Returns the mean over seeds with an interval that covers other seeds and other test dialogues.
 
     Seeds and dialogues are crossed: each seed is scored on the same dialogues. The variance of the mean has a part of
     the dialogues, estimated by bootstrap, and a part of the seeds, the sample variance over seeds without what the
-    dialogues contribute to it. Their degrees of freedom are combined by Satterthwaite 1946; few seeds thus give the
-    wide interval that they deserve (a percentile bootstrap over five seeds covers about 83 %, not 95 %).
+    dialogues contribute to it. Their degrees of freedom are combined by Satterthwaite 1946; few seeds, and few
+    dialogues, thus give the wide interval that they deserve (a percentile bootstrap over five seeds covers about 83 %,
+    not 95 %).
 
     Args:
         values: `(seeds,)`, the value of each seed on all dialogues. One seed gives the part of the dialogues alone.
         draws: `(seeds, draws)`, the values on each bootstrap draw of dialogues, the same draws for all seeds.
-        dialogues: number of dialogues.
+        units: number of dialogues, or of the groups of dialogues that a draw takes as one.
     """
     seeds = len(values)
     mean = float(values.mean())
-    of_dialogues = float(draws.mean(axis=0).var(ddof=1))
+    # A bootstrap of n units has a variance that is too small by a factor of (n - 1) / n.
+    unbiased = units / max(units - 1, 1)
+    of_dialogues = unbiased * float(draws.mean(axis=0).var(ddof=1))
     of_seeds = 0.0
     if seeds > 1:
         # Expectation of the variance over seeds that comes from their different answers to the same dialogues.
-        interaction = (draws.var(axis=1, ddof=1).mean() - of_dialogues) / (seeds - 1)
+        interaction = (unbiased * draws.var(axis=1, ddof=1).mean() - of_dialogues) / (seeds - 1)
         of_seeds = max(0.0, float(values.var(ddof=1) / seeds - interaction))
     variance = of_dialogues + of_seeds
     if variance == 0:
         return Estimate(mean, mean, mean, 0.0)
-    freedom = variance**2 / (of_dialogues**2 / max(dialogues - 1, 1) + of_seeds**2 / max(seeds - 1, 1))
+    freedom = variance**2 / (of_dialogues**2 / max(units - 1, 1) + of_seeds**2 / max(seeds - 1, 1))
     bound, power = student.ppf([0.975, 0.8], freedom)
     error = variance**0.5
     return Estimate(mean, mean - bound * error, mean + bound * error, (bound + power) * error)

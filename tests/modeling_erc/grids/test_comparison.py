@@ -6,6 +6,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from modeling_erc.grids.comparison import Predictions, averaged, compare, pooled, read_predictions
+from modeling_erc.grids.report import markdown
 from modeling_erc.grids.spec import Cell
 from modeling_erc.training.intervals import estimate_over_seeds
 from tests.small_grid import CLASSES, CONCAT, DIALOGUE, GATED, JOINT, PLACES, TRUE, compared, made_up_grid, predictions
@@ -65,6 +66,21 @@ def test_the_interval_is_over_whole_dialogues() -> None:
     difference = result.differences[CONCAT]
     # Over utterances it would be narrower by the root of 5.
     assert difference.high - difference.low == pytest.approx(2 * 1.96 * np.sqrt(0.25 / 80), rel=0.1)
+
+
+def test_groups_of_dialogues_are_drawn_as_one() -> None:
+    """A gain that two of four speakers have in all of their dialogues is as uncertain as four speakers make it."""
+    speaker = DIALOGUE // 20
+    wrong = (TRUE + 1) % 3
+    runs = {(JOINT, 0): predictions(wrong), (CONCAT, 0): predictions(np.where(speaker % 2 == 0, TRUE, wrong))}
+    groups = {place[0]: int(number) for place, number in zip(PLACES, speaker, strict=True)}
+    result = compare(runs, [JOINT, CONCAT], JOINT, [0], metric="accuracy", groups=groups, unit="speakers")
+    assert (result.dialogues, result.units) == (80, (4, "speakers"))
+    difference = result.differences[CONCAT]
+    assert difference.value == pytest.approx(0.5)
+    # The standard error of the mean of four values 0, 1, 0, 1, and t with three degrees of freedom.
+    assert difference.high - difference.low == pytest.approx(2 * 3.182 * 0.2887, rel=0.1)
+    assert "for other seeds and other speakers (bootstrap of 4)" in markdown(result, {})
 
 
 def test_equal_predictions_have_no_difference() -> None:

@@ -37,12 +37,16 @@ def test_a_draw_has_as_many_units_as_there_are_and_takes_each_equally_often() ->
 
 
 @pytest.mark.parametrize(
-    ("of_seed", "of_both"), [(0.0, 0.3), (0.1, 0.3), (0.3, 0.1)], ids=["dialogues", "both", "mostly seeds"]
+    ("of_seed", "of_both", "dialogues"),
+    [(0.0, 0.3, 60), (0.1, 0.3, 60), (0.3, 0.1, 60), (0.1, 0.1, 4)],
+    ids=["dialogues", "both", "mostly seeds", "four sessions"],
 )
-def test_intervals_over_seeds_and_dialogues_cover_the_true_difference(of_seed: float, of_both: float) -> None:
-    """Simulates differences between two settings: 5 seeds on the same 60 dialogues, 1,000 times."""
+def test_intervals_over_seeds_and_dialogues_cover_the_true_difference(
+    of_seed: float, of_both: float, dialogues: int
+) -> None:
+    """Simulates differences between two settings: 5 seeds on the same dialogues, 1,000 times."""
     random = np.random.default_rng(3)
-    dialogues, seeds, truth = 60, 5, 0.1
+    seeds, truth = 5, 0.1
     weights = bootstrap_weights(dialogues, draws=300) / dialogues
     covered, found, detectable = [], [], []
     for _ in range(1000):
@@ -59,7 +63,7 @@ def test_intervals_over_seeds_and_dialogues_cover_the_true_difference(of_seed: f
 
 def test_one_seed_has_the_interval_of_the_dialogues() -> None:
     draws = 0.1 + 0.02 * np.random.default_rng(0).standard_normal((1, 2000))
-    result = estimate_over_seeds(np.array([0.1]), draws, dialogues=1000)
+    result = estimate_over_seeds(np.array([0.1]), draws, units=1000)
     assert (result.low, result.high) == pytest.approx((0.1 - 0.0392, 0.1 + 0.0392), rel=0.05)
 
 
