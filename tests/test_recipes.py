@@ -116,7 +116,7 @@ def test_meld_finetunes_a_text_backbone_on_whole_dialogues(
     assert json.loads((tmp_path / "run" / "processor_config.json").read_text())["text_context"] == "dialogue"
     printed = capsys.readouterr().out
     assert printed.count("text backbone: ") == 1
-    assert "learning rate 4.1e-05 (embeddings) to 5e-05 (last layer)" in printed
+    assert "learning rate 4.1e-05 (lowest layer) to 5e-05 (last)" in printed
     assert "fusion, context and heads: " in printed
 
 

@@ -157,6 +157,9 @@ class ErcTrainingArguments(TrainingArguments):
             "help": "learning rate of a backbone's layer, divided by that of the layer above; 1: one rate for all"
         },
     )
+    unfreeze_layers: int | None = field(
+        default=None, metadata={"help": "number of upper layers of each backbone that are trained; default: all"}
+    )
     speed_perturbation: float = field(
         default=0.0,
         metadata={"help": "in training, decoded audio is played up to this fraction faster or slower, such as 0.1"},
@@ -218,6 +221,10 @@ class ErcTrainingArguments(TrainingArguments):
             self.greater_is_better = not self.metric_for_best_model.rpartition("eval_")[2].startswith(("loss", "mae"))
         if not 0 < self.layer_decay <= 1:
             raise ValueError(f"--layer_decay {self.layer_decay}: choose a number above 0, up to 1")
+        if self.unfreeze_layers is not None and self.unfreeze_layers < 1:
+            raise ValueError(
+                f"--unfreeze_layers {self.unfreeze_layers}: choose 1 or more, or freeze with --frozen_modalities"
+            )
         self.resume = self.resume or self.resume_anyway
         for option, (idle, remedy) in _WITHOUT_EFFECT.items():
             if getattr(self, option) not in idle:
@@ -270,8 +277,8 @@ GROUPS = {
     "fusion and context": _names(FusionArguments),
     "losses": f"{_names(LossArguments)} class_weighting gradient_cache",
     "optimisation": "num_train_epochs min_steps max_steps per_device_train_batch_size gradient_accumulation_steps "
-    "optim learning_rate backbone_learning_rate layer_decay lr_scheduler_type warmup_steps weight_decay max_grad_norm "
-    "speed_perturbation frame_shift",
+    "optim learning_rate backbone_learning_rate layer_decay unfreeze_layers lr_scheduler_type warmup_steps "
+    "weight_decay max_grad_norm speed_perturbation frame_shift",
     "evaluation": "per_device_eval_batch_size eval_strategy eval_steps metric_for_best_model greater_is_better "
     "load_best_model_at_end early_stopping_patience save_strategy save_steps save_total_limit logging_strategy "
     "logging_steps report_to run_name",

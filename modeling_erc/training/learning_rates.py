@@ -1,4 +1,4 @@
-"""Learning rates of the parts of a model: the backbones, each layer of them, and the rest."""
+"""What is trained, and at which rate: the backbones, each layer of them, and the rest."""
 
 from collections import Counter, defaultdict
 from typing import Any
@@ -8,6 +8,32 @@ from torch import nn
 from transformers import TrainerCallback
 
 from ..modeling_erc import ErcPreTrainedModel
+
+
+def freeze_lower_layers(model: ErcPreTrainedModel, count: int) -> None:
+    """Freezes all but the uppermost layers of the backbones, in place: their gradients cost neither time nor memory.
+
+    Args:
+        model: the model.
+        count: number of layers of each backbone that stay trained.
+
+    Raises:
+        ValueError: a backbone has no layers, or fewer than `count`.
+    """
+    for modality, backbone in _trained_backbones(model).items():
+        above = layers_above(backbone)
+        if count > (layers := max(above.values())):
+            raise ValueError(f"--unfreeze_layers {count}: the {modality} backbone has {layers} layers")
+        for parameter in backbone.parameters():
+            if above[id(parameter)] >= count:
+                parameter.requires_grad_(False)
+
+
+def _trained_backbones(model: ErcPreTrainedModel) -> dict[str, nn.Module]:
+    backbones = {name: model.erc_model.encoder(name).backbone for name in model.erc_model.encoders}
+    return {
+        name: backbone for name, backbone in backbones.items() if any(p.requires_grad for p in backbone.parameters())
+    }
 
 
 def split_groups(
@@ -28,8 +54,7 @@ def split_groups(
         ValueError: a backbone has no layers that could have different rates.
     """
     depths: dict[int, int] = {}
-    for modality in model.erc_model.encoders:
-        backbone = model.erc_model.encoder(modality).backbone
+    for backbone in _trained_backbones(model).values():
         depths |= dict.fromkeys(map(id, backbone.parameters()), 0) if layer_decay == 1 else layers_above(backbone)
     for group in list(optimizer.param_groups):
         inside: dict[int, list[nn.Parameter]] = defaultdict(list)
@@ -55,8 +80,8 @@ def layers_above(backbone: nn.Module) -> dict[int, int]:
     stacks = [m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
     if not stacks:
         raise ValueError(
-            f"layer_decay: {type(backbone).__name__} has no stack of layers whose learning rates could differ: leave "
-            "layer_decay out, or freeze this backbone"
+            f"{type(backbone).__name__} has no stack of layers that could be trained differently: leave out "
+            "layer_decay and unfreeze_layers, or freeze this backbone"
         )
     layers = list(stacks[-1])
     numbers = {id(p): len(layers) - 1 - number for number, layer in enumerate(layers) for p in layer.parameters()}
@@ -100,6 +125,6 @@ def trained_parts(model: ErcPreTrainedModel, optimizer: Any) -> list[str]:
     lines = []
     for (part, trained), size in sizes.items():
         low, high = (min(part_rates[part]), max(part_rates[part])) if trained else (0.0, 0.0)
-        span = f"{high:g}" if low == high else f"{low:.2g} (embeddings) to {high:g} (last layer)"
+        span = f"{high:g}" if low == high else f"{low:.2g} (lowest layer) to {high:g} (last)"
         lines.append(f"{part}: {size:,} parameters, {f'learning rate {span}' if trained else 'frozen'}")
     return lines

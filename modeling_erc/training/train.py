@@ -21,7 +21,7 @@ from .augmentation import FrameAugmentation, SpeedPerturbation
 from .build import build
 from .checkpoints import check_resumed, delete_old_run, naming_resume, prepare_run_folder, write_identity
 from .data import ErcCollator, check_media, check_splits, corpus_fingerprint, load_corpus
-from .learning_rates import TrainedParts
+from .learning_rates import TrainedParts, freeze_lower_layers
 from .model_arguments import ModelArguments
 from .outputs import USUAL_METRICS, class_balance
 from .report import write_report
@@ -67,6 +67,8 @@ def _train(
     # 3. Build the model and its processor, with pretrained or untrained backbones.
     set_seed(args.seed)  # after the recogniser, which runs once
     model, processor = build(model_args, data_args, splits, labels)
+    if args.unfreeze_layers is not None:
+        freeze_lower_layers(model, args.unfreeze_layers)
     config = model.config
     balance = class_balance(splits["train"], config.num_classes, args.class_weighting)
     config.class_weights = balance["class_weights"]

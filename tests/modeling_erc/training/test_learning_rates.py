@@ -1,4 +1,4 @@
-"""Backbones, and each of their layers, are trained at learning rates of their own."""
+"""Backbones, and each of their layers, are trained at learning rates of their own, or not at all."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch import nn
 from transformers import AutoModel, PreTrainedConfig, ResNetConfig, Wav2Vec2Config
 
 from modeling_erc.training.arguments import ErcTrainingArguments
-from modeling_erc.training.learning_rates import layers_above, trained_parts
+from modeling_erc.training.learning_rates import freeze_lower_layers, layers_above, trained_parts
 from tests.conftest import BACKBONES, TRANSFORMER
 
 NOTHING_SAVED = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}
@@ -47,7 +47,7 @@ def test_lower_layers_have_lower_rates(
     count = sum(p.numel() for p in trainer.model.erc.encoders.parameters())
     rest = trainer.model.num_parameters() - count
     assert described == [
-        f"text backbone: {count:,} parameters, learning rate 0.00025 (embeddings) to 0.001 (last layer)",
+        f"text backbone: {count:,} parameters, learning rate 0.00025 (lowest layer) to 0.001 (last)",
         f"fusion, context and heads: {rest:,} parameters, learning rate 0.01",
     ]
 
@@ -103,7 +103,7 @@ def test_a_backbone_without_such_layers_is_refused() -> None:
     convolutions: nn.Module = AutoModel.from_config(
         ResNetConfig(embedding_size=8, hidden_sizes=[8, 32], depths=[1, 1], num_channels=3)
     )
-    with pytest.raises(ValueError, match="ResNetModel has no stack of layers whose learning rates could differ"):
+    with pytest.raises(ValueError, match="ResNetModel has no stack of layers"):
         layers_above(convolutions)
 
 
@@ -111,3 +111,29 @@ def test_a_backbone_without_such_layers_is_refused() -> None:
 def test_a_decay_outside_its_range_is_refused(decay: float) -> None:
     with pytest.raises(ValueError, match=f"--layer_decay {decay}: choose a number above 0, up to 1"):
         ErcTrainingArguments(output_dir="unused", layer_decay=decay)
+
+
+def test_only_the_uppermost_layers_of_a_backbone_change(
+    splits: datasets.DatasetDict, make_trainer: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = make_trainer(splits, max_steps=2, **NOTHING_SAVED)
+    freeze_lower_layers(trainer.model, 1)
+    before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
+    trainer.train()
+    changed = {name for name, weight in trainer.model.named_parameters() if not weight.equal(before[name])}
+    backbone = "erc.encoders.text.backbone"
+    inside = {name.removeprefix(f"{backbone}.") for name in changed if name.startswith(backbone)}
+    assert inside and all(name.startswith("encoder.layer.1.") for name in inside)
+    assert any(name.startswith("erc.projections.") for name in changed)
+    lines = [line for line in trained_parts(trainer.model, trainer.optimizer) if line.startswith("text backbone")]
+    assert [line.endswith("frozen") for line in lines] == [True, False]
+
+
+def test_more_layers_than_a_backbone_has_are_refused(splits: datasets.DatasetDict, make_trainer: Any) -> None:
+    with pytest.raises(ValueError, match="--unfreeze_layers 3: the text backbone has 2 layers"):
+        freeze_lower_layers(make_trainer(splits, **NOTHING_SAVED).model, 3)
+
+
+def test_no_trained_layer_is_refused() -> None:
+    with pytest.raises(ValueError, match="--unfreeze_layers 0: choose 1 or more, or freeze with --frozen_modalities"):
+        ErcTrainingArguments(output_dir="unused", unfreeze_layers=0)
