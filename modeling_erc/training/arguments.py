@@ -46,6 +46,9 @@ class DataArguments:
         default=None,
         metadata={"help": "how a table's missing dev and test are drawn: auto, dialogue, speaker or none"},
     )
+    max_train_samples: int | None = field(
+        default=None, metadata={"help": "train on this number of dialogues, drawn by the seed; default: all"}
+    )
     text_context: str = field(
         default="neighbours",
         metadata={
@@ -95,6 +98,8 @@ class DataArguments:
     )
 
     def __post_init__(self) -> None:
+        if self.max_train_samples is not None and self.max_train_samples < 1:
+            raise ValueError(f"--max_train_samples {self.max_train_samples}: choose 1 or more, or leave it out")
         self.transcribe = self.transcribe or None  # `--transcribe=` switches off what a recipe has
 
     @property
@@ -147,6 +152,10 @@ class ErcTrainingArguments(TrainingArguments):
     )
     class_weighting: float = field(
         default=0.0, metadata={"help": "class weights are 1 / frequency ** class_weighting; 0 for none"}
+    )
+    refit_classifier: bool = field(
+        default=False,
+        metadata={"help": "after training, fit the joint classifier again on the trained features, for rare classes"},
     )
     backbone_learning_rate: float | None = field(
         default=None, metadata={"help": "learning rate of the backbones; default: learning_rate"}
@@ -275,7 +284,7 @@ GROUPS = {
     "corpus": _names(DataArguments),
     "backbones": _names(BackboneArguments),
     "fusion and context": _names(FusionArguments),
-    "losses": f"{_names(LossArguments)} class_weighting gradient_cache",
+    "losses": f"{_names(LossArguments)} class_weighting refit_classifier gradient_cache",
     "optimisation": "num_train_epochs min_steps max_steps per_device_train_batch_size gradient_accumulation_steps "
     "optim learning_rate backbone_learning_rate layer_decay unfreeze_layers lr_scheduler_type warmup_steps "
     "weight_decay max_grad_norm speed_perturbation frame_shift",

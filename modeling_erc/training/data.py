@@ -35,10 +35,16 @@ def load_splits(data_args: DataArguments, seed: int) -> Mapping[str, datasets.Da
 
 
 def load_corpus(data_args: DataArguments, seed: int) -> dict[str, DialogueRows]:
-    """Loads the rows of the splits of a run; in a cross-validation those of its fold (see [`held_out`])."""
-    splits = load_splits(data_args, seed)
+    """Loads the rows of the splits of a run, in a cross-validation those of its fold (see [`held_out`]).
+
+    Of the training dialogues, `max_train_samples` are drawn by the seed.
+    """
+    splits = dict(load_splits(data_args, seed))
     if data_args.folds is not None:
         splits = held_out(splits, data_args.folds, data_args.fold)
+    if data_args.max_train_samples is not None:
+        drawn = splits["train"].shuffle(seed)
+        splits["train"] = drawn.select(range(min(len(drawn), data_args.max_train_samples)))
     return {name: DialogueRows(split) for name, split in splits.items()}
 
 

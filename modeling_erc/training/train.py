@@ -20,6 +20,7 @@ from .arguments import DataArguments, ErcArgumentParser, ErcTrainingArguments, c
 from .augmentation import FrameAugmentation, SpeedPerturbation
 from .build import build
 from .checkpoints import check_resumed, delete_old_run, naming_resume, prepare_run_folder, write_identity
+from .classifier_refit import can_refit, refit_classifier
 from .data import ErcCollator, check_media, check_splits, corpus_fingerprint, load_corpus
 from .learning_rates import TrainedParts, freeze_lower_layers
 from .model_arguments import ModelArguments
@@ -70,6 +71,7 @@ def _train(
     if args.unfreeze_layers is not None:
         freeze_lower_layers(model, args.unfreeze_layers)
     config = model.config
+    args.refit_classifier = args.refit_classifier and can_refit(config)
     balance = class_balance(splits["train"], config.num_classes, args.class_weighting)
     config.class_weights = balance["class_weights"]
     config.class_priors = balance["class_priors"] if config.logit_adjustment else None
@@ -111,6 +113,8 @@ def _train(
         write_identity(args, settings, corpus)
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint)
+    if args.refit_classifier:
+        refit_classifier(trainer)
     seconds = time.perf_counter() - started
 
     # 7. Evaluate, and write the report beside the model.
