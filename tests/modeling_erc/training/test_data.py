@@ -16,6 +16,7 @@ from modeling_erc.training import ErcCollator
 from modeling_erc.training.arguments import DataArguments
 from modeling_erc.training.data import SAMPLED_CLIPS, check_media, check_splits, corpus_fingerprint, load_corpus
 from modeling_erc.training.tiny_backbones import FRESH
+from tests.small_run import write_meld
 
 CORPUS = Path(__file__).parents[3].parent / "shared" / "data" / "cmu_mosi"
 LABELS = ["neutral", "joy", "anger"]
@@ -31,6 +32,26 @@ def test_a_drawn_dev_split_follows_the_seed_unless_it_is_fixed() -> None:
     assert dev(0) == dev(0)
     assert dev(0) != dev(1)
     assert dev(0, dev_seed=4) == dev(1, dev_seed=4) == dev(4)
+
+
+def test_the_seed_draws_the_training_dialogues_and_dev_and_test_stay_whole(tmp_path: Path) -> None:
+    def names(seed: int, count: int | None, **fold: Any) -> dict[str, list[str]]:
+        args = DataArguments(dataset="meld", data_dir=str(tmp_path), max_train_samples=count, **fold)
+        return {split: [row["dialogue_id"] for row in rows] for split, rows in load_corpus(args, seed).items()}
+
+    sizes = {"train": 12, "dev": 3, "test": 3}
+    write_meld(tmp_path, {s: [["Hi", "A", "joy", n, 0] for n in range(size)] for s, size in sizes.items()})
+    whole, drawn = names(0, None), names(0, 5)
+    assert len(set(drawn["train"])) == 5 and set(drawn["train"]) < set(whole["train"])
+    assert (drawn["dev"], drawn["test"]) == (whole["dev"], whole["test"])
+    assert names(0, 5) == drawn and names(1, 5) != drawn
+    assert set(names(0, 50)["train"]) == set(whole["train"])
+    assert len(names(0, 5, folds="3", fold=0)["train"]) == 5
+
+
+def test_a_training_without_dialogues_is_refused() -> None:
+    with pytest.raises(ValueError, match="--max_train_samples 0: choose 1 or more"):
+        DataArguments(max_train_samples=0)
 
 
 def tone(hertz: float = 440.0, seconds: float = 1.0) -> np.ndarray:
