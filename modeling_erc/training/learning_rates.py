@@ -18,9 +18,11 @@ def freeze_lower_layers(model: ErcPreTrainedModel, count: int) -> None:
         count: number of layers of each backbone that stay trained.
 
     Raises:
-        ValueError: a backbone has no layers, or fewer than `count`.
+        ValueError: a backbone has no layers, or fewer than `count`, or none is trained.
     """
-    for modality, backbone in _trained_backbones(model).items():
+    if not (backbones := _trained_backbones(model)):
+        raise ValueError(f"--unfreeze_layers {count} has no effect: no backbone is trained; leave it out")
+    for modality, backbone in backbones.items():
         above = layers_above(backbone)
         if count > (layers := max(above.values())):
             raise ValueError(f"--unfreeze_layers {count}: the {modality} backbone has {layers} layers")

@@ -22,7 +22,7 @@ from .build import build
 from .checkpoints import check_resumed, delete_old_run, naming_resume, prepare_run_folder, write_identity
 from .classifier_refit import can_refit, refit_classifier
 from .data import ErcCollator, check_media, check_splits, corpus_fingerprint, load_corpus
-from .learning_rates import TrainedParts, freeze_lower_layers
+from .learning_rates import TrainedParts
 from .model_arguments import ModelArguments
 from .outputs import USUAL_METRICS, class_balance
 from .report import write_report
@@ -68,8 +68,6 @@ def _train(
     # 3. Build the model and its processor, with pretrained or untrained backbones.
     set_seed(args.seed)  # after the recogniser, which runs once
     model, processor = build(model_args, data_args, splits, labels)
-    if args.unfreeze_layers is not None:
-        freeze_lower_layers(model, args.unfreeze_layers)
     config = model.config
     args.refit_classifier = args.refit_classifier and can_refit(config)
     balance = class_balance(splits["train"], config.num_classes, args.class_weighting)

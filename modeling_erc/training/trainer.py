@@ -23,7 +23,7 @@ from .checkpoints import complete_checkpoints, rotate, seal, writing
 from .data import ErcCollator
 from .evaluation_log import EvaluationLog
 from .global_contrast import CachedContrast, GatherBatch, cache_contrast
-from .learning_rates import split_groups
+from .learning_rates import freeze_lower_layers, split_groups
 from .metrics import logits_of
 from .pushing_trainer import PushingTrainer
 from .target_metrics import TaskMetric
@@ -110,6 +110,8 @@ class ErcTrainer(PushingTrainer):
         if args is not None and args.run_name is None:
             # In the loggers the run has the name of its folder.
             args.run_name = Path(str(args.output_dir)).name
+        if (count := getattr(args, "unfreeze_layers", None)) is not None:
+            freeze_lower_layers(model, count)
         super().__init__(model=model, args=args, **kwargs)
         self.gather = GatherBatch() if self.args.world_size > 1 else None
         self.step_dialogues: list[str] = []  # of the current optimizer step in this process

@@ -8,7 +8,7 @@ from torch import nn
 from transformers import AutoModel, PreTrainedConfig, ResNetConfig, Wav2Vec2Config
 
 from modeling_erc.training.arguments import ErcTrainingArguments
-from modeling_erc.training.learning_rates import freeze_lower_layers, layers_above, trained_parts
+from modeling_erc.training.learning_rates import layers_above, trained_parts
 from tests.conftest import BACKBONES, TRANSFORMER
 
 NOTHING_SAVED = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}
@@ -116,8 +116,7 @@ def test_a_decay_outside_its_range_is_refused(decay: float) -> None:
 def test_only_the_uppermost_layers_of_a_backbone_change(
     splits: datasets.DatasetDict, make_trainer: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trainer = make_trainer(splits, max_steps=2, **NOTHING_SAVED)
-    freeze_lower_layers(trainer.model, 1)
+    trainer = make_trainer(splits, max_steps=2, unfreeze_layers=1, **NOTHING_SAVED)
     before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
     trainer.train()
     changed = {name for name, weight in trainer.model.named_parameters() if not weight.equal(before[name])}
@@ -131,7 +130,12 @@ def test_only_the_uppermost_layers_of_a_backbone_change(
 
 def test_more_layers_than_a_backbone_has_are_refused(splits: datasets.DatasetDict, make_trainer: Any) -> None:
     with pytest.raises(ValueError, match="--unfreeze_layers 3: the text backbone has 2 layers"):
-        freeze_lower_layers(make_trainer(splits, **NOTHING_SAVED).model, 3)
+        make_trainer(splits, unfreeze_layers=3, **NOTHING_SAVED)
+
+
+def test_layers_of_frozen_backbones_are_refused(splits: datasets.DatasetDict, make_trainer: Any) -> None:
+    with pytest.raises(ValueError, match="--unfreeze_layers 1 has no effect: no backbone is trained"):
+        make_trainer(splits, unfreeze_layers=1, frozen_modalities=["text"], **NOTHING_SAVED)
 
 
 def test_no_trained_layer_is_refused() -> None:
