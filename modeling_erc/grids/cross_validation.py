@@ -65,10 +65,12 @@ def cross_validate(
         the text of `table.md` (empty if runs failed) and a line for each run that failed.
 
     Raises:
-        ValueError: an option is unknown, or the corpus has no such folds.
+        ValueError: an option is unknown or has no effect, or the corpus has no such folds.
     """
     extra = [*extra, *FIXED, f"--folds={folds}"]
     model, data, training, _ = ErcArgumentParser().parse([str(config), *extra], default_config=config)
+    if linear_probe and (data.max_train_samples or "max_train_samples" in varied):
+        raise ValueError("--linear_probe is fitted on all training dialogues: leave --max_train_samples out")
     splits = load_splits(data, training.seed)
     groups = fold_groups(train_and_dev(splits), folds)
     numbers = range(len(groups))
@@ -116,7 +118,7 @@ def _units(folds: str, groups: Sequence[Sequence[str]]) -> dict[str, Any]:
     if folds not in ("session", "speaker"):
         return {}
     numbers = {name: number for number, group in enumerate(groups) for name in group}
-    return {"groups": numbers, "unit": f"{folds}s"}
+    return {"groups": numbers, "unit": "sessions" if folds == "session" else "groups of speakers"}
 
 
 def _cells(plans: Sequence[Sequence[Run]]) -> list[Cell]:
@@ -150,7 +152,8 @@ def _probe_text(probe: Predictions, chosen: Mapping[int, Predictions], name: str
     title = result.title(result.metric)
     return (
         "Linear probe: logistic regression on the mean and the standard deviation of each utterance's features, out of "
-        f"fold: {scores}. Difference of {name} to it in {title} [95 %]: {result.differences[cell]}."
+        f"fold: {scores}. Difference of {name} to it in {title} [95 %]: {result.differences[cell]}, for other seeds "
+        f"and other {result.units[1]}."
     )
 
 

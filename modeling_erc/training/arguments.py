@@ -155,7 +155,10 @@ class ErcTrainingArguments(TrainingArguments):
     )
     refit_classifier: bool = field(
         default=False,
-        metadata={"help": "after training, fit the joint classifier again on the trained features, for rare classes"},
+        metadata={
+            "help": "after training, fit the joint classifier again on its features, for rare classes; needs "
+            "modality_logit_weight 0"
+        },
     )
     backbone_learning_rate: float | None = field(
         default=None, metadata={"help": "learning rate of the backbones; default: learning_rate"}

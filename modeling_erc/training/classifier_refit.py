@@ -2,9 +2,7 @@
 
 import numpy as np
 import torch
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.preprocessing import StandardScaler
-from transformers.integrations.fsdp import is_fsdp_enabled
+from accelerate.utils import parse_flag_from_env
 from transformers.utils import logging
 
 from ..configuration_erc import ErcConfig
@@ -13,8 +11,8 @@ from .trainer import ErcTrainer
 
 logger = logging.get_logger(__name__)
 
-# Logit of a class without a training label: its probability is zero.
-NEVER = -1e4
+# A class without a training label is this much less probable than the least probable other one.
+UNSEEN = 1e-6
 
 
 def can_refit(config: ErcConfig) -> bool:
@@ -29,10 +27,10 @@ def can_refit(config: ErcConfig) -> bool:
             f"modality_logit_weight {config.modality_logit_weight:g} averages the joint classifier with those of the "
             "modalities; set it to 0"
         )
-    elif is_fsdp_enabled():
+    elif parse_flag_from_env("ACCELERATE_USE_FSDP"):
         reason = "FSDP keeps a part of the classifier in each process"
     if reason:
-        logger.warning_once(f"refit_classifier has no effect: {reason}")
+        logger.warning(f"refit_classifier has no effect: {reason}")
     return reason is None
 
 
@@ -68,17 +66,22 @@ def linear_discriminant(features: np.ndarray, labels: np.ndarray, classes: int) 
     Args:
         features: `(n, width)`.
         labels: `(n,)`, at least two different ones.
-        classes: number of classes; those without a label have a logit of `NEVER`.
+        classes: number of classes; those without a label have a constant logit, below the bias of all others.
 
     Returns:
         weight `(classes, width)` and bias `(classes,)` of the logits.
     """
+    # Imported here, since scikit-learn takes half a second to import.
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.preprocessing import StandardScaler
+
     scaler = StandardScaler().fit(features.astype(np.float64))
     fitted = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(scaler.transform(features), labels)
     coefficients, intercepts = fitted.coef_, fitted.intercept_
     if len(fitted.classes_) == 2:  # one logit, that of the second class
         coefficients, intercepts = (np.concatenate([-values, values]) / 2 for values in (coefficients, intercepts))
-    weight, bias = np.zeros((classes, features.shape[1])), np.full(classes, NEVER)
+    weight = np.zeros((classes, features.shape[1]))
     weight[fitted.classes_] = coefficients / scaler.scale_
+    bias = np.full(classes, intercepts.min() + np.log(UNSEEN))
     bias[fitted.classes_] = intercepts - weight[fitted.classes_] @ scaler.mean_
     return weight, bias

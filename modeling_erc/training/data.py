@@ -43,8 +43,9 @@ def load_corpus(data_args: DataArguments, seed: int) -> dict[str, DialogueRows]:
     if data_args.folds is not None:
         splits = held_out(splits, data_args.folds, data_args.fold)
     if data_args.max_train_samples is not None:
-        drawn = splits["train"].shuffle(seed)
-        splits["train"] = drawn.select(range(min(len(drawn), data_args.max_train_samples)))
+        if data_args.max_train_samples > (known := len(splits["train"])):
+            raise ValueError(f"--max_train_samples {data_args.max_train_samples}: there are {known} training dialogues")
+        splits["train"] = splits["train"].shuffle(seed).select(range(data_args.max_train_samples))
     return {name: DialogueRows(split) for name, split in splits.items()}
 
 

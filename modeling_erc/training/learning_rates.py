@@ -18,11 +18,15 @@ def freeze_lower_layers(model: ErcPreTrainedModel, count: int) -> None:
         count: number of layers of each backbone that stay trained.
 
     Raises:
-        ValueError: a backbone has no layers, or fewer than `count`, or none is trained.
+        ValueError: a backbone has no layers, or fewer than `count`, or a lower one is read; or no backbone is trained.
     """
     if not (backbones := _trained_backbones(model)):
         raise ValueError(f"--unfreeze_layers {count} has no effect: no backbone is trained; leave it out")
     for modality, backbone in backbones.items():
+        if (read := model.erc_model.encoder(modality).layer) not in ("last", "mix"):
+            raise ValueError(
+                f"--unfreeze_layers {count} counts from the last layer, but {modality}_layer is {read}: leave one out"
+            )
         above = layers_above(backbone)
         if count > (layers := max(above.values())):
             raise ValueError(f"--unfreeze_layers {count}: the {modality} backbone has {layers} layers")
@@ -87,10 +91,15 @@ def layers_above(backbone: nn.Module) -> dict[int, int]:
         )
     layers = list(stacks[-1])
     numbers = {id(p): len(layers) - 1 - number for number, layer in enumerate(layers) for p in layer.parameters()}
+    holder = next(m for m in backbone.modules() if any(child is stacks[-1] for child in m.children()))
+    beside = {id(p): name for name, p in holder.named_parameters() if id(p) not in numbers}
+    # Relative positions, as in MPNet and DeBERTa, are defined behind the layers and go into each of them.
+    relative = any(name.startswith("rel") for name in beside.values())
     above, passed = {}, False
     for parameter in backbone.parameters():
         passed = passed or id(parameter) in numbers
-        above[id(parameter)] = numbers.get(id(parameter), 0 if passed else len(layers))
+        last = passed and not (relative and id(parameter) in beside)
+        above[id(parameter)] = numbers.get(id(parameter), 0 if last else len(layers))
     return above
 
 

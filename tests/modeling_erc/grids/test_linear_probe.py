@@ -51,8 +51,9 @@ def probed(recipe: Path, folds: str) -> Predictions:
 
 def test_the_report_compares_the_recipe_with_what_the_features_tell(tmp_path: Path) -> None:
     recipe, out = write_clips(tmp_path, of_speakers=False), tmp_path / "out"
-    main(["cv", str(recipe), "--folds", "2", "--seeds", "1", "--jobs", "1", "--linear_probe", "--out", str(out)])
-    line = (out / "table.md").read_text().partition("Linear probe: ")[2].partition("\n")[0]
+    main(["cv", str(recipe), "--folds", "speaker", "--seeds", "1", "--jobs", "1", "--linear_probe", "--out", str(out)])
+    table = (out / "table.md").read_text()
+    line = table.partition("Linear probe: ")[2].partition("\n")[0]
     assert float(line.partition("accuracy ")[2].split(",")[0]) > 0.85
     with (out / "table.csv").open(encoding="utf-8", newline="") as file:
         recipe_f1 = float(next(csv.DictReader(file))["weighted_f1_mean"])
@@ -60,6 +61,7 @@ def test_the_report_compares_the_recipe_with_what_the_features_tell(tmp_path: Pa
     assert "Difference of clips to it in weighted F1 [95 %]: " in line
     difference = float(line.rpartition("[95 %]: ")[2].strip("*").split()[0])
     assert difference == pytest.approx(recipe_f1 - probe_f1, abs=2e-3)
+    assert line.endswith("for other seeds and other groups of speakers.")
 
 
 def test_a_fold_is_predicted_without_its_own_labels(tmp_path: Path) -> None:

@@ -37,13 +37,14 @@ def test_probabilities_are_those_of_a_discriminant_analysis_of_standardised_feat
     torch.testing.assert_close(probabilities, expected(x, y), atol=1e-6, rtol=0)
 
 
-def test_two_classes_have_a_logit_each_and_a_class_without_labels_is_never_predicted() -> None:
+def test_two_classes_have_a_logit_each_and_a_class_without_labels_is_hardly_probable() -> None:
     x, y = features()
     x, y = x[y > 0], y[y > 0]
     weight, bias = linear_discriminant(x, y, classes=4)
     probabilities = torch.tensor(x @ weight.T + bias).softmax(dim=1)
-    torch.testing.assert_close(probabilities[:, 1:3], expected(x, y), atol=1e-6, rtol=0)
-    assert (probabilities[:, [0, 3]] == 0).all() and np.isfinite(bias).all()
+    torch.testing.assert_close(probabilities[:, 1:3], expected(x, y), atol=1e-3, rtol=0)
+    # Not zero: one such utterance on dev would make the temperature infinite.
+    assert (probabilities[:, [0, 3]] < 1e-3).all() and (probabilities > 0).all()
 
 
 def run(folder: Path, *options: str) -> ErcForSequenceClassification:
@@ -59,6 +60,14 @@ def test_a_run_saves_the_fitted_classifier_and_nothing_else_changes(tmp_path: Pa
     trained = run(tmp_path).state_dict()
     fitted = run(tmp_path, "--refit_classifier").state_dict()
     assert {n for n in trained if not trained[n].equal(fitted[n])} == {"classifier.weight", "classifier.bias"}
+
+
+def test_under_fsdp_the_classifier_stays_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert not can_refit(ErcConfig(feature_sizes={"text": 4}, num_labels=3, modality_logit_weight=0.0))
+    assert "FSDP" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from typing import Any
 
 import datasets
 import pytest
+import torch
 from torch import nn
-from transformers import AutoModel, PreTrainedConfig, ResNetConfig, Wav2Vec2Config
+from transformers import AutoModel, MPNetConfig, PreTrainedConfig, ResNetConfig, Wav2Vec2Config
 
 from modeling_erc.training.arguments import ErcTrainingArguments
 from modeling_erc.training.learning_rates import layers_above, trained_parts
@@ -131,6 +132,22 @@ def test_only_the_uppermost_layers_of_a_backbone_change(
 def test_more_layers_than_a_backbone_has_are_refused(splits: datasets.DatasetDict, make_trainer: Any) -> None:
     with pytest.raises(ValueError, match="--unfreeze_layers 3: the text backbone has 2 layers"):
         make_trainer(splits, unfreeze_layers=3, **NOTHING_SAVED)
+
+
+def test_relative_positions_are_frozen_with_the_lowest_layer() -> None:
+    """MPNet defines them behind its layers, and each layer reads them: trained, they would need gradients in all."""
+    backbone = AutoModel.from_config(MPNetConfig(**TRANSFORMER, vocab_size=50))
+    above = layers_above(backbone)
+    assert above[id(backbone.encoder.relative_attention_bias.weight)] == 2
+    for parameter in backbone.parameters():
+        parameter.requires_grad_(above[id(parameter)] < 1)
+    states = backbone(input_ids=torch.tensor([[5, 6, 7]]), output_hidden_states=True).hidden_states
+    assert [layer.requires_grad for layer in states] == [False, False, True]
+
+
+def test_a_lower_layer_that_is_read_is_refused(splits: datasets.DatasetDict, make_trainer: Any) -> None:
+    with pytest.raises(ValueError, match="counts from the last layer, but text_layer is 1: leave one out"):
+        make_trainer(splits, unfreeze_layers=1, text_layer="1", **NOTHING_SAVED)
 
 
 def test_layers_of_frozen_backbones_are_refused(splits: datasets.DatasetDict, make_trainer: Any) -> None:
