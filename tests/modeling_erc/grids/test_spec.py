@@ -18,7 +18,8 @@ def test_ready_grids_name_known_fields(config: Path) -> None:
         runs = plan(config, varied, seeds, [])
         sizes[path.stem] = len(runs)
         assert len({run.key for run in runs}) == len(runs)
-    assert sizes == {"contrastive": 15, "fusion": 25, "iemocap": 225, "modality": 35, "mosi": 75, "paper": 20}
+    published = {"contrastive": 15, "fusion": 25, "iemocap": 225, "modality": 35, "mosi": 75, "paper": 20}
+    assert sizes == {**published, "few_labels": 30, "missing": 20, "vectors": 45}
 
 
 def test_a_ready_grid_joins_with_fields_of_the_command_line() -> None:
