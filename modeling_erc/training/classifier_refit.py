@@ -11,7 +11,7 @@ from .trainer import ErcTrainer
 
 logger = logging.get_logger(__name__)
 
-# A class without a training label is this much less probable than the least probable other one.
+# Prior of a class without a training label, relative to the lowest bias of the others.
 UNSEEN = 1e-6
 
 
@@ -37,9 +37,9 @@ def can_refit(config: ErcConfig) -> bool:
 def refit_classifier(trainer: ErcTrainer) -> None:
     """Fits the joint classifier again on the features of the training split, in place; everything else stays.
 
-    Features that were trained on all utterances alike serve rare classes better than the classifier that was trained
-    with them (decoupled training, Kang et al. 2020, arXiv 1910.09217). Theirs is trained again on balanced classes;
-    this one has a closed form.
+    Features that were trained on all utterances alike often separate rare classes better than the classifier that was
+    trained with them (decoupled training, Kang et al. 2020, arXiv 1910.09217). Theirs is trained again on balanced
+    classes; this one has a closed form.
 
     Args:
         trainer: holds the trained model and the training split. Every process fits the same classifier.

@@ -22,10 +22,10 @@ from .build import build
 from .checkpoints import check_resumed, delete_old_run, naming_resume, prepare_run_folder, write_identity
 from .classifier_refit import can_refit, refit_classifier
 from .data import ErcCollator, check_media, check_splits, corpus_fingerprint, load_corpus
-from .learning_rates import TrainedParts
 from .model_arguments import ModelArguments
 from .outputs import USUAL_METRICS, class_balance
 from .report import write_report
+from .trained_parts import TrainedParts
 from .trainer import ErcTrainer
 from .transcripts import transcribe_missing
 

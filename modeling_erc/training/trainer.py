@@ -23,10 +23,10 @@ from .checkpoints import complete_checkpoints, rotate, seal, writing
 from .data import ErcCollator
 from .evaluation_log import EvaluationLog
 from .global_contrast import CachedContrast, GatherBatch, cache_contrast
-from .learning_rates import freeze_lower_layers, split_groups
 from .metrics import logits_of
 from .pushing_trainer import PushingTrainer
 from .target_metrics import TaskMetric
+from .trained_parts import freeze_lower_layers, split_groups
 
 logger = logging.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import AutoModel, MPNetConfig, PreTrainedConfig, ResNetConfig, Wav2Vec2Config
 
 from modeling_erc.training.arguments import ErcTrainingArguments
-from modeling_erc.training.learning_rates import layers_above, trained_parts
+from modeling_erc.training.trained_parts import layers_above, trained_parts
 from tests.conftest import BACKBONES, TRANSFORMER
 
 NOTHING_SAVED = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}
