@@ -3,7 +3,7 @@
     python examples/ravdess_table.py DATA_DIR OUT.csv
 
 DATA_DIR is the folder of `Actor_01`, `Actor_02`, ... with their wav or flac files. Actors 1 to 12 are for training,
-13 and 14 for dev, 15 and 16 for test; others are omitted. There is no text column, because all actors say the same two
+13 and 14 for dev, 15, 16 and any further ones for test. There is no text column, because all actors say the same two
 sentences. The columns `valence` and `activation`, from -1 to 1, place the emotion as the circumplex of Russell 1980
 does, half as far from the centre where it is spoken with normal intensity. They are our reading of it, not ratings.
 """
@@ -28,7 +28,7 @@ EMOTIONS = {
     "disgust": (-0.8, 0.4),
     "surprised": (0.3, 0.9),
 }
-SPLITS = {**dict.fromkeys(range(1, 13), "train"), 13: "dev", 14: "dev", 15: "test", 16: "test"}
+SPLITS = {**dict.fromkeys(range(1, 13), "train"), 13: "dev", 14: "dev"}  # all others are for test
 
 
 def rows(data_dir: Path) -> list[dict[str, str | float]]:
@@ -36,7 +36,7 @@ def rows(data_dir: Path) -> list[dict[str, str | float]]:
     table: list[dict[str, str | float]] = []
     for path in sorted(data_dir.glob("Actor_*/*")):
         match = NAME.fullmatch(path.name)
-        if match and int(match[3]) in SPLITS:
+        if match:
             emotion = list(EMOTIONS)[int(match[1]) - 1]
             valence, activation = (coordinate * int(match[2]) / 2 for coordinate in EMOTIONS[emotion])
             table.append(
@@ -47,7 +47,7 @@ def rows(data_dir: Path) -> list[dict[str, str | float]]:
                     "label": emotion,
                     "valence": valence,
                     "activation": activation,
-                    "split": SPLITS[int(match[3])],
+                    "split": SPLITS.get(int(match[3]), "test"),
                 }
             )
     return table

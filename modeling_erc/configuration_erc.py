@@ -14,6 +14,7 @@ _COUNTS = (
     "hidden_size num_attention_heads intermediate_size num_joint_vectors num_context_layers "
     "contrastive_size audio_token_stride lora_rank"
 )
+MODALITY_LISTS = ("frozen_modalities", "lora_modalities", "centered_modalities")
 # Settings, the values allowed, and the rule in words.
 _RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     (_COUNTS, lambda value: value >= 1, "must be at least 1"),
@@ -56,6 +57,7 @@ class ErcConfig(PreTrainedConfig):
         frozen_modalities: modalities whose backbones are not trained. They run in eval mode without gradients.
         lora_modalities: modalities whose backbones train low-rank adapters only (Hu et al. 2021); needs peft.
         lora_rank: rank of the adapters.
+        centered_modalities: modalities whose tokens are taken relative to their speaker (see `SpeakerCentering`).
         hidden_size: width H of fusion, context and heads.
         num_attention_heads: attention heads in fusion and context.
         intermediate_size: width of the feed-forward layers in fusion (see `MatchedFusion`) and context.
@@ -140,6 +142,7 @@ class ErcConfig(PreTrainedConfig):
     frozen_modalities: list[str] | None = None
     lora_modalities: list[str] | None = None
     lora_rank: int = 8
+    centered_modalities: list[str] | None = None
     hidden_size: int = 128
     num_attention_heads: int = 4
     intermediate_size: int = 256
@@ -182,8 +185,8 @@ class ErcConfig(PreTrainedConfig):
             # The installed package has registered its pipeline; a checkpoint's would need trust_remote_code.
             kwargs.pop("custom_pipelines", None)
         super().__post_init__(**kwargs)
-        self.frozen_modalities = sorted(self.frozen_modalities or [])
-        self.lora_modalities = sorted(self.lora_modalities or [])
+        for setting in MODALITY_LISTS:
+            setattr(self, setting, sorted(getattr(self, setting) or []))
         self.feature_sizes = dict(self.feature_sizes or {})
         self._set_outputs()
         self._check_ranges()
@@ -264,7 +267,7 @@ class ErcConfig(PreTrainedConfig):
                     raise ValueError(f"{name} {value}: it {rule}")
         if self.context_window is not None and self.context_window < 0:
             raise ValueError(f"context_window {self.context_window}: it cannot be negative (null: the whole dialogue)")
-        for name in ("feature_sizes", "frozen_modalities", "lora_modalities"):
+        for name in ("feature_sizes", *MODALITY_LISTS):
             for modality in getattr(self, name):
                 if modality not in MODALITIES:
                     raise ValueError(f"{name} has {modality!r}: the modalities are {', '.join(MODALITIES)}")

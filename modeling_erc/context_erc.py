@@ -352,6 +352,42 @@ class NoContext(Context):
         return hidden_states, None
 
 
+class SpeakerCentering(Context):
+    """Shifts that move the mean of each speaker's utterances in a dialogue to zero.
+
+    What is left of a voice or a face depends less on the person (speaker normalisation, e.g. Busso et al. 2013,
+    "Iterative Feature Normalization Scheme for Automatic Emotion Detection from Speech"). The mean is estimated as if
+    there were `PRIOR` more utterances, all zero, so that the only utterance of a speaker keeps most of its features.
+    """
+
+    PRIOR = 3.0
+
+    def __init__(self, config: ErcConfig) -> None:
+        super().__init__(config)
+        self.causal = config.context_causal
+
+    def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:
+        """See [`Context.forward`]; an utterance counts in its own mean."""
+
+        def shifts(rows: slice, sources: slice) -> Tensor:
+            seen = (speaker_ids[:, rows, None] == speaker_ids[:, None, sources]) & mask[:, None, sources]
+            if self.causal:
+                seen = seen & (distances(rows, sources, mask.device) <= 0)
+            weights = seen.to(hidden_states.dtype)
+            return -(weights @ hidden_states[:, sources]) / (weights.sum(dim=-1, keepdim=True) + self.PRIOR)
+
+        return in_blocks(shifts, blocks(mask.shape[1], None, causal=self.causal), dim=1)
+
+    def step(
+        self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor, state: dict[int, tuple[Tensor, Tensor]] | None
+    ) -> tuple[Tensor, dict[int, tuple[Tensor, Tensor]]]:
+        """See [`Context.step`]; the state holds the sum and the number of each speaker's utterances."""
+        speaker = int(speaker_ids)
+        total, count = (state or {}).get(speaker, (hidden_states.new_zeros(()), hidden_states.new_zeros(())))
+        total, count = total + hidden_states * mask[..., None], count + mask.sum()
+        return -total / (count + self.PRIOR), {**(state or {}), speaker: (total, count)}
+
+
 @dataclass(frozen=True)
 class GruState:
     """State of a forward recurrence.

@@ -1,8 +1,9 @@
 """The ERC models: encoders, fusion, context and heads."""
 
+from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
 
 from .configuration_erc import MODALITIES, ErcConfig
-from .context_erc import CONTEXTS, Context, in_context
+from .context_erc import CONTEXTS, SpeakerCentering, in_context
 from .encoders_erc import ENCODERS, BackboneEncoder, ModalityProjection, check_rows, merge_lora, take_rows, used_inputs
 from .fusion_erc import FUSIONS, fuse
 from .layers_erc import (
@@ -21,6 +22,7 @@ from .layers_erc import (
     Packing,
     drop_modalities,
     length_buckets,
+    masked_mean,
     unsplit,
 )
 from .losses_erc import ErcLoss
@@ -179,12 +181,7 @@ class ErcModel(ErcPreTrainedModel):
     """
 
     # Weights of a classifier that the base model does not have.
-    _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [
-        r"^classifier\.",
-        r"^modality_classifiers\.",
-        r"^contrastive_head\.",
-        r"^contrastive_memory\.",
-    ]
+    _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [r"^(classifier|modality_classifiers|contrastive_\w+)\."]
 
     def __init__(self, config: ErcConfig) -> None:
         super().__init__(config)
@@ -201,20 +198,18 @@ class ErcModel(ErcPreTrainedModel):
         self.pools = nn.ModuleDict({m: AttentionPool(config) for m in config.modalities if before})
         self.context_before = nn.ModuleDict({m: context(config) for m in config.modalities if before})
         self.context_after = context(config) if after else None
+        centered = [m for m in config.modalities if m in (config.centered_modalities or [])]
+        self.centering = nn.ModuleDict({m: SpeakerCentering(config) for m in centered})
         self.fusion = FUSIONS[config.fusion](config)
         self.post_init()
 
     def encoder(self, modality: str) -> BackboneEncoder:
         """Returns the encoder of a modality that has a backbone."""
-        encoder = self.encoders[modality]
-        assert isinstance(encoder, BackboneEncoder)
-        return encoder
+        return cast(BackboneEncoder, self.encoders[modality])
 
     def projection(self, modality: str) -> ModalityProjection:
         """Returns the projection of a modality to the hidden width."""
-        projection = self.projections[modality]
-        assert isinstance(projection, ModalityProjection)
-        return projection
+        return cast(ModalityProjection, self.projections[modality])
 
     def forward(
         self,
@@ -312,13 +307,11 @@ class ErcModel(ErcPreTrainedModel):
         def joined(parts: list[Tensor]) -> Tensor:
             return unsplit(parts, groups) if len(parts) > 1 else parts[0]
 
-        def in_dialogue(place: str, states: Tensor, mask: Tensor) -> Tensor:
-            context = self.context_after if place == "joint" else self.context_before[place]
-            assert isinstance(context, Context)
+        def in_dialogue(place: str, context: Any, states: Tensor, mask: Tensor) -> Tensor:
             if context_states is None:
                 return in_context(context, states, mask, speaker_ids, utterance_mask)
-            output, context_states[place] = context.step(states, mask, speaker_ids, context_states.get(place))
-            return output
+            states, context_states[place] = context.step(states, mask, speaker_ids, context_states.get(place))
+            return states
 
         parts = [self._tokens(packed, present, rows if len(groups) > 1 else None) for rows in groups]
         present = drop_modalities(present, self.config.modality_dropout if self.training else 0.0)
@@ -328,18 +321,24 @@ class ErcModel(ErcPreTrainedModel):
         ]
         modality_mask = packing.unpack(present)
 
-        context = {}
-        for index, m in enumerate(modalities if self.context_before else ()):
-            pooled = [self.pools[m](tokens[m], mask[m]) for (tokens, _), mask in zip(parts, masks, strict=True)]
-            context[m] = packing.pack(in_dialogue(m, packing.unpack(joined(pooled)), modality_mask[..., index]))
+        def add(place: str, context: Any, pool: Any, m: str) -> None:
+            pooled = joined([pool(tokens[m], mask[m]) for (tokens, _), mask in zip(parts, masks, strict=True)])
+            seen = modality_mask[..., modalities.index(m)]
+            added = packing.pack(in_dialogue(place, context, packing.unpack(pooled), seen))
+            for rows, (tokens, _) in zip(groups, parts, strict=True):
+                tokens[m] = tokens[m] + added[rows, None]
 
-        fused = []
-        for rows, (states, _), mask in zip(groups, parts, masks, strict=True):
-            states = {m: states[m] + context[m][rows, None] if m in context else states[m] for m in modalities}
-            fused.append(fuse(self.fusion, states, mask, present[rows]))
+        for m, centering in self.centering.items():
+            add(f"{m} speaker", centering, partial(masked_mean, dim=1), m)
+        for m, context in self.context_before.items():
+            add(m, context, self.pools[m], m)
+        fused = [
+            fuse(self.fusion, states, mask, present[rows])
+            for rows, (states, _), mask in zip(groups, parts, masks, strict=True)
+        ]
         joint = packing.unpack(joined([part.joint for part in fused]))
         if self.context_after is not None:
-            joint = in_dialogue("joint", joint, utterance_mask)
+            joint = in_dialogue("joint", self.context_after, joint, utterance_mask)
         joint = joint * utterance_mask[..., None]
         per_modality = [joined([part.per_modality[m] for part in fused]) for m in modalities]
         own = torch.stack(per_modality, dim=1) * present[..., None]

@@ -18,8 +18,8 @@ class ErcStream:
     """Classifies the utterances of a dialogue one by one, each from the earlier ones.
 
     The results equal those of the model for the complete dialogue. No context is computed twice: attention keeps the
-    keys and values of earlier utterances (within `context_window`), a recurrence keeps its states. The text backbone
-    reads an utterance with the `text_past` utterances before it, as in training.
+    keys and values of earlier utterances (within `context_window`), a recurrence its states, the mean of a speaker its
+    sum. The text backbone reads an utterance with the `text_past` utterances before it, as in training.
 
     Args:
         model: an [`ErcForSequenceClassification`] with `context_causal` or without context, in eval mode.
@@ -43,10 +43,11 @@ class ErcStream:
     """
 
     def __init__(self, model: PreTrainedModel, processor: "ErcProcessor") -> None:
-        if model.config.context != "none" and not model.config.context_causal:
+        looks_around = model.config.context != "none" or model.config.centered_modalities
+        if looks_around and not model.config.context_causal:
             raise ValueError(
-                "the model's context sees later utterances, so it cannot go along with a dialogue: "
-                "train one with context_causal: true, or give this one whole dialogues"
+                "the model's context, or its mean of a speaker, sees later utterances, so it cannot go along with a "
+                "dialogue: train one with context_causal: true, or give this one whole dialogues"
             )
         if processor.text_future:
             raise ValueError(

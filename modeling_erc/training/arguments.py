@@ -49,6 +49,10 @@ class DataArguments:
     max_train_samples: int | None = field(
         default=None, metadata={"help": "train on this number of dialogues, drawn by the seed; default: all"}
     )
+    clips_by_speaker: bool = field(
+        default=False,
+        metadata={"help": "single clips of a speaker form dialogues, for centered_modalities; needs context none"},
+    )
     text_context: str = field(
         default="neighbours",
         metadata={
@@ -361,6 +365,11 @@ class ErcArgumentParser(HfArgumentParser):
             options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
             raise ValueError(f"unknown: {' '.join(options or unknown)}; see --help")
         _check_augmentation(model, training)
+        if data.clips_by_speaker and model.context != "none":
+            raise ValueError(
+                f"--clips_by_speaker joins clips that are no conversation, and context {model.context} would read them "
+                "as one: add --context none, or leave it out"
+            )
         return model, data, training, config
 
     def _read(self, config: Path) -> dict[str, Any]:

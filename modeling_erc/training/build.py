@@ -10,7 +10,7 @@ from transformers.utils import logging
 
 from datasets_scripts import CORPORA, DialogueRows
 
-from ..configuration_erc import MODALITIES, ErcConfig
+from ..configuration_erc import MODALITIES, MODALITY_LISTS, ErcConfig
 from ..encoders_erc import unimodal_config
 from ..feature_extraction_erc import LogMelImageFeatureExtractor
 from ..features.feature_cache import feature_statistics
@@ -51,7 +51,7 @@ def build(
     chosen = [m for m in MODALITIES if m in model_args.modalities]
     if len(chosen) < len(set(model_args.modalities)):
         raise ValueError(f"modalities {model_args.modalities}: choose from {', '.join(MODALITIES)}")
-    for option in ("frozen_modalities", "lora_modalities"):
+    for option in MODALITY_LISTS:
         if not set(getattr(model_args, option) or []) <= set(MODALITIES):
             raise ValueError(f"{option} {getattr(model_args, option)}: choose from {', '.join(MODALITIES)}")
     train = splits["train"]

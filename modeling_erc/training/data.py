@@ -15,11 +15,12 @@ from ..configuration_erc import MODALITIES, ErcConfig
 from ..losses_erc import IGNORE_INDEX
 from ..processing_erc import ErcProcessor, only
 from .arguments import DataArguments
+from .clips_by_speaker import clips_by_speaker
 from .folds import held_out
 
 
 def load_splits(data_args: DataArguments, seed: int) -> Mapping[str, datasets.Dataset]:
-    """Loads the corpus of a run with its own splits.
+    """Loads the corpus of a run with its own splits, where set with [`clips_by_speaker`].
 
     A dev split that is drawn from the training dialogues is drawn with the run's seed, unless the option `dev_seed` is
     given, so that the spread over seeds includes that of the draw.
@@ -31,7 +32,10 @@ def load_splits(data_args: DataArguments, seed: int) -> Mapping[str, datasets.Da
     options = data_args.corpus_options
     if "dev_seed" in known_options(data_args.dataset):
         options = {"dev_seed": seed, **options}
-    return load_erc_dataset(data_args.dataset, data_args.data_dir, **options)
+    splits = load_erc_dataset(data_args.dataset, data_args.data_dir, **options)
+    if not data_args.clips_by_speaker:
+        return splits
+    return {name: clips_by_speaker(name, split) for name, split in splits.items()}
 
 
 def load_corpus(data_args: DataArguments, seed: int) -> dict[str, DialogueRows]:

@@ -36,6 +36,9 @@ class BackboneArguments:
         default=None, metadata={"help": "modalities trained through LoRA (extra 'lora')"}
     )
     lora_rank: int = field(default=8, metadata={"help": "rank of the LoRA adapters"})
+    centered_modalities: list[str] | None = field(
+        default=None, metadata={"help": "modalities taken relative to the mean of their speaker in the dialogue"}
+    )
 
 
 @dataclass

@@ -23,13 +23,13 @@ def test_speech_files_become_rows_and_other_files_do_not(tmp_path: Path) -> None
         "Actor_16/03-01-08-01-02-01-16.wav": ("surprised", "actor_16", "test", 0.15, 0.45),
         "Actor_01/._03-01-05-02-01-02-01.wav": None,
         "Actor_01/03-02-05-02-01-02-01.wav": None,
-        "Actor_17/03-01-05-02-01-02-17.wav": None,
+        "Actor_17/03-01-05-02-01-02-17.wav": ("angry", "actor_17", "test", -0.6, 0.8),
     }
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     shown = run(tmp_path, tmp_path / "out.csv")
-    assert shown.stdout == f"{tmp_path / 'out.csv'}: 1 train, 1 dev, 1 test\n"
+    assert shown.stdout == f"{tmp_path / 'out.csv'}: 1 train, 1 dev, 2 test\n"
     with (tmp_path / "out.csv").open(newline="") as file:
         found = {
             row["audio"]: (

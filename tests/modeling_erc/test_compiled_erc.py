@@ -46,7 +46,9 @@ def assert_same(found: Any, expected: Any, mask: Tensor) -> None:
 def test_a_model_of_features_is_one_graph(
     fusion: str, context: str, feature_config: MakeConfig, feature_dialogues: Dialogues, graphs: Graphs
 ) -> None:
-    config = feature_config("text", "audio", fusion=fusion, context=context, num_fusion_layers=1)
+    config = feature_config(
+        "text", "audio", fusion=fusion, context=context, num_fusion_layers=1, centered_modalities=["audio"]
+    )
     model = perturbed(config)
     inputs = dict(ErcProcessor(modalities=config.modalities)(feature_dialogues))
     assert_same(in_one_graph(model, graphs)(**inputs), model(**inputs), inputs["utterance_mask"])

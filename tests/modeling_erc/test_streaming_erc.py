@@ -25,6 +25,8 @@ CONTEXT_SETTINGS: list[dict[str, Any]] = [
     {"context": "relational"},
     {"context": "relational", "context_window": 3},
     {"context": "none", "context_causal": False},
+    {"context": "none", "centered_modalities": ["text", "audio"]},
+    {"context": "transformer", "centered_modalities": ["audio"]},
 ]
 
 
@@ -120,6 +122,8 @@ def test_what_is_kept_grows_with_the_window_or_the_speakers_alone(feature_config
 def test_looking_ahead_is_refused_with_the_remedy(feature_config: MakeConfig, processor: ErcProcessor) -> None:
     with pytest.raises(ValueError, match="train one with context_causal: true"):
         fresh(feature_config()).stream(processor)
+    with pytest.raises(ValueError, match="mean of a speaker"):
+        fresh(feature_config("audio", context="none", centered_modalities=["audio"])).stream(processor)
     causal = fresh(feature_config(context_causal=True))
     processor.text_future = 1
     with pytest.raises(ValueError, match="text_future: 0"):
