@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ..configuration_erc import MODALITIES
+from ..configuration_erc import MODALITIES, MODALITY_LISTS
 
 
 @dataclass
@@ -39,6 +39,11 @@ class BackboneArguments:
     centered_modalities: list[str] | None = field(
         default=None, metadata={"help": "modalities taken relative to the mean of their speaker in the dialogue"}
     )
+
+    def __post_init__(self) -> None:
+        for setting in MODALITY_LISTS:  # `--frozen_modalities=` switches off what a recipe has
+            given = getattr(self, setting)
+            setattr(self, setting, given and [modality for modality in given if modality])
 
 
 @dataclass

@@ -74,7 +74,13 @@ def test_fusions_and_a_recurrence_over_features_are_exported(
     fusion: str, feature_config: MakeConfig, tmp_path: Path
 ) -> None:
     config = feature_config(
-        "text", "audio", fusion=fusion, context="gru", context_position="before", num_fusion_layers=1
+        "text",
+        "audio",
+        fusion=fusion,
+        context="gru",
+        context_position="before",
+        num_fusion_layers=1,
+        centered_modalities=["audio"],
     )
     export = OnnxExport(perturbed(config), ErcProcessor(modalities=config.modalities))
     export.write(tmp_path / "model.onnx")

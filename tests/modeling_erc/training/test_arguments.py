@@ -53,6 +53,11 @@ def test_command_line_overrides_yaml_and_yaml_overrides_defaults(parse: Parse) -
     assert path.name == "run.yaml"
 
 
+def test_an_empty_list_switches_off_what_a_recipe_has(parse: Parse) -> None:
+    model, *_ = parse("frozen_modalities: [audio]\ncentered_modalities: [audio]\n", "--centered_modalities=")
+    assert (model.frozen_modalities, model.centered_modalities) == (["audio"], [])
+
+
 def test_without_a_file_the_default_config_is_read(tmp_path: Path) -> None:
     (tmp_path / "default.yaml").write_text("seed: 11\n")
     *_, training, path = ErcArgumentParser().parse(["--num_frames", "3"], default_config=tmp_path / "default.yaml")
