@@ -4,6 +4,7 @@ import copy
 import itertools
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -46,6 +47,7 @@ FILE_NAME = re.compile(r"\S*[^\s.]\.(?=\d*[A-Za-z])\w{2,8}")
 # Shares of unknown tokens, of letters outside the Latin script, and of English function words.
 UNKNOWN, FOREIGN, FUNCTION_WORDS = 0.3, 0.3, 0.07
 FEWEST_WORDS = 12  # to judge the language by its function words
+FEW = 8  # utterances of a speaker, for a mean of them
 MOST_TEXTS, LONGEST = 500, 1_000  # utterances that are examined, and characters of each
 # Frequent English words that are rare in other languages of the Latin script.
 ENGLISH = re.compile(
@@ -409,6 +411,14 @@ def notes_about(
         notes.append(
             f"{unnamed} of {len(utterances)} utterances have no speaker: the model takes them for those of one person"
         )
+    for m in sorted({*(config.centered_modalities or [])} & {*chosen}):
+        own = [u for u in utterances if any(u.get(key) is not None for key in MODALITIES[m].keys)]
+        counts = Counter(processor.speaker_key(u, place) for place, u in enumerate(own))
+        if few := sum(count < FEW for count in counts.values()):
+            notes.append(
+                f"the model takes {m} relative to the mean of the speaker, which {few} of {len(counts)} speakers with "
+                f"fewer than {FEW} utterances hardly have"
+            )
     texts = [str(u["text"]) for u in utterances if u.get("text")][:MOST_TEXTS]
     texts = [text[:LONGEST].encode("utf-8", "replace").decode() for text in texts]  # tokenizers refuse half an emoji
     if "text" in chosen and processor.tokenizer is not None and texts:

@@ -80,6 +80,17 @@ def test_the_pipeline_warns_once(
     assert len(pipe.notes([{"speaker": "Ann", "text": "we won"}], modalities=["text"])) == 1
 
 
+def test_speakers_with_too_few_utterances_for_a_mean_are_counted(
+    feature_config: Callable[..., ErcConfig], processor: ErcProcessor
+) -> None:
+    turns = [{"speaker": name, "audio_features": [0.0]} for name in ["Ann"] * 8 + ["Bo"] * 7]
+    config = feature_config("audio", centered_modalities=["audio"])
+    (note,) = notes_about(config, processor, [*turns, {"speaker": "Cy"}])
+    assert "audio relative to the mean of the speaker, which 1 of 2 speakers with fewer than 8 utterances" in note
+    assert not notes_about(config, processor, turns[:8])
+    assert not notes_about(feature_config("audio"), processor, turns)
+
+
 def test_utterances_without_speaker_are_counted(raw_config: Callable[..., ErcConfig], processor: ErcProcessor) -> None:
     turns = [{"text": "we won"}, {"speaker": "Ann", "text": "oh no"}, {"text": "we won"}]
     (note,) = notes_about(raw_config("text"), processor, turns)
