@@ -43,11 +43,11 @@ class ErcStream:
     """
 
     def __init__(self, model: PreTrainedModel, processor: "ErcProcessor") -> None:
-        looks_around = model.config.context != "none" or model.config.centered_modalities
-        if looks_around and not model.config.context_causal:
+        looking = "context" if model.config.context != "none" else "mean of a speaker"
+        if (looking == "context" or model.config.centered_modalities) and not model.config.context_causal:
             raise ValueError(
-                "the model's context, or its mean of a speaker, sees later utterances, so it cannot go along with a "
-                "dialogue: train one with context_causal: true, or give this one whole dialogues"
+                f"the model's {looking} sees later utterances, so it cannot go along with a dialogue: "
+                "train one with context_causal: true, or give this one whole dialogues"
             )
         if processor.text_future:
             raise ValueError(
