@@ -407,7 +407,8 @@ def notes_about(
             f"the conversation has more than {LONG:,} utterances: each sees the {LONG_WINDOW} before and after it only"
         )
     unnamed = sum(u.get("speaker") is None for u in utterances)
-    if unnamed > 1 and config.context != "none" and processor.unnamed_speakers == "one":
+    reads_others = config.context != "none" or config.centered_modalities
+    if unnamed > 1 and reads_others and processor.unnamed_speakers == "one":
         notes.append(
             f"{unnamed} of {len(utterances)} utterances have no speaker: the model takes them for those of one person"
         )
@@ -416,8 +417,8 @@ def notes_about(
         counts = Counter(processor.speaker_key(u, place) for place, u in enumerate(own))
         if few := sum(count < FEW for count in counts.values()):
             notes.append(
-                f"the model takes {m} relative to the mean of the speaker, which {few} of {len(counts)} speakers with "
-                f"fewer than {FEW} utterances hardly have"
+                f"{few} of {len(counts)} speakers have fewer than {FEW} utterances with {m}, too few for the mean that "
+                "the model subtracts: give more utterances of them"
             )
     texts = [str(u["text"]) for u in utterances if u.get("text")][:MOST_TEXTS]
     texts = [text[:LONGEST].encode("utf-8", "replace").decode() for text in texts]  # tokenizers refuse half an emoji

@@ -22,7 +22,8 @@ class ErcStream:
     sum. The text backbone reads an utterance with the `text_past` utterances before it, as in training.
 
     Args:
-        model: an [`ErcForSequenceClassification`] with `context_causal` or without context, in eval mode.
+        model: an [`ErcForSequenceClassification`] with `context_causal`, or without context and speaker means, in eval
+            mode.
         processor: processor of the model.
 
     Raises:
@@ -44,7 +45,8 @@ class ErcStream:
 
     def __init__(self, model: PreTrainedModel, processor: "ErcProcessor") -> None:
         looking = "context" if model.config.context != "none" else "mean of a speaker"
-        if (looking == "context" or model.config.centered_modalities) and not model.config.context_causal:
+        centered = set(model.config.centered_modalities or []) & {*model.config.modalities}
+        if (looking == "context" or centered) and not model.config.context_causal:
             raise ValueError(
                 f"the model's {looking} sees later utterances, so it cannot go along with a dialogue: "
                 "train one with context_causal: true, or give this one whole dialogues"

@@ -18,6 +18,7 @@ from ..hub.model_card import refresh_limits
 from ..hub.run_facts import METRIC_TITLES
 from ..plain_json import json_text
 from ..training.arguments import ErcArgumentParser
+from ..training.clips_by_speaker import clips_by_speaker
 from ..training.confusion import confusion_by_dialogue, score_intervals
 from ..training.metrics import ErcMetric
 from ..training.train import main as train
@@ -74,14 +75,17 @@ def score_across(
     if split not in run.splits:
         raise ValueError(f"--split {split}: {data_args.dataset} has {', '.join(run.splits)}")
     config = run.model.config
-    common = common_modalities(config, other[split])
+    unseen = other[split]
+    if run.data_args.clips_by_speaker:
+        unseen = clips_by_speaker(split, unseen)
+    common = common_modalities(config, unseen)
     if not common:
         raise ValueError(
             f"{run.folder} takes {', '.join(config.modalities)}, of which {test} has nothing "
             "(precomputed features count only with the width that the model was trained on)"
         )
     within = score(run, list(run.splits[split]), run.label_names, mapping, mapping.train)
-    across = score(run, usable(other[split], config), list(builder.label_set.names), mapping, mapping.test)
+    across = score(run, usable(unseen, config), list(builder.label_set.names), mapping, mapping.test)
     report = {
         "run": str(run.folder),
         "train": data_args.dataset,

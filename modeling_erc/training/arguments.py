@@ -365,11 +365,8 @@ class ErcArgumentParser(HfArgumentParser):
             options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
             raise ValueError(f"unknown: {' '.join(options or unknown)}; see --help")
         _check_augmentation(model, training)
-        if data.clips_by_speaker and model.context != "none":
-            raise ValueError(
-                f"--clips_by_speaker joins clips that are no conversation, and context {model.context} would read them "
-                "as one: add --context none, or leave it out"
-            )
+        if data.clips_by_speaker:
+            _check_joined_clips(model, data)
         return model, data, training, config
 
     def _read(self, config: Path) -> dict[str, Any]:
@@ -406,6 +403,23 @@ def _check_augmentation(model: ModelArguments, training: ErcTrainingArguments) -
             raise ValueError(
                 f"--{option} {value} has no effect, as {modality} is frozen: leave it out, or unfreeze {modality}"
             )
+
+
+def _check_joined_clips(model: ModelArguments, data: DataArguments) -> None:
+    """Raises `ValueError` where clips in a random order would be read as a conversation, or none is centered."""
+    usual = {"context": "none", "text_context": "neighbours", "text_past": 0, "text_future": 0}
+    for option, value in usual.items():
+        given = getattr(model if option == "context" else data, option)
+        if given != value:
+            raise ValueError(
+                f"--clips_by_speaker joins clips that are no conversation, and {option} {given} would read them as "
+                f"one: add --{option} {value}, or --clips_by_speaker false"
+            )
+    if not set(model.centered_modalities or []) & set(model.modalities):
+        raise ValueError(
+            "--clips_by_speaker has no effect without --centered_modalities: name one, such as audio, or add "
+            "--clips_by_speaker false"
+        )
 
 
 # How the names of the options end that take a mapping.

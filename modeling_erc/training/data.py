@@ -8,6 +8,7 @@ from typing import Any
 
 import datasets
 import torch
+from transformers.utils import logging
 
 from datasets_scripts import DialogueRows, known_options, load_erc_dataset
 
@@ -17,6 +18,8 @@ from ..processing_erc import ErcProcessor, only
 from .arguments import DataArguments
 from .clips_by_speaker import clips_by_speaker
 from .folds import held_out
+
+logger = logging.get_logger(__name__)
 
 
 def load_splits(data_args: DataArguments, seed: int) -> Mapping[str, datasets.Dataset]:
@@ -35,7 +38,13 @@ def load_splits(data_args: DataArguments, seed: int) -> Mapping[str, datasets.Da
     splits = load_erc_dataset(data_args.dataset, data_args.data_dir, **options)
     if not data_args.clips_by_speaker:
         return splits
-    return {name: clips_by_speaker(name, split) for name, split in splits.items()}
+    joined = {name: clips_by_speaker(name, split) for name, split in splits.items()}
+    if all(len(joined[name]) == len(split) for name, split in splits.items()):
+        logger.warning(
+            "clips_by_speaker joins nothing, as no speaker has two single clips (is the column of the speakers "
+            "mapped?): add --clips_by_speaker false --centered_modalities= --per_device_train_batch_size 32"
+        )
+    return joined
 
 
 def load_corpus(data_args: DataArguments, seed: int) -> dict[str, DialogueRows]:

@@ -43,6 +43,14 @@ def test_a_causal_mean_is_that_of_the_utterances_so_far(feature_config: MakeConf
     torch.testing.assert_close(torch.cat(steps, dim=1), whole)
 
 
+def test_a_stream_in_bf16_counts_beyond_256_utterances(feature_config: MakeConfig) -> None:
+    module, state = centering(feature_config, causal=True), None
+    one = torch.ones(1, 1, 4, dtype=torch.bfloat16)
+    for _ in range(300):
+        shift, state = module.step(one, torch.ones(1, 1, dtype=torch.bool), torch.zeros(1, 1, dtype=torch.long), state)
+    assert state is not None and shift.dtype == torch.bfloat16 and state[0][1] == 300
+
+
 @pytest.mark.parametrize("causal", [False, True])
 def test_blocks_equal_one_pass(causal: bool, feature_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     module = centering(feature_config, causal=causal)

@@ -56,6 +56,18 @@ def test_many_clips_are_mixed_into_dialogues_of_similar_size() -> None:
     assert content(clips_by_speaker("train", split)) == found
 
 
+def test_each_speaker_has_an_order_of_its_own() -> None:
+    # The same names for every speaker, as in RAVDESS: groups of equal emotions would repeat in all splits.
+    found = content(clips_by_speaker("train", clips({f"{place:02}{who}": who for who in "ab" for place in range(60)})))
+    first, second = ([name[:2] for name in found[f"train_{who}_0"]] for who in "ab")
+    assert sorted(first) != sorted(second)
+
+
+def test_a_name_that_is_taken_is_not_given_twice() -> None:
+    found = content(clips_by_speaker("dev", clips({"dev_a_0": "ab", "c1": "a", "c2": "a"})))
+    assert {name: sorted(ids) for name, ids in found.items()} == {"dev_a_0": ["0", "1"], "dev_a_1": ["c1", "c2"]}
+
+
 def table(folder: Path) -> Path:
     lines = [f"c{place}.wav,{('joy', 'anger')[place % 2]},p{place % 6}" for place in range(36)]
     path = folder / "clips.csv"
@@ -67,6 +79,7 @@ def table(folder: Path) -> Path:
 
 def test_a_list_of_clips_in_any_order_has_folds_of_speakers(tmp_path: Path) -> None:
     options = ["--dataset", "table", "--data_dir", str(table(tmp_path)), "--context", "none", "--clips_by_speaker"]
+    options += ["--modalities", "audio", "--centered_modalities", "audio"]
     _, data, training, _ = ErcArgumentParser().parse([*options, "--output_dir", str(tmp_path)], default_config="demo")
     splits = load_splits(data, training.seed)
     speakers = {name: [{u["speaker"] for u in row["utterances"]} for row in split] for name, split in splits.items()}
@@ -77,6 +90,23 @@ def test_a_list_of_clips_in_any_order_has_folds_of_speakers(tmp_path: Path) -> N
     assert len(fold_groups(known, "speaker")) == len(drawn[0]) + len(drawn[1])
 
 
-def test_a_context_over_clips_is_refused() -> None:
-    with pytest.raises(ValueError, match="--context none"):
-        ErcArgumentParser().parse(["--clips_by_speaker"], default_config="demo")
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ("--context gru", "--context none"),
+        ("--text_past 4", "--text_past 0"),
+        ("--text_context dialogue", "--text_context neighbours"),
+        ("--centered_modalities=", "--clips_by_speaker false"),
+    ],
+)
+def test_what_would_read_clips_as_a_conversation_is_refused(words: str, remedy: str) -> None:
+    with pytest.raises(ValueError, match=remedy):
+        ErcArgumentParser().parse(["ravdess_audio", *words.split()], default_config="demo")
+
+
+def test_a_table_without_speakers_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = table(tmp_path)
+    path.write_text("path,label\n" + "".join(f"c{place}.wav,{('joy', 'anger')[place % 2]}\n" for place in range(36)))
+    _, data, training, _ = ErcArgumentParser().parse(["ravdess_audio", "--data_dir", str(path)], default_config="demo")
+    assert {len(u) for split in load_splits(data, training.seed).values() for u in split["utterances"]} == {1}
+    assert "clips_by_speaker joins nothing" in caplog.text
