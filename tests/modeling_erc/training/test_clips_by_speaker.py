@@ -58,9 +58,9 @@ def test_many_clips_are_mixed_into_dialogues_of_similar_size() -> None:
 
 def test_each_speaker_has_an_order_of_its_own() -> None:
     # The same names for every speaker, as in RAVDESS: groups of equal emotions would repeat in all splits.
-    found = content(clips_by_speaker("train", clips({f"{place:02}{who}": who for who in "ab" for place in range(60)})))
+    found = content(clips_by_speaker("train", clips({f"{place:02}{who}": who for who in "ab" for place in range(40)})))
     first, second = ([name[:2] for name in found[f"train_{who}_0"]] for who in "ab")
-    assert sorted(first) != sorted(second)
+    assert first != second
 
 
 def test_a_name_that_is_taken_is_not_given_twice() -> None:
