@@ -357,8 +357,7 @@ class SpeakerCentering(Context):
 
     What is left of a voice or a face depends less on the person (speaker normalisation, e.g. Busso et al. 2013,
     "Iterative Feature Normalization Scheme for Automatic Emotion Detection from Speech"). The mean is estimated as if
-    there were `PRIOR` more utterances, all zero: the only utterance of a speaker keeps three quarters of its features,
-    16 of them keep 3/19 of their mean. A `context_window` does not limit it.
+    there were `PRIOR` more, all zero: a single utterance keeps three quarters. A `context_window` does not limit it.
     """
 
     PRIOR = 3.0
