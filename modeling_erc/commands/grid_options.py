@@ -22,7 +22,8 @@ def grid_parser(command: str, description: str, epilog: str) -> argparse.Argumen
         action="append",
         default=[],
         metavar="FIELD=V1,V2",
-        help="a field of the recipe and its values, lists joined by '+': modalities=text,text+audio; repeatable",
+        help="a field of the recipe and its values, lists joined by '+': modalities=text,text+audio; nothing is an "
+        "empty list: centered_modalities=,audio; repeatable",
     )
     parser.add_argument("--grid", help=f"ready fields and seeds: a YAML file, or one of {ready}")
     parser.add_argument("--seeds", help="number of seeds from 0 on, or a list: 3,7,11; default: the grid's, or 5")

@@ -65,9 +65,9 @@ def grid_of(name: str | None, vary: Sequence[str], given_seeds: str | None) -> t
         seeds = ready.get("seeds", seeds)
     for given in vary:
         field, _, text = given.partition("=")
-        # Commas inside a JSON mapping do not separate values.
-        values = [value for value in re.split(r",(?![^{]*})", text) if value]
-        if not values:
+        # Commas inside a JSON mapping do not separate values. One of several may be empty, which empties a list.
+        values = re.split(r",(?![^{]*})", text)
+        if values == [""]:
             raise ValueError(f"--vary {given}: expected FIELD=VALUE,VALUE,...")
         varied[field] = values
     if given_seeds is not None:

@@ -42,8 +42,7 @@ class BackboneArguments:
 
     def __post_init__(self) -> None:
         for setting in MODALITY_LISTS:  # `--frozen_modalities=` switches off what a recipe has
-            given = getattr(self, setting)
-            setattr(self, setting, given and [modality for modality in given if modality])
+            setattr(self, setting, [modality for modality in getattr(self, setting) or () if modality] or None)
 
 
 @dataclass

@@ -35,6 +35,17 @@ def test_a_ready_grid_joins_with_fields_of_the_command_line() -> None:
     assert varied["dataset_options"] == ['{"setting": "4way", "dev_seed": 1}', '{"setting": "6way"}']
 
 
+def test_an_empty_value_empties_a_list_that_the_recipe_has(config: Path) -> None:
+    varied, _ = spec.grid_of(None, ["frozen_modalities=,text"], "1")
+    assert varied == {"frozen_modalities": ["", "text"]}
+    plain, empty, text = [
+        *plan(config, {}, [0], []),
+        *plan(config, varied, [0], ["--frozen_modalities", "text"]),
+    ]
+    assert empty.key == plain.key != text.key
+    assert not empty.caches and text.caches
+
+
 def test_a_plan_is_every_combination_with_every_seed(config: Path) -> None:
     runs = plan(
         config,

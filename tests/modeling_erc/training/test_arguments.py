@@ -55,7 +55,7 @@ def test_command_line_overrides_yaml_and_yaml_overrides_defaults(parse: Parse) -
 
 def test_an_empty_list_switches_off_what_a_recipe_has(parse: Parse) -> None:
     model, *_ = parse("frozen_modalities: [audio]\ncentered_modalities: [audio]\n", "--centered_modalities=")
-    assert (model.frozen_modalities, model.centered_modalities) == (["audio"], [])
+    assert (model.frozen_modalities, model.centered_modalities) == (["audio"], None)
 
 
 def test_without_a_file_the_default_config_is_read(tmp_path: Path) -> None:
