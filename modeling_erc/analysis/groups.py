@@ -16,14 +16,18 @@ COLUMNS_TEXT = (
     "Brackets hold 95 % intervals over dialogues. The mix of classes differs between groups, so the last column gives "
     "the most frequent class of each group with its share, which is the accuracy of always predicting it."
 )
+NO_ORDER = "Left out: the dialogues are clips of a speaker that were joined, in an order that means nothing."
 BINS_TEXT = "in up to five groups of about equal size; columns as above."
 
 
 def shift_section(result: Evaluated) -> Section:
     """Compares utterances after a change of the speaker's emotion with those without a change."""
+    title = "Emotion shift"
+    if not result.ordered:
+        return Section(title, NO_ORDER)
     groups = emotion_shift(result.labels, result.dialogue, [str(u["speaker"]) for u in result.utterances])
     return Section(
-        "Emotion shift",
+        title,
         "Whether the speaker's emotion equals that of their previous labelled utterance in the dialogue. "
         + COLUMNS_TEXT,
         _group_table(result, "group", groups, SHIFTS),
@@ -85,6 +89,8 @@ def speaker_section(result: Evaluated, limit: int = 10) -> Section:
 def position_section(result: Evaluated) -> Section:
     """Scores utterances by their position in the dialogue."""
     title = "By position in the dialogue"
+    if not result.ordered:
+        return Section(title, NO_ORDER)
     groups, titles = _bins(np.where(result.scored, result.position + 1.0, np.nan), "{:.0f}")
     if len(titles) == 1:
         return Section(title, f"Left out: every labelled utterance is number {titles[0]}.")

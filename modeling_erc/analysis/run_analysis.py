@@ -74,6 +74,7 @@ def evaluated(run: Run, split: str, prediction: Prediction) -> Evaluated:
             for utterance in row["utterances"]
         ],
         train_counts=np.array([train_counts[name] for name in run.model_labels]),
+        ordered=not run.data_args.clips_by_speaker,
     )
 
 

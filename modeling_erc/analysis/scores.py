@@ -19,6 +19,7 @@ class Evaluated:
         vectors: `(n, width)` embeddings.
         utterances: n utterances of the schema, each with its `dialogue_id` and the `group` of its dialogue, if any.
         train_counts: `(classes,)` labelled utterances in training.
+        ordered: whether the utterances of a dialogue follow each other; joined clips of a speaker do not.
 
     Raises:
         ValueError: no utterance has a label.
@@ -33,6 +34,7 @@ class Evaluated:
     vectors: np.ndarray
     utterances: list[dict[str, Any]]
     train_counts: np.ndarray
+    ordered: bool = True
 
     def __post_init__(self) -> None:
         self.scored = self.labels >= 0

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -100,6 +102,13 @@ def test_positions_count_from_one_and_context_counts() -> None:
         ("4", "1"),
         ("6", "1"),
     ]
+
+
+@pytest.mark.parametrize("section", [shift_section, position_section])
+def test_joined_clips_have_neither_shifts_nor_positions(section: Callable[[Evaluated], Section]) -> None:
+    result = section(replace(evaluated(), ordered=False))
+    assert result.table is None
+    assert result.text.startswith("Left out: the dialogues are clips of a speaker")
 
 
 def test_length_is_in_words_where_there_are_any() -> None:
