@@ -77,8 +77,7 @@ def in_context(
     bucket_size = context.bucket_size
     batch, longest = utterance_mask.shape
     if torch.compiler.is_compiling() or bucket_size is None or batch <= bucket_size or longest <= 16:
-        whole: Tensor = context(hidden_states, mask, speaker_ids)
-        return whole
+        return context(hidden_states, mask, speaker_ids)  # type: ignore[no-any-return]
     groups = length_buckets(utterance_mask.sum(dim=1), bucket_size)
     parts = []
     for rows in groups:
@@ -205,10 +204,9 @@ class TransformerContext(Context):
     def forward(self, hidden_states: Tensor, mask: Tensor, speaker_ids: Tensor) -> Tensor:
         """See [`Context.forward`]; in inference, a dialogue of more than `LONG` utterances has a window."""
         window = self.window
-        parts = blocks(mask.shape[1], window, causal=self.causal)
-        if window is None and not self.training and len(parts) * BLOCK > LONG:
+        if window is None and not (self.training or torch.compiler.is_compiling()) and mask.shape[1] > LONG:
             window = LONG_WINDOW
-            parts = blocks(mask.shape[1], window, causal=self.causal)
+        parts = blocks(mask.shape[1], window, causal=self.causal)
 
         def bias(rows: slice, sources: slice) -> Tensor:
             distance = distances(rows, sources, mask.device)
@@ -294,8 +292,7 @@ class RelationalContext(Context):
             distance = distances(rows, sources, mask.device)
             same = speaker_ids[:, rows, None] == speaker_ids[:, None, sources]
             weights = self._weights(distance, same, mask[:, None, sources]).to(states.dtype)
-            output: Tensor = layer(states[:, rows], states[:, sources], weights)
-            return output
+            return layer(states[:, rows], states[:, sources], weights)  # type: ignore[no-any-return]
 
         for layer in self.layers:
             hidden_states = in_blocks(partial(run, layer, hidden_states), parts, dim=1)
@@ -358,6 +355,7 @@ class SpeakerCentering(Context):
     What is left of a voice or a face depends less on the person (speaker normalisation, e.g. Busso et al. 2013,
     "Iterative Feature Normalization Scheme for Automatic Emotion Detection from Speech"). The mean is estimated as if
     there were `PRIOR` more, all zero: a single utterance keeps three quarters. A `context_window` does not limit it.
+    In training it is that of a random part of them, few as often as many, so that the model copes with few utterances.
     """
 
     PRIOR = 3.0
@@ -370,9 +368,14 @@ class SpeakerCentering(Context):
         """See [`Context.forward`]; an utterance counts in its own mean."""
 
         def shifts(rows: slice, sources: slice) -> Tensor:
+            distance = distances(rows, sources, mask.device)
             seen = (speaker_ids[:, rows, None] == speaker_ids[:, None, sources]) & mask[:, None, sources]
             if self.causal:
-                seen = seen & (distances(rows, sources, mask.device) <= 0)
+                seen = seen & (distance <= 0)
+            if self.training:
+                number = seen.sum(dim=-1, keepdim=True).float()
+                part = torch.rand(seen.shape, device=mask.device) < number ** -torch.rand_like(number)
+                seen = seen & (part | (distance == 0))
             weights = seen.to(hidden_states.dtype)
             return -(weights @ hidden_states[:, sources]) / (weights.sum(dim=-1, keepdim=True) + self.PRIOR)
 
@@ -387,8 +390,7 @@ class SpeakerCentering(Context):
         states = at_least_float32(hidden_states)
         total, count = (state or {}).get(speaker, (torch.zeros_like(states), states.new_zeros(())))
         total, count = total + states * mask[..., None], count + mask.sum()
-        shift = -total / (count + self.PRIOR)
-        return shift.to(hidden_states.dtype), {**(state or {}), speaker: (total, count)}
+        return (-total / (count + self.PRIOR)).to(hidden_states.dtype), {**(state or {}), speaker: (total, count)}
 
 
 @dataclass(frozen=True)
@@ -442,11 +444,9 @@ class GruContext(Context):
         dialogues = torch.arange(len(mask), device=mask.device)[:, None].expand_as(speaker_ids)
         speakers = torch.stack([dialogues, speaker_ids], dim=-1).flatten(0, 1)
         turns = torch.unique(speakers, dim=0, return_inverse=True)[1]
-        states_of_both = [
-            self._run(self.dialogue, states, dialogues.flatten(), seen),
-            self._run(self.speaker, states, turns, seen),
-        ]
-        context = self.merge(self.dropout(torch.cat(states_of_both, dim=-1))).view_as(hidden_states)
+        of_dialogue = self._run(self.dialogue, states, dialogues.flatten(), seen)
+        of_speaker = self._run(self.speaker, states, turns, seen)
+        context = self.merge(self.dropout(torch.cat([of_dialogue, of_speaker], dim=-1))).view_as(hidden_states)
         return self.norm(hidden_states + context)
 
     def step(

@@ -19,7 +19,7 @@ SPEAKERS = torch.tensor([[0, 1, 0, 0, 0], [0, 0, 0, 0, 0]])
 
 
 def centering(make_config: MakeConfig, *, causal: bool = False) -> SpeakerCentering:
-    return SpeakerCentering(make_config("audio", context_causal=causal))
+    return SpeakerCentering(make_config("audio", context_causal=causal)).eval()
 
 
 def test_each_speaker_of_each_dialogue_has_a_mean_of_its_own(feature_config: MakeConfig) -> None:
@@ -58,6 +58,25 @@ def test_blocks_equal_one_pass(causal: bool, feature_config: MakeConfig, monkeyp
     whole = module(states, mask, speakers)
     monkeypatch.setattr(context_erc, "BLOCK", 5)
     torch.testing.assert_close(module(states, mask, speakers), whole)
+
+
+def others_in_the_mean(module: SpeakerCentering, utterances: int) -> torch.Tensor:
+    """Returns how many others are in the mean of each utterance of 30 speakers."""
+    speakers = torch.zeros(30, utterances, dtype=torch.long)
+    means = -module.train()(torch.ones(30, utterances, 1), torch.ones_like(speakers, dtype=torch.bool), speakers)
+    return (means * module.PRIOR / (1 - means)).round().squeeze(-1) - 1
+
+
+def test_in_training_the_mean_is_of_few_utterances_as_often_as_of_many(feature_config: MakeConfig) -> None:
+    others = others_in_the_mean(centering(feature_config), 64)
+    assert others.min() == 0 and others.max() > 50
+    # Between 1 and 64, half of them are below 8, the geometric middle.
+    assert (others < 8).float().mean().item() == pytest.approx(0.5, abs=0.05)
+
+
+def test_in_training_a_causal_mean_is_that_of_earlier_utterances(feature_config: MakeConfig) -> None:
+    others = others_in_the_mean(centering(feature_config, causal=True), 64)
+    assert (others >= 0).all() and (others <= torch.arange(64)).all()
 
 
 def voices(offset: float) -> list[dict[str, object]]:
