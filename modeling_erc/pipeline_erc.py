@@ -47,7 +47,7 @@ FILE_NAME = re.compile(r"\S*[^\s.]\.(?=\d*[A-Za-z])\w{2,8}")
 # Shares of unknown tokens, of letters outside the Latin script, and of English function words.
 UNKNOWN, FOREIGN, FUNCTION_WORDS = 0.3, 0.3, 0.07
 FEWEST_WORDS = 12  # to judge the language by its function words
-FEW = 8  # utterances of a speaker, for a mean of them
+FEW = 16  # utterances of a speaker, for a mean of them
 MOST_TEXTS, LONGEST = 500, 1_000  # utterances that are examined, and characters of each
 # Frequent English words that are rare in other languages of the Latin script.
 ENGLISH = re.compile(
@@ -417,8 +417,8 @@ def notes_about(
         counts = Counter(processor.speaker_key(u, place) for place, u in enumerate(own))
         if few := sum(count < FEW for count in counts.values()):
             notes.append(
-                f"{few} of {len(counts)} speakers have fewer than {FEW} utterances with {m}, too few for the mean that "
-                "the model subtracts: give more utterances of them"
+                f"{few} of {len(counts)} speakers have fewer than {FEW} utterances with {m}, too few for a good mean, "
+                "which the model subtracts: give more utterances of them"
             )
     texts = [str(u["text"]) for u in utterances if u.get("text")][:MOST_TEXTS]
     texts = [text[:LONGEST].encode("utf-8", "replace").decode() for text in texts]  # tokenizers refuse half an emoji

@@ -83,11 +83,11 @@ def test_the_pipeline_warns_once(
 def test_speakers_with_too_few_utterances_for_a_mean_are_counted(
     feature_config: Callable[..., ErcConfig], processor: ErcProcessor
 ) -> None:
-    turns = [{"speaker": name, "audio_features": [0.0]} for name in ["Ann"] * 8 + ["Bo"] * 7]
+    turns = [{"speaker": name, "audio_features": [0.0]} for name in ["Ann"] * 16 + ["Bo"] * 15]
     config = feature_config("audio", centered_modalities=["audio"])
     (note,) = notes_about(config, processor, [*turns, {"speaker": "Cy"}])
-    assert note.startswith("1 of 2 speakers have fewer than 8 utterances with audio")
-    assert not notes_about(config, processor, turns[:8])
+    assert note.startswith("1 of 2 speakers have fewer than 16 utterances with audio")
+    assert not notes_about(config, processor, turns[:16])
     assert not notes_about(feature_config("audio"), processor, turns)
 
 
