@@ -115,7 +115,7 @@ def markdown(
         change = "baseline" if cell == comparison.baseline else comparison.differences.get(cell, "-")
         others = [f"{facts[cell][name]:,.0f}" if cell in facts else "-" for name in names]
         seeds = next(iter(summaries.values()))[row][0]
-        rows.append([*(value for _, value in cell), seeds, *scores, change, *others])
+        rows.append([*(value or "none" for _, value in cell), seeds, *scores, change, *others])
     text = (
         f"{markdown_table(header, rows)}\n\n"
         f"{split}, {comparison.utterances} labelled utterances in {comparison.dialogues} dialogues. Mean ± sample "

@@ -65,6 +65,13 @@ def test_a_plan_is_every_combination_with_every_seed(config: Path) -> None:
     assert runs[-1].name.startswith("fusion=concat_modalities=text+audio_seed=7-")
 
 
+def test_runs_that_keep_their_last_epoch_neither_evaluate_nor_save_the_others(config: Path) -> None:
+    (chosen,) = plan(config, {}, [0], ["--load_best_model_at_end", "true"])
+    (last,) = plan(config, {}, [0], ["--load_best_model_at_end", "false"])
+    saving = {"--eval_strategy=no", "--save_strategy=no"}
+    assert not saving & {*chosen.words} and saving < {*last.words}
+
+
 def keys(config: Path, *extra: str) -> list[str]:
     return [run.key for run in plan(config, {"fusion": ["joint_vector", "concat"]}, [0], extra)]
 
