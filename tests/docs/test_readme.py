@@ -10,7 +10,7 @@ from modeling_erc.__main__ import main as modeling_erc
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"
-ANSWER = re.compile(r"^(\w+) +([A-Z]\w+): (.+)$", re.MULTILINE)
+ANSWER = re.compile(r"^(\w+) +\d\.\d\d +([A-Z]\w+): (.+)$", re.MULTILINE)
 
 
 @pytest.mark.slow
