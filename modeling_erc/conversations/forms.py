@@ -8,8 +8,8 @@ from .text_file import TextFile
 
 DOCUMENT = "a text document of an office program: save it as plain text (.txt), or export the transcript as .vtt"
 RECORDING = (
-    "a recording without words: transcribe it (predict ... --transcribe openai/whisper-small), or give its transcript, "
-    "and the recording with --media"
+    "a recording without words: transcribe it (predict ... --transcribe openai/whisper-small), give its transcript, "
+    "and the recording with --media, or list single utterances in a .csv table with the columns speaker and audio"
 )
 RECORDINGS = (".wav", ".mp3", ".m4a", ".flac", ".ogg", ".opus", ".aac", ".wma", ".mp4", ".mkv", ".mov", ".avi", ".webm")
 RTTM = "RTTM names speakers and times without words: give a transcript, such as the .srt or .json of WhisperX"
