@@ -18,7 +18,12 @@ from .report import cell_facts, markdown, mean_and_deviation, write_csv
 from .spec import Cell, Run, cell_name, plan
 
 # Every run goes to the end of its schedule: an epoch chosen on the held-out fold would make its score too good.
-FIXED = ("--load_best_model_at_end=false", "--early_stopping_patience=0")
+FIXED = (
+    "--eval_strategy=no",
+    "--save_strategy=no",
+    "--load_best_model_at_end=false",
+    "--early_stopping_patience=0",
+)
 
 
 def cross_validate(

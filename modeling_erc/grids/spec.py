@@ -175,9 +175,9 @@ def plan(config: Path, varied: Mapping[str, Sequence[str]], seeds: Sequence[int]
             # A single run refuses this, but a grid of modalities also has cells that read no words.
             words.append("--transcribe=")
             data.transcribe = None
-        if not training.load_best_model_at_end:
-            # The last epoch counts, and a grid keeps no checkpoints.
-            words += ["--eval_strategy=no", "--save_strategy=no"]
+        if not (training.load_best_model_at_end or training.early_stopping_patience):
+            # The last epoch counts, and a grid keeps no checkpoints. What the command line says comes later and wins.
+            words = ["--eval_strategy=no", "--save_strategy=no", *words]
         settings = changed_settings(model, data, training)
         settings.pop("data_dir", None)
         files = _files(data.dataset, data.data_dir, json.dumps(data.corpus_options, sort_keys=True))

@@ -66,10 +66,11 @@ def test_a_plan_is_every_combination_with_every_seed(config: Path) -> None:
 
 
 def test_runs_that_keep_their_last_epoch_neither_evaluate_nor_save_the_others(config: Path) -> None:
-    (chosen,) = plan(config, {}, [0], ["--load_best_model_at_end", "true"])
-    (last,) = plan(config, {}, [0], ["--load_best_model_at_end", "false"])
-    saving = {"--eval_strategy=no", "--save_strategy=no"}
-    assert not saving & {*chosen.words} and saving < {*last.words}
+    unread = ["--eval_strategy=no", "--save_strategy=no"]
+    last = ["--load_best_model_at_end", "false"]
+    for extra, starts in ((last, unread), ([], []), ([*last, "--early_stopping_patience", "2"], [])):
+        (run,) = plan(config, {}, [0], extra)
+        assert list(run.words) == [*starts, *extra, "--seed", "0"]
 
 
 def keys(config: Path, *extra: str) -> list[str]:
